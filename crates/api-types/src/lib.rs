@@ -1,1 +1,27 @@
-//! stub
+//! Request and response types of the REST API: what leaves and enters the admin plane as JSON.
+//!
+//! The server's handlers, the command line and test programs share them; the OpenAPI document is
+//! generated from them. They hold no behavior: ids are text, times are RFC 3339, names are
+//! snake_case. Requests refuse unknown fields; responses may gain fields at any time.
+//!
+//! Start with [`agents`] and [`configs`]; [`Page`] and [`Problem`] are what every endpoint shares.
+
+pub mod agents;
+pub mod audit;
+pub mod configs;
+pub mod events;
+pub mod fleet;
+mod page;
+mod problem;
+pub mod rollouts;
+mod selector;
+pub mod system;
+pub mod tokens;
+
+pub use jiff::Timestamp;
+pub use page::{Page, PageQuery};
+pub use problem::{Problem, ProblemKind};
+pub use selector::SelectorInput;
+
+/// Labels and attributes: text by name, sorted.
+pub type StringMap = std::collections::BTreeMap<String, String>;

@@ -1,0 +1,98 @@
+//! Rollouts: the act that moves agents from one revision to another.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::agents::ConfigState;
+
+/// Starts a rollout. The fields stand at the top or under `rollout`, not both.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartRollout {
+    /// The revision to release; the newest when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// `all_at_once`. Others are refused until they exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<String>,
+    /// The same fields, one level deeper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutSpec>,
+}
+
+/// What to release and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RolloutSpec {
+    /// The revision to release; the newest when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// `all_at_once`. Others are refused until they exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<String>,
+}
+
+/// How a rollout moves on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RolloutStatus {
+    /// On its way.
+    Running,
+    /// Its revision is the baseline.
+    Completed,
+    /// Ended before its end.
+    Aborted,
+}
+
+/// A rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Rollout {
+    /// Its id.
+    pub id: String,
+    /// The config it releases.
+    pub config: String,
+    /// The revision it releases; absent: it takes the config away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// The revision that was in force before; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_revision: Option<u64>,
+    /// `all_at_once`.
+    pub strategy: String,
+    /// How far it is.
+    pub status: RolloutStatus,
+    /// Who started it.
+    pub author: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed_at: Option<Timestamp>,
+}
+
+/// A rollout and how its agents stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RolloutDetail {
+    /// The rollout.
+    pub rollout: Rollout,
+    /// How many agents' desired state it changed when it was released.
+    pub affected: u64,
+    /// The agents that the revision's selector matches now.
+    pub agents: RolloutAgents,
+}
+
+/// Agents of a rollout, counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RolloutAgents {
+    /// All of them.
+    pub total: u64,
+    /// Those that run what they should.
+    pub in_sync: u64,
+    /// Those without a connection.
+    pub disconnected: u64,
+    /// All of them by config state.
+    pub by_state: BTreeMap<ConfigState, u64>,
+}
