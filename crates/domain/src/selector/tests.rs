@@ -1,0 +1,1 @@
+//! Selectors: tables of texts, and properties.
