@@ -1,0 +1,12 @@
+//! The agent's side of a session, without any I/O.
+//!
+//! [`ClientSession`] holds what an agent has to say, makes the messages that say it and reads the
+//! server's; [`Backoff`] decides when to connect again.
+
+mod backoff;
+mod event;
+mod session;
+
+pub use backoff::{Backoff, BackoffOptions, RetryAfter};
+pub use event::{CustomMessageRefused, Event, Received, Reconnect, RemoteConfigOffer, ServerError};
+pub use session::{ClientSession, Mode, SessionOptions};

@@ -1,0 +1,12 @@
+//! The server's side of a session, without any I/O.
+//!
+//! [`peek`] tells whose message it is, [`receive`] what it changes against a
+//! [`WireState`](opamp_model::WireState), and [`Reply`] makes the bytes of the answer.
+
+mod receive;
+mod reply;
+
+pub use receive::{Peek, Received, peek, receive};
+pub use reply::{Command, Encoded, ErrorKind, Reply, encode_remote_config};
+
+pub use crate::error::Malformed;
