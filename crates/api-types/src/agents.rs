@@ -26,13 +26,7 @@ pub enum Approval {
 pub enum ConfigState {
     /// No config matches it: it is sent nothing and runs on as it is.
     Unassigned,
-    /// It does not accept remote configuration.
-    Unsupported,
-    /// It waits for approval and is offered nothing before.
-    AwaitingApproval,
-    /// A hold keeps the offer back.
-    Held,
-    /// It should run something that it has not been sent yet.
+    /// It should run something that it has not been sent yet; [`AgentSummary::waits_for`] may tell why.
     Pending,
     /// It was sent and has not answered yet.
     Offered,
@@ -42,6 +36,20 @@ pub enum ConfigState {
     Applied,
     /// It says that it could not apply it; not offered again until retried or changed.
     Failed,
+}
+
+/// What keeps an agent from being sent what it should run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitsFor {
+    /// A connection: it is away.
+    Connection,
+    /// Approval: it is seen, and offered nothing before.
+    Approval,
+    /// The end of a hold.
+    Hold,
+    /// The capability: it does not accept remote configuration.
+    Capability,
 }
 
 /// The transport of a connection.
@@ -82,6 +90,9 @@ pub struct AgentSummary {
     pub approval: Approval,
     /// Where it stands with the config it should run.
     pub config_state: ConfigState,
+    /// What keeps a `pending` agent from being sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<WaitsFor>,
     /// Why applying failed, in the agent's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_error: Option<String>,
@@ -402,7 +413,7 @@ pub struct PatchAgent {
     pub labels: BTreeMap<String, Option<String>>,
 }
 
-/// Sends a FAILED config once more.
+/// The answer to an act that goes on after the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Accepted {
     /// What happens now, for people.
