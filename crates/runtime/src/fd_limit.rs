@@ -17,10 +17,19 @@ pub struct FdLimit {
 pub fn raise_fd_limit() -> FdLimit {
     let limit = getrlimit(Resource::Nofile);
     let before = limit.current.unwrap_or(u64::MAX);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
     match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => FdLimit { before, now: limit.maximum.unwrap_or(u64::MAX) },
-        Err(_) => FdLimit { before, now: before },
+        Ok(()) => FdLimit {
+            before,
+            now: limit.maximum.unwrap_or(u64::MAX),
+        },
+        Err(_) => FdLimit {
+            before,
+            now: before,
+        },
     }
 }
 

@@ -47,7 +47,9 @@ pub enum LogFormat {
 #[derive(Debug, Error)]
 pub enum LoggingError {
     /// The level is not a list of directives.
-    #[error("log.level {level:?} is neither a level (error, warn, info, debug, trace) nor a list of directives such as info,gateway=debug")]
+    #[error(
+        "log.level {level:?} is neither a level (error, warn, info, debug, trace) nor a list of directives such as info,gateway=debug"
+    )]
     Level {
         /// The text as configured.
         level: String,
@@ -62,7 +64,10 @@ pub enum LoggingError {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Auto }
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Auto,
+        }
     }
 }
 
@@ -78,7 +83,10 @@ impl LogConfig {
     fn filter(&self) -> Result<EnvFilter, LoggingError> {
         EnvFilter::builder()
             .parse(&self.level)
-            .map_err(|source| LoggingError::Level { level: self.level.clone(), source })
+            .map_err(|source| LoggingError::Level {
+                level: self.level.clone(),
+                source,
+            })
     }
 
     fn is_json(&self) -> bool {
@@ -110,11 +118,19 @@ pub fn init(component: &'static str, config: &LogConfig) -> Result<(), LoggingEr
     outcome.map_err(LoggingError::AlreadySet)
 }
 
-fn json_subscriber<W>(component: &'static str, filter: EnvFilter, writer: W) -> impl Subscriber + Send + Sync
+fn json_subscriber<W>(
+    component: &'static str,
+    filter: EnvFilter,
+    writer: W,
+) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).event_format(JsonLine { component }).finish()
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .event_format(JsonLine { component })
+        .finish()
 }
 
 /// Writes one event as one JSON object.
@@ -127,7 +143,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let line = self.line(event, fields);
@@ -138,11 +159,22 @@ where
 
 impl JsonLine {
     fn line(&self, event: &Event<'_>, fields: Fields) -> Line {
-        let Fields { mut rest, event: named, message } = fields;
+        let Fields {
+            mut rest,
+            event: named,
+            message,
+        } = fields;
         // Without a name of its own an event is known by its text.
-        let (name, message) = if named.is_some() { (named, message) } else { (message, None) };
+        let (name, message) = if named.is_some() {
+            (named, message)
+        } else {
+            (message, None)
+        };
         let mut line = Map::new();
-        line.insert("timestamp".to_owned(), format!("{:.3}", SystemClock.now()).into());
+        line.insert(
+            "timestamp".to_owned(),
+            format!("{:.3}", SystemClock.now()).into(),
+        );
         line.insert("level".to_owned(), event.metadata().level().as_str().into());
         line.insert("component".to_owned(), self.component.into());
         line.insert("event".to_owned(), name.unwrap_or_default().into());
@@ -150,7 +182,10 @@ impl JsonLine {
             line.insert("message".to_owned(), message.into());
         }
         line.insert("target".to_owned(), event.metadata().target().into());
-        Line { head: line, rest: std::mem::take(&mut rest) }
+        Line {
+            head: line,
+            rest: std::mem::take(&mut rest),
+        }
     }
 }
 
@@ -258,11 +293,20 @@ mod tests {
     fn logged(level: &str, log: impl FnOnce()) -> Vec<Value> {
         let sink = Sink::default();
         let writer = sink.clone();
-        let config = LogConfig { level: level.to_owned(), format: LogFormat::Json };
-        let subscriber = json_subscriber("opamp-server", config.filter().unwrap(), move || writer.clone());
+        let config = LogConfig {
+            level: level.to_owned(),
+            format: LogFormat::Json,
+        };
+        let subscriber = json_subscriber("opamp-server", config.filter().unwrap(), move || {
+            writer.clone()
+        });
         tracing::subscriber::with_default(subscriber, log);
         let bytes = sink.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        String::from_utf8(bytes)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     #[test]
@@ -279,7 +323,13 @@ mod tests {
         assert_eq!(line["agent_id"], "a-1");
         assert_eq!(line["duration_ms"], 12);
         assert_eq!(line["success"], true);
-        assert!(line["timestamp"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
+        assert!(
+            line["timestamp"]
+                .as_str()
+                .unwrap()
+                .parse::<jiff::Timestamp>()
+                .is_ok()
+        );
     }
 
     #[test]
@@ -302,19 +352,36 @@ mod tests {
         #[error("opening the database")]
         struct Open(#[source] io::Error);
         let failure = Open(io::Error::other("disk full"));
-        let lines = logged("info", || error!(error = &failure as &(dyn std::error::Error + 'static), "database_degraded"));
+        let lines = logged("info", || {
+            error!(
+                error = &failure as &(dyn std::error::Error + 'static),
+                "database_degraded"
+            )
+        });
         assert_eq!(lines[0]["error"], "opening the database: disk full");
     }
 
     #[test]
     fn levels_below_the_configured_one_are_left_out() {
         assert!(logged("info", || debug!("heartbeat")).is_empty());
-        assert_eq!(logged("info,runtime=debug", || debug!("heartbeat")).len(), 1);
+        assert_eq!(
+            logged("info,runtime=debug", || debug!("heartbeat")).len(),
+            1
+        );
     }
 
     #[test]
     fn an_unreadable_level_is_refused_by_name() {
-        let config = LogConfig { level: "loud=very".to_owned(), format: LogFormat::Auto };
-        assert!(config.check().unwrap_err().to_string().contains("log.level \"loud=very\""));
+        let config = LogConfig {
+            level: "loud=very".to_owned(),
+            format: LogFormat::Auto,
+        };
+        assert!(
+            config
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("log.level \"loud=very\"")
+        );
     }
 }

@@ -17,7 +17,10 @@ impl StopSignals {
     /// # Errors
     /// When the system refuses the handlers.
     pub fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     /// Waits for the next of the signals and names it. Cancel-safe.

@@ -67,7 +67,12 @@ impl Tasks {
 
     /// An empty group that also shuts down when `shutdown` is cancelled.
     pub fn under(shutdown: CancellationToken, grace: Duration) -> Self {
-        Self { shutdown, grace, running: JoinSet::new(), names: HashMap::new() }
+        Self {
+            shutdown,
+            grace,
+            running: JoinSet::new(),
+            names: HashMap::new(),
+        }
     }
 
     /// The token that asks the group's tasks to end; cancelling it shuts the group down.
@@ -76,13 +81,18 @@ impl Tasks {
     }
 
     /// Starts the task `name`; `make` gets the token that asks it to end.
-    pub fn start<F, E>(&mut self, name: impl Into<String>, make: impl FnOnce(CancellationToken) -> F)
-    where
+    pub fn start<F, E>(
+        &mut self,
+        name: impl Into<String>,
+        make: impl FnOnce(CancellationToken) -> F,
+    ) where
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<BoxError>,
     {
         let task = make(self.shutdown.clone());
-        let handle = self.running.spawn(async move { task.await.map_err(Into::into) });
+        let handle = self
+            .running
+            .spawn(async move { task.await.map_err(Into::into) });
         self.names.insert(handle.id(), name.into());
     }
 
@@ -106,9 +116,17 @@ impl Tasks {
     pub async fn first_end(&mut self) -> TaskError {
         match self.running.join_next_with_id().await {
             None => std::future::pending().await,
-            Some(Ok((id, Ok(())))) => TaskError::EndedEarly { name: self.name_of(id) },
-            Some(Ok((id, Err(source)))) => TaskError::Failed { name: self.name_of(id), source },
-            Some(Err(source)) => TaskError::BrokeOff { name: self.name_of(source.id()), source },
+            Some(Ok((id, Ok(())))) => TaskError::EndedEarly {
+                name: self.name_of(id),
+            },
+            Some(Ok((id, Err(source)))) => TaskError::Failed {
+                name: self.name_of(id),
+                source,
+            },
+            Some(Err(source)) => TaskError::BrokeOff {
+                name: self.name_of(source.id()),
+                source,
+            },
         }
     }
 
@@ -138,13 +156,18 @@ impl Tasks {
     }
 
     fn name_of(&mut self, id: Id) -> String {
-        self.names.remove(&id).unwrap_or_else(|| "unnamed".to_owned())
+        self.names
+            .remove(&id)
+            .unwrap_or_else(|| "unnamed".to_owned())
     }
 }
 
 impl fmt::Debug for Tasks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tasks").field("running", &self.names.values()).field("grace", &self.grace).finish_non_exhaustive()
+        f.debug_struct("Tasks")
+            .field("running", &self.names.values())
+            .field("grace", &self.grace)
+            .finish_non_exhaustive()
     }
 }
 
@@ -191,7 +214,13 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_named() {
         let mut tasks = Tasks::new(GRACE);
-        tasks.start("panicky", |_| async { if true { panic!("no") } else { Ok::<(), io::Error>(()) } });
+        tasks.start("panicky", |_| async {
+            if true {
+                panic!("no")
+            } else {
+                Ok::<(), io::Error>(())
+            }
+        });
         let error = tasks.run_until(pending()).await.expect_err("stops");
         assert_eq!(error.to_string(), "task panicky broke off");
     }
@@ -202,7 +231,10 @@ mod tests {
         tasks.start("zombie", |_| pending::<Result<(), io::Error>>());
         tasks.start("ghost", |_| pending::<Result<(), io::Error>>());
         let error = tasks.run_until(ready(())).await.expect_err("stragglers");
-        assert_eq!(error.to_string(), "tasks did not stop in time and were aborted: ghost, zombie");
+        assert_eq!(
+            error.to_string(),
+            "tasks did not stop in time and were aborted: ghost, zombie"
+        );
     }
 
     #[tokio::test]

@@ -87,46 +87,87 @@ impl ConfigError {
     /// The whole key that the error is about, if it is about one.
     pub fn key(&self) -> Option<&str> {
         match self {
-            Self::UnknownKey { key, .. } | Self::UnsetVariable { key, .. } | Self::Invalid { key, .. } => Some(key),
+            Self::UnknownKey { key, .. }
+            | Self::UnsetVariable { key, .. }
+            | Self::Invalid { key, .. } => Some(key),
             Self::Read { .. } | Self::TooLarge { .. } | Self::Syntax { .. } => None,
         }
     }
 }
 
 fn meant(nearest: Option<&str>) -> String {
-    nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default()
+    nearest
+        .map(|nearest| format!("; did you mean {nearest}?"))
+        .unwrap_or_default()
 }
 
 fn known_here(known: &[String]) -> String {
-    if known.is_empty() { String::new() } else { format!(" (known here: {})", known.join(", ")) }
+    if known.is_empty() {
+        String::new()
+    } else {
+        format!(" (known here: {})", known.join(", "))
+    }
 }
 
 /// Turns the deserializer's error into ours: with the whole key, and without values that came from the environment.
-pub(super) fn explain(file: &str, error: &YamlError, keys: &Keys, substituted: &Substituted) -> ConfigError {
+pub(super) fn explain(
+    file: &str,
+    error: &YamlError,
+    keys: &Keys,
+    substituted: &Substituted,
+) -> ConfigError {
     let error = error.without_snippet();
     let location = error.location().filter(|location| location.line() != 0);
     let (line, column) = location.map_or((1, 1), |location| (location.line(), location.column()));
     let here = keys.at(line, column);
     let file = file.to_owned();
     match error {
-        YamlError::SerdeUnknownField { field, expected, .. } => {
+        YamlError::SerdeUnknownField {
+            field, expected, ..
+        } => {
             let nearest = nearest(field, expected).map(str::to_owned);
             let known = expected.iter().map(|&key| key.to_owned()).collect();
-            let key = here.filter(|key| last_part(key) == field).unwrap_or_else(|| field.clone());
-            ConfigError::UnknownKey { file, line, key, nearest, known }
+            let key = here
+                .filter(|key| last_part(key) == field)
+                .unwrap_or_else(|| field.clone());
+            ConfigError::UnknownKey {
+                file,
+                line,
+                key,
+                nearest,
+                known,
+            }
         }
         YamlError::SerdeMissingField { field, .. } => {
-            let key = here.map_or_else(|| (*field).to_owned(), |parent| keys.child(&parent, field, line, column));
-            ConfigError::Invalid { file, line: Some(line), key, problem: "is missing".to_owned() }
+            let key = here.map_or_else(
+                || (*field).to_owned(),
+                |parent| keys.child(&parent, field, line, column),
+            );
+            ConfigError::Invalid {
+                file,
+                line: Some(line),
+                key,
+                problem: "is missing".to_owned(),
+            }
         }
         other => match here {
             Some(key) => {
                 let problem = substituted.redact(&UserMessageFormatter.format_message(other));
-                ConfigError::Invalid { file, line: Some(line), key, problem }
+                ConfigError::Invalid {
+                    file,
+                    line: Some(line),
+                    key,
+                    problem,
+                }
             }
             None => {
                 let problem = substituted.redact(&UserMessageFormatter.format_message(other));
-                ConfigError::Syntax { file, line, column, problem }
+                ConfigError::Syntax {
+                    file,
+                    line,
+                    column,
+                    problem,
+                }
             }
         },
     }

@@ -33,20 +33,41 @@ impl Keys {
 
     /// The line of the key with this path.
     pub(super) fn line_of(&self, path: &str) -> Option<u64> {
-        self.0.iter().find(|node| node.path == path).map(|node| node.line)
+        self.0
+            .iter()
+            .find(|node| node.path == path)
+            .map(|node| node.line)
     }
 
     /// The path of the key or value that stands at, or last before, a position.
     pub(super) fn at(&self, line: u64, column: u64) -> Option<String> {
-        let exact = self.0.iter().find(|node| (node.line, node.column) == (line, column));
-        let before = || self.0.iter().rev().find(|node| (node.line, node.column) <= (line, column));
-        exact.or_else(before).map(|node| node.path.clone()).filter(|path| !path.is_empty())
+        let exact = self
+            .0
+            .iter()
+            .find(|node| (node.line, node.column) == (line, column));
+        let before = || {
+            self.0
+                .iter()
+                .rev()
+                .find(|node| (node.line, node.column) <= (line, column))
+        };
+        exact
+            .or_else(before)
+            .map(|node| node.path.clone())
+            .filter(|path| !path.is_empty())
     }
 
     /// The path of `field` missing from the map at a position: a map that is reported by its first key has that key's parent.
     pub(super) fn child(&self, path: &str, field: &str, line: u64, column: u64) -> String {
-        let is_key = self.0.iter().any(|node| node.is_key && (node.line, node.column) == (line, column));
-        let parent = if is_key { path.rsplit_once('.').map_or("", |(parent, _)| parent) } else { path };
+        let is_key = self
+            .0
+            .iter()
+            .any(|node| node.is_key && (node.line, node.column) == (line, column));
+        let parent = if is_key {
+            path.rsplit_once('.').map_or("", |(parent, _)| parent)
+        } else {
+            path
+        };
         join(parent, field)
     }
 }
@@ -100,7 +121,9 @@ fn enter(frames: &mut [Frame], event: &Event<'_>) -> (String, Kind) {
         Some(Frame::Map { path, key }) => match key.take() {
             Some(name) => (join(path, &name), Kind::Value),
             None => {
-                let name = event.scalar().map_or_else(|| "?".to_owned(), |(text, _)| text.to_owned());
+                let name = event
+                    .scalar()
+                    .map_or_else(|| "?".to_owned(), |(text, _)| text.to_owned());
                 let here = join(path, &name);
                 *key = Some(name);
                 (here, Kind::Key)
@@ -110,5 +133,9 @@ fn enter(frames: &mut [Frame], event: &Event<'_>) -> (String, Kind) {
 }
 
 fn join(parent: &str, name: &str) -> String {
-    if parent.is_empty() { name.to_owned() } else { format!("{parent}.{name}") }
+    if parent.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{parent}.{name}")
+    }
 }

@@ -67,7 +67,11 @@ impl<T> Loaded<T> {
 
     /// The same place with another value, for example after defaults were filled in.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Loaded<U> {
-        Loaded { value: f(self.value), file: self.file, keys: self.keys }
+        Loaded {
+            value: f(self.value),
+            file: self.file,
+            keys: self.keys,
+        }
     }
 }
 
@@ -75,12 +79,22 @@ impl<T> Loaded<T> {
 ///
 /// # Errors
 /// When the file cannot be read, is no YAML, names an unset variable, or does not fit `T`.
-pub fn load<T: DeserializeOwned>(path: &Path, environment: &Environment) -> Result<Loaded<T>, ConfigError> {
+pub fn load<T: DeserializeOwned>(
+    path: &Path,
+    environment: &Environment,
+) -> Result<Loaded<T>, ConfigError> {
     let file = path.display().to_string();
-    let read = |source| ConfigError::Read { file: file.clone(), source };
+    let read = |source| ConfigError::Read {
+        file: file.clone(),
+        source,
+    };
     let bytes = std::fs::metadata(path).map_err(read)?.len();
     if MAX_FILE_BYTES < bytes {
-        return Err(ConfigError::TooLarge { file, bytes, max_bytes: MAX_FILE_BYTES });
+        return Err(ConfigError::TooLarge {
+            file,
+            bytes,
+            max_bytes: MAX_FILE_BYTES,
+        });
     }
     let text = std::fs::read_to_string(path).map_err(read)?;
     parse(&file, &text, environment)
@@ -90,11 +104,19 @@ pub fn load<T: DeserializeOwned>(path: &Path, environment: &Environment) -> Resu
 ///
 /// # Errors
 /// When the text is no YAML, names an unset variable, or does not fit `T`.
-pub fn parse<T: DeserializeOwned>(file: &str, text: &str, environment: &Environment) -> Result<Loaded<T>, ConfigError> {
+pub fn parse<T: DeserializeOwned>(
+    file: &str,
+    text: &str,
+    environment: &Environment,
+) -> Result<Loaded<T>, ConfigError> {
     let substituted = environment::substitute(file, text, environment)?;
     let keys = Keys::of(&substituted.text);
     match serde_saphyr::from_str_with_options(&substituted.text, options()) {
-        Ok(value) => Ok(Loaded { value, file: file.to_owned(), keys }),
+        Ok(value) => Ok(Loaded {
+            value,
+            file: file.to_owned(),
+            keys,
+        }),
         Err(error) => Err(error::explain(file, &error, &keys, &substituted)),
     }
 }

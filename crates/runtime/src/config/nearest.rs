@@ -20,7 +20,9 @@ fn distance(a: &str, b: &str) -> usize {
         let mut row = vec![i];
         for j in 1..=b.len() {
             let changed = usize::from(a[i - 1] != b[j - 1]);
-            let mut least = (row[j - 1] + 1).min(rows[i - 1][j] + 1).min(rows[i - 1][j - 1] + changed);
+            let mut least = (row[j - 1] + 1)
+                .min(rows[i - 1][j] + 1)
+                .min(rows[i - 1][j - 1] + changed);
             if 1 < i && 1 < j && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
                 least = least.min(rows[i - 2][j - 2] + 1);
             }
@@ -36,7 +38,14 @@ mod tests {
     use super::*;
 
     fn check(word: &str, expected: Option<&str>) {
-        assert_eq!(nearest(word, &["listen", "tls", "public_url", "cert_file", "key_file"]), expected, "{word}");
+        assert_eq!(
+            nearest(
+                word,
+                &["listen", "tls", "public_url", "cert_file", "key_file"]
+            ),
+            expected,
+            "{word}"
+        );
     }
 
     #[test]

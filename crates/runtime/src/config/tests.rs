@@ -86,6 +86,14 @@ fn typed_values_are_read() {
     assert_eq!(file.server.window, Some(Duration::from_secs(30)));
     assert_eq!(file.server.max_message, ByteSize::mib(4));
     assert_eq!(file.auth, Some(Auth::Token));
+    assert_eq!(
+        value("server: {tls: {cert_file: x}}")
+            .server
+            .tls
+            .map(|tls| tls.cert_file)
+            .as_deref(),
+        Some("x")
+    );
     assert_eq!(file.names, ["a", "b"]);
     assert_eq!(file.map["x"], "y");
 }
@@ -97,25 +105,49 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_one() {
         "c.yaml:3: unknown key server.lisen; did you mean listen? \
          (known here: listen, port, enabled, token, interval, window, max_message, tls)"
     );
-    assert_eq!(refusal("server:\n  tls: {cert: x}\n"), "c.yaml:2: unknown key server.tls.cert (known here: cert_file)");
-    assert_eq!(refusal("# note\nsevrer: {}\n"), "c.yaml:2: unknown key sevrer; did you mean server? (known here: server, auth, names, map)");
+    assert_eq!(
+        refusal("server:\n  tls: {cert: x}\n"),
+        "c.yaml:2: unknown key server.tls.cert (known here: cert_file)"
+    );
+    assert_eq!(
+        refusal("# note\nsevrer: {}\n"),
+        "c.yaml:2: unknown key sevrer; did you mean server? (known here: server, auth, names, map)"
+    );
 }
 
 #[test]
 fn a_missing_key_is_named() {
-    assert_eq!(refusal("server:\n  port: 1\n  tls: {}\n"), "c.yaml:3: server.tls.cert_file: is missing");
+    assert_eq!(
+        refusal("server:\n  port: 1\n  tls: {}\n"),
+        "c.yaml:3: server.tls.cert_file: is missing"
+    );
 }
 
 #[test]
 fn a_wrong_type_is_named_with_key_and_line() {
     let check = |text: &str, head: &str, part: &str| {
         let message = refusal(text);
-        assert!(message.starts_with(head) && message.contains(part), "{message}");
+        assert!(
+            message.starts_with(head) && message.contains(part),
+            "{message}"
+        );
     };
     check("server:\n  port: many\n", "c.yaml:2: server.port: ", "");
-    check("server:\n  enabled: yes\n", "c.yaml:2: server.enabled: ", "");
-    check("server:\n  interval: 30\n", "c.yaml:2: server.interval: ", "write it as 500ms, 30s");
-    check("server:\n  max_message: big\n", "c.yaml:2: server.max_message: ", "is no size");
+    check(
+        "server:\n  enabled: yes\n",
+        "c.yaml:2: server.enabled: ",
+        "",
+    );
+    check(
+        "server:\n  interval: 30\n",
+        "c.yaml:2: server.interval: ",
+        "write it as 500ms, 30s",
+    );
+    check(
+        "server:\n  max_message: big\n",
+        "c.yaml:2: server.max_message: ",
+        "is no size",
+    );
     check("server:\n  port: 70000\n", "c.yaml:2: server.port: ", "");
     check("auth: tokn\n", "c.yaml:1: auth: ", "token");
     check("names: x\n", "c.yaml:1: names: ", "");
@@ -126,35 +158,82 @@ fn a_wrong_type_is_named_with_key_and_line() {
 #[test]
 fn text_that_is_no_yaml_is_refused_with_line_and_column() {
     let message = refusal("server:\n  port: 1\n bad\n: [\n");
-    assert!(message.starts_with("c.yaml:3:") || message.starts_with("c.yaml:4:"), "{message}");
+    assert!(
+        message.starts_with("c.yaml:3:") || message.starts_with("c.yaml:4:"),
+        "{message}"
+    );
     assert!(refusal("a: b: c\n").starts_with("c.yaml:1:"));
 }
 
 #[test]
 fn a_key_given_twice_is_refused() {
     let message = refusal("server:\n  port: 1\n  port: 2\n");
-    assert!(message.starts_with("c.yaml:3: server.port: ") && message.contains("duplicate"), "{message}");
+    assert!(
+        message.starts_with("c.yaml:3: server.port: ") && message.contains("duplicate"),
+        "{message}"
+    );
 }
 
 #[test]
 fn variables_are_replaced_in_every_kind_of_scalar() {
-    assert_eq!(value("server: {listen: \"${HOST}:${PORT}\"}\n").server.listen, "edge-1:4320");
-    assert_eq!(value("server:\n  listen: '${HOST}'\n").server.listen, "edge-1");
-    assert_eq!(value("server:\n  listen: http://${HOST}:${PORT}/x # note\n").server.listen, "http://edge-1:4320/x");
-    assert_eq!(value("server:\n  listen: |\n    one ${HOST}\n    two\n  port: 7\n").server.listen, "one edge-1\ntwo\n");
-    assert_eq!(value("server:\n  listen: >-\n    one ${HOST}\n    two\n  port: 7\n").server.listen, "one edge-1 two");
+    assert_eq!(
+        value("server: {listen: \"${HOST}:${PORT}\"}\n")
+            .server
+            .listen,
+        "edge-1:4320"
+    );
+    assert_eq!(
+        value("server:\n  listen: '${HOST}'\n").server.listen,
+        "edge-1"
+    );
+    assert_eq!(
+        value("server:\n  listen: http://${HOST}:${PORT}/x # note\n")
+            .server
+            .listen,
+        "http://edge-1:4320/x"
+    );
+    assert_eq!(
+        value("server:\n  listen: |\n    one ${HOST}\n    two\n  port: 7\n")
+            .server
+            .listen,
+        "one edge-1\ntwo\n"
+    );
+    assert_eq!(
+        value("server:\n  listen: >-\n    one ${HOST}\n    two\n  port: 7\n")
+            .server
+            .listen,
+        "one edge-1 two"
+    );
     assert_eq!(value("names:\n  - ${HOST}\n  - b\n").names, ["edge-1", "b"]);
     assert_eq!(value("server:\n  port: ${PORT}\n").server.port, 4320);
     assert_eq!(value("server:\n  port: \"${PORT}\"\n").server.port, 4320);
     assert!(value("server:\n  enabled: ${FLAG}\n").server.enabled);
-    assert_eq!(value("server:\n  interval: ${WAIT:-30s}\n").server.interval, Duration::from_secs(30));
+    assert_eq!(
+        value("server:\n  interval: ${WAIT:-30s}\n").server.interval,
+        Duration::from_secs(30)
+    );
 }
 
 #[test]
 fn a_default_stands_in_for_an_unset_or_empty_variable() {
-    assert_eq!(value("server:\n  listen: ${UNSET:-fallback}\n").server.listen, "fallback");
-    assert_eq!(value("server:\n  listen: \"${EMPTY:-fallback}\"\n").server.listen, "fallback");
-    assert_eq!(value("server:\n  listen: ${HOST:-fallback}\n").server.listen, "edge-1");
+    assert_eq!(
+        value("server:\n  listen: ${UNSET:-fallback}\n")
+            .server
+            .listen,
+        "fallback"
+    );
+    assert_eq!(
+        value("server:\n  listen: \"${EMPTY:-fallback}\"\n")
+            .server
+            .listen,
+        "fallback"
+    );
+    assert_eq!(
+        value("server:\n  listen: ${HOST:-fallback}\n")
+            .server
+            .listen,
+        "edge-1"
+    );
     assert_eq!(value("server:\n  listen: ${UNSET:-}\n").server.listen, "");
     assert_eq!(value("server:\n  listen: ${EMPTY}\n").server.listen, "");
     assert_eq!(value("server:\n  listen: ${NULL}\n").server.listen, "null");
@@ -174,16 +253,30 @@ fn an_unset_variable_is_named_with_key_and_line() {
 
 #[test]
 fn what_is_no_reference_is_refused_and_can_be_escaped() {
-    assert!(refusal("names: ['${env:X}']\n").starts_with("c.yaml:1: names[0]: ${env:X} is no reference"));
+    assert!(
+        refusal("names: ['${env:X}']\n")
+            .starts_with("c.yaml:1: names[0]: ${env:X} is no reference")
+    );
     assert!(refusal("names: ['${HOST']\n").contains("is no reference"));
-    assert_eq!(value("names: ['$${env:X}', '$HOST', '$$', 'a$b']\n").names, ["${env:X}", "$HOST", "$$", "a$b"]);
+    assert_eq!(
+        value("names: ['$${env:X}', '$HOST', '$$', 'a$b']\n").names,
+        ["${env:X}", "$HOST", "$$", "a$b"]
+    );
 }
 
 #[test]
 fn a_value_cannot_change_the_structure_or_show_itself() {
-    assert_eq!(value("server:\n  listen: ${SECRET}\n  port: 3\n").server.listen, "hunter2: {x");
+    assert_eq!(
+        value("server:\n  listen: ${SECRET}\n  port: 3\n")
+            .server
+            .listen,
+        "hunter2: {x"
+    );
     let message = refusal("server:\n  port: ${SECRET}\n");
-    assert!(message.starts_with("c.yaml:2: server.port: ") && !message.contains("hunter2"), "{message}");
+    assert!(
+        message.starts_with("c.yaml:2: server.port: ") && !message.contains("hunter2"),
+        "{message}"
+    );
     let file = value("server:\n  token: ${SECRET}\n");
     assert_eq!(file.server.token.expose(), "hunter2: {x");
     assert!(!format!("{file:?}").contains("hunter2"));
@@ -191,34 +284,59 @@ fn a_value_cannot_change_the_structure_or_show_itself() {
 
 #[test]
 fn keys_and_remarks_are_left_alone() {
-    assert_eq!(value("map: {'${HOST}': x} # ${UNSET}\n").map["${HOST}"], "x");
+    assert_eq!(
+        value("map: {'${HOST}': x} # ${UNSET}\n").map["${HOST}"],
+        "x"
+    );
 }
 
 #[test]
 fn lines_stay_true_after_a_replacement() {
     let text = "server:\n  listen: |\n    ${HOST}\n    two\n\n  port: 1\n  bad: 1\n";
-    assert!(refusal(text).starts_with("c.yaml:7: unknown key server.bad"), "{}", refusal(text));
+    assert!(
+        refusal(text).starts_with("c.yaml:7: unknown key server.bad"),
+        "{}",
+        refusal(text)
+    );
     let text = "server:\n  listen: \"${HOST}\n    two\"\n  bad: 1\n";
-    assert!(refusal(text).starts_with("c.yaml:4: unknown key server.bad"), "{}", refusal(text));
+    assert!(
+        refusal(text).starts_with("c.yaml:4: unknown key server.bad"),
+        "{}",
+        refusal(text)
+    );
 }
 
 #[test]
 fn a_check_beyond_the_types_names_the_line_too() {
     let file = read("server:\n  port: 1\n  listen: nowhere\n").expect("a good file");
     assert_eq!(file.line_of("server.listen"), Some(3));
-    assert_eq!(file.refuse("server.listen", "is no address").to_string(), "c.yaml:3: server.listen: is no address");
-    assert_eq!(file.refuse("auth", "is needed").to_string(), "c.yaml: auth: is needed");
+    assert_eq!(
+        file.refuse("server.listen", "is no address").to_string(),
+        "c.yaml:3: server.listen: is no address"
+    );
+    assert_eq!(
+        file.refuse("auth", "is needed").to_string(),
+        "c.yaml: auth: is needed"
+    );
 }
 
 #[test]
 fn a_missing_file_and_a_huge_one_are_refused_by_name() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("none.yaml");
-    let error = load::<File>(&path, &environment()).map(drop).expect_err("missing");
+    let error = load::<File>(&path, &environment())
+        .map(drop)
+        .expect_err("missing");
     assert_eq!(error.to_string(), format!("reading {}", path.display()));
     let path = directory.path().join("huge.yaml");
     std::fs::write(&path, vec![b'#'; MAX_FILE_BYTES as usize + 1]).expect("written");
-    assert!(load::<File>(&path, &environment()).map(drop).expect_err("huge").to_string().contains("more than"));
+    assert!(
+        load::<File>(&path, &environment())
+            .map(drop)
+            .expect_err("huge")
+            .to_string()
+            .contains("more than")
+    );
 }
 
 #[test]
@@ -230,7 +348,7 @@ fn deep_nesting_is_an_error_and_not_a_crash() {
 proptest! {
     #[test]
     fn any_value_arrives_as_it_is(secret in "\\PC*|(?s).{0,40}", template in 0..6_usize) {
-        prop_assume!(!secret.contains('\0'));
+        let secret = secret.replace('\0', "");
         let environment = Environment::from_iter([("V", secret.as_str())]);
         let text = ["server:\n  listen: ${V}\n  port: 9\n", "server:\n  listen: \"${V}\"\n  port: 9\n", "server: {listen: '${V}', port: 9}\n",
             "server:\n  listen: >-\n    ${V}\n\n  port: 9\n", "server:\n  listen: |-\n    ${V}\n  port: 9\n", "server:\n  listen: '${V}\n\n    '\n  port: 9\n"][template];

@@ -65,7 +65,10 @@ impl FromStr for ByteSize {
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let binary = SIZE_UNITS[..4].iter().rev();
-        match binary.into_iter().find(|(_, factor)| *factor <= self.0 && self.0 % factor == 0) {
+        match binary
+            .into_iter()
+            .find(|(_, factor)| *factor <= self.0 && self.0.is_multiple_of(*factor))
+        {
             Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
             None => write!(f, "{}", self.0),
         }
@@ -74,7 +77,10 @@ impl fmt::Display for ByteSize {
 
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Text)?.parse().map_err(D::Error::custom)
+        deserializer
+            .deserialize_str(Text)?
+            .parse()
+            .map_err(D::Error::custom)
     }
 }
 
@@ -107,7 +113,10 @@ pub mod duration {
         while !rest.is_empty() {
             let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
             let (number, tail) = rest.split_at(digits);
-            let letters = tail.len() - tail.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
+            let letters = tail.len()
+                - tail
+                    .trim_start_matches(|c: char| c.is_ascii_alphabetic())
+                    .len();
             let (unit, tail) = tail.split_at(letters);
             let number: u64 = number.parse().map_err(|_| wrong())?;
             let part = match unit {
@@ -118,7 +127,9 @@ pub mod duration {
                 "d" => number.checked_mul(86_400).map(Duration::from_secs),
                 _ => None,
             };
-            total = part.and_then(|part| total.checked_add(part)).ok_or_else(wrong)?;
+            total = part
+                .and_then(|part| total.checked_add(part))
+                .ok_or_else(wrong)?;
             rest = tail;
         }
         Ok(total)
@@ -133,9 +144,12 @@ pub mod optional_duration {
     ///
     /// # Errors
     /// When the text is no duration.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| super::duration::parse(&text).map_err(D::Error::custom)).transpose()
+        text.map(|text| super::duration::parse(&text).map_err(D::Error::custom))
+            .transpose()
     }
 }
 
@@ -162,16 +176,35 @@ mod tests {
 
     #[test]
     fn durations_have_units() {
-        for (text, expected_ms) in
-            [("500ms", 500), ("30s", 30_000), ("1m", 60_000), ("1h30m", 5_400_000), ("2d", 172_800_000), ("0", 0)]
-        {
-            assert_eq!(duration::parse(text), Ok(Duration::from_millis(expected_ms)), "{text}");
+        for (text, expected_ms) in [
+            ("500ms", 500),
+            ("30s", 30_000),
+            ("1m", 60_000),
+            ("1h30m", 5_400_000),
+            ("2d", 172_800_000),
+            ("0", 0),
+        ] {
+            assert_eq!(
+                duration::parse(text),
+                Ok(Duration::from_millis(expected_ms)),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn a_number_without_a_unit_is_no_duration() {
-        for text in ["30", "", "s", "-1s", "1.5s", "30 s", "1y", "99999999999999999999s", "999999999999999999d"] {
+        for text in [
+            "30",
+            "",
+            "s",
+            "-1s",
+            "1.5s",
+            "30 s",
+            "1y",
+            "99999999999999999999s",
+            "999999999999999999d",
+        ] {
             let error = duration::parse(text).unwrap_err();
             assert!(error.contains("write it as 500ms"), "{error}");
         }
@@ -179,23 +212,45 @@ mod tests {
 
     #[test]
     fn sizes_have_units() {
-        for (text, bytes) in
-            [("512", 512), ("64KiB", 65_536), ("4MiB", 4_194_304), ("1 GiB", 1 << 30), ("2MB", 2_000_000), ("7B", 7)]
-        {
+        for (text, bytes) in [
+            ("512", 512),
+            ("64KiB", 65_536),
+            ("4MiB", 4_194_304),
+            ("1 GiB", 1 << 30),
+            ("2MB", 2_000_000),
+            ("7B", 7),
+        ] {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
         }
     }
 
     #[test]
     fn other_text_is_no_size() {
-        for text in ["", "MiB", "4 mib", "-1", "1.5MiB", "99999999999999999999", "99999999999TiB"] {
-            assert!(text.parse::<ByteSize>().unwrap_err().contains("is no size"), "{text}");
+        for text in [
+            "",
+            "MiB",
+            "4 mib",
+            "-1",
+            "1.5MiB",
+            "99999999999999999999",
+            "99999999999TiB",
+        ] {
+            assert!(
+                text.parse::<ByteSize>().unwrap_err().contains("is no size"),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn a_size_is_shown_in_its_largest_whole_unit() {
-        for (bytes, text) in [(0, "0"), (1, "1"), (65_536, "64KiB"), (4_194_304, "4MiB"), (1_000, "1000")] {
+        for (bytes, text) in [
+            (0, "0"),
+            (1, "1"),
+            (65_536, "64KiB"),
+            (4_194_304, "4MiB"),
+            (1_000, "1000"),
+        ] {
             assert_eq!(ByteSize(bytes).to_string(), text);
         }
     }
