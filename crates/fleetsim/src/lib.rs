@@ -3,17 +3,27 @@
 //! Start with [`Options::new`] and [`Fleet::start`]. The agents are lean: they follow the protocol's
 //! rules, and know nothing else of a collector. For a client to build upon see the `opamp` crate.
 
+mod agent;
 pub mod behavior;
 pub mod capacity;
-pub mod endpoint;
+mod conversation;
+mod fleet;
 pub mod labels;
+mod link;
+pub mod log;
 pub mod options;
+mod orders;
 pub mod process;
 mod profile;
 pub mod samples;
 mod session;
+mod shared;
+mod stats;
 pub mod units;
 mod wire;
 
+pub use fleet::{AgentSnapshot, Fleet, SimAgent, StartError};
+pub use opamp::transport::{Endpoint, Transport};
 pub use options::{Options, Ramp, Redial, Trust};
 pub use session::ConfigStatus;
+pub use stats::Stats;

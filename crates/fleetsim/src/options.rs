@@ -2,9 +2,10 @@
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use opamp::transport::Endpoint;
 use runtime::{Clock, SecretText, SystemClock};
 
-use crate::{behavior::BehaviorShare, endpoint::Endpoint, labels::Distribution};
+use crate::{behavior::BehaviorShare, labels::Distribution};
 
 /// Everything about a simulated fleet; [`Options::new`] has the defaults.
 #[derive(Clone)]

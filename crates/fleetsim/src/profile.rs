@@ -6,7 +6,7 @@ use crate::{
     options::Options,
     wire::{
         health::HealthTemplates,
-        identity::{Components, Identity, write_single_file},
+        identity::{Components, EffectiveTemplate, Identity, write_single_file},
     },
 };
 
@@ -16,6 +16,7 @@ pub(crate) struct FleetProfile {
     pub(crate) identity: Identity,
     pub(crate) health: HealthTemplates,
     pub(crate) components: Components,
+    effective: EffectiveTemplate,
     /// Whether an agent reports the config it was given as its effective one, or always its own.
     pub(crate) effective_follows_offer: bool,
     labels: Vec<(Distribution, Vec<u16>)>,
@@ -37,8 +38,11 @@ impl FleetProfile {
                 seed: options.seed,
                 name: options.name.clone(),
                 attributes: options.attributes,
-                effective_bytes: options.effective_bytes,
             },
+            effective: EffectiveTemplate::new(
+                options.effective_bytes,
+                &format!("{}-{:05}", options.name, options.agents),
+            ),
             health: HealthTemplates::new(options.health_components),
             components: Components::new(options.health_components),
             effective_follows_offer: options.effective_follows_offer,
@@ -88,7 +92,7 @@ impl<'a> AgentProfile<'a> {
 
     /// Appends its own configuration as an `AgentConfigMap`.
     pub(crate) fn write_own_config(self, out: &mut Vec<u8>) {
-        let text = self.fleet.identity.effective_config(self.index);
-        write_single_file(out, "", text.as_bytes());
+        let text = self.fleet.identity.effective_config(&self.fleet.effective, self.index);
+        write_single_file(out, "", &text);
     }
 }

@@ -77,6 +77,7 @@ pub(crate) struct Session {
     applying: Option<Arc<Content>>,
     failing_component: Option<usize>,
     started_ns: u64,
+    version: u64,
 }
 
 /// What a message from the server asks of the connection's owner, beside sending what is owed.
@@ -109,6 +110,7 @@ impl Session {
             applying: None,
             failing_component: None,
             started_ns,
+            version: 0,
         }
     }
 
@@ -177,6 +179,7 @@ impl Session {
         }
         if let Some(uid) = answer.new_uid {
             self.uid = uid;
+            self.version += 1;
         }
         if answer.flags & REPORT_FULL_STATE != 0 {
             self.owed |= part::EVERYTHING;
@@ -200,6 +203,7 @@ impl Session {
         self.applying = Some(content);
         self.status = ConfigStatus::Applying;
         self.owed |= part::STATUS;
+        self.version += 1;
         match behavior.and_then(|behavior| behavior.apply_after) {
             Some(delay) => Reaction::ApplyAfter(delay),
             None => {
@@ -215,6 +219,7 @@ impl Session {
             return;
         };
         self.owed |= part::STATUS;
+        self.version += 1;
         if agent.rejection().is_some() {
             self.status = ConfigStatus::Failed;
             return;
@@ -237,6 +242,7 @@ impl Session {
         if self.failing_component != component {
             self.failing_component = component;
             self.owed |= part::HEALTH;
+            self.version += 1;
         }
     }
 
@@ -253,6 +259,11 @@ impl Session {
     /// The number of its last message.
     pub(crate) fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// Grows whenever uid, config or health change.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
     }
 
     /// Hash of the last offer and what became of it.

@@ -104,6 +104,14 @@ fn read_files(map: &[u8]) -> Result<Vec<(&str, &[u8], &str)>, Malformed> {
     Ok(files)
 }
 
+/// The body of an `AgentConfigMap` that has one file.
+pub(crate) fn single_body(map: &[u8]) -> Option<&[u8]> {
+    match read_files(map).ok()?.as_slice() {
+        [(_, body, _)] => Some(body),
+        _ => None,
+    }
+}
+
 fn read_file(entry: &[u8]) -> Result<(&str, &[u8], &str), Malformed> {
     let (mut name, mut file) = ("", &[][..]);
     for field in Fields(entry) {

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use rand::{RngExt as _, SeedableRng, rngs::SmallRng};
 use sha2::{Digest, Sha256};
 
 use super::{encode, health::component_name};
@@ -16,8 +17,6 @@ pub(crate) struct Identity {
     pub name: String,
     /// Attributes in a description, labels included.
     pub attributes: usize,
-    /// Bytes of an agent's own effective configuration.
-    pub effective_bytes: usize,
 }
 
 /// Attributes that identify an agent; the labels come after them.
@@ -71,20 +70,19 @@ impl Identity {
         }
     }
 
-    /// An agent's own effective configuration: YAML of the wanted length, unlike any other's.
-    pub(crate) fn effective_config(&self, index: usize) -> String {
-        let mut text = format!("# effective configuration of {}\n", self.agent_name(index));
-        text.push_str(EFFECTIVE_HEAD);
-        for line in 0.. {
-            let value = hex(&self.digest(b"effective", index, line)[..24]);
-            let line = format!("      - {{key: sim.{line:04}, value: \"{value}\", action: upsert}}\n");
-            if self.effective_bytes < text.len() + line.len() {
-                break;
+    /// Fills an agent's own values into the template of effective configurations.
+    pub(crate) fn effective_config(&self, template: &EffectiveTemplate, index: usize) -> Vec<u8> {
+        let mut text = template.text.clone();
+        let name = self.agent_name(index);
+        let name = &name.as_bytes()[..name.len().min(template.name_length)];
+        text[template.name_at..template.name_at + name.len()].copy_from_slice(name);
+        let mut random = SmallRng::from_seed(self.digest(b"effective", index, 0));
+        for hole in &template.holes {
+            let value: [u8; HOLE_BYTES / 2] = random.random();
+            for (at, byte) in value.into_iter().enumerate() {
+                text[hole + 2 * at] = HEX[usize::from(byte >> 4)];
+                text[hole + 2 * at + 1] = HEX[usize::from(byte & 15)];
             }
-            text.push_str(&line);
-        }
-        while text.len() < self.effective_bytes {
-            text.push('#');
         }
         text
     }
@@ -97,6 +95,46 @@ impl Identity {
         }
         hasher.update(self.name.as_bytes());
         hasher.finalize().into()
+    }
+}
+
+/// An effective configuration of the wanted length with holes for an agent's own values.
+#[derive(Debug)]
+pub(crate) struct EffectiveTemplate {
+    text: Vec<u8>,
+    name_at: usize,
+    name_length: usize,
+    holes: Vec<usize>,
+}
+
+/// Hex digits of one value of an agent's own.
+const HOLE_BYTES: usize = 48;
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+impl EffectiveTemplate {
+    /// YAML of `bytes` bytes; the names of agents are as long as `name`.
+    pub(crate) fn new(bytes: usize, name: &str) -> Self {
+        let mut text = "# effective configuration of ".to_owned();
+        let name_at = text.len();
+        text.push_str(name);
+        text.push('\n');
+        text.push_str(EFFECTIVE_HEAD);
+        let mut holes = Vec::new();
+        for number in 0.. {
+            let head = format!("      - {{key: sim.{number:04}, value: \"");
+            let tail = "\", action: upsert}\n";
+            if bytes < text.len() + head.len() + HOLE_BYTES + tail.len() {
+                break;
+            }
+            text.push_str(&head);
+            holes.push(text.len());
+            text.push_str(&"0".repeat(HOLE_BYTES));
+            text.push_str(tail);
+        }
+        while text.len() < bytes {
+            text.push('#');
+        }
+        Self { text: text.into_bytes(), name_at, name_length: name.len(), holes }
     }
 }
 
@@ -173,7 +211,7 @@ mod tests {
     use super::*;
 
     fn identity() -> Identity {
-        Identity { seed: 1, name: "sim".into(), attributes: 12, effective_bytes: 4096 }
+        Identity { seed: 1, name: "sim".into(), attributes: 12 }
     }
 
     #[test]
@@ -209,10 +247,13 @@ mod tests {
     #[test]
     fn an_effective_config_has_its_length_and_no_twin() {
         let identity = identity();
-        let (one, two) = (identity.effective_config(1), identity.effective_config(2));
-        assert_eq!((one.len(), two.len()), (4096, 4096));
-        assert_ne!(one, two);
-        assert_eq!(one, identity.effective_config(1));
+        let template = EffectiveTemplate::new(4096, &identity.agent_name(0));
+        let config = |index| identity.effective_config(&template, index);
+        assert_eq!((config(1).len(), config(2).len()), (4096, 4096));
+        assert_ne!(config(1), config(2));
+        assert_eq!(config(1), config(1));
+        let text = String::from_utf8(config(7)).unwrap();
+        assert!(text.contains("sim-00007") && text.ends_with('#'), "{text}");
     }
 
     #[test]
