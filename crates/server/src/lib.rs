@@ -1,1 +1,7 @@
-//! stub
+//! The control plane as one program: configuration, wiring and lifecycle.
+//!
+//! It decides nothing about agents: what it starts lives in `engine`, `gateway` and `api`. Start at
+//! [`config::Settings`].
+
+pub mod config;
+pub mod data_dir;

@@ -127,9 +127,7 @@ pub(super) fn explain(
         } => {
             let nearest = nearest(field, expected).map(str::to_owned);
             let known = expected.iter().map(|&key| key.to_owned()).collect();
-            let key = here
-                .filter(|key| last_part(key) == field)
-                .unwrap_or_else(|| field.clone());
+            let key = keys.key_at(line, column).unwrap_or(field).to_owned();
             ConfigError::UnknownKey {
                 file,
                 line,
@@ -150,29 +148,36 @@ pub(super) fn explain(
                 problem: "is missing".to_owned(),
             }
         }
-        other => match here {
-            Some(key) => {
-                let problem = substituted.redact(&UserMessageFormatter.format_message(other));
-                ConfigError::Invalid {
+        other => {
+            let problem = substituted.redact(&problem_of(other));
+            match here {
+                Some(key) => ConfigError::Invalid {
                     file,
                     line: Some(line),
                     key,
                     problem,
-                }
-            }
-            None => {
-                let problem = substituted.redact(&UserMessageFormatter.format_message(other));
-                ConfigError::Syntax {
+                },
+                None => ConfigError::Syntax {
                     file,
                     line,
                     column,
                     problem,
-                }
+                },
             }
-        },
+        }
     }
 }
 
-fn last_part(key: &str) -> &str {
-    key.rsplit('.').next().unwrap_or(key)
+fn problem_of(error: &YamlError) -> String {
+    match error {
+        YamlError::Unexpected {
+            expected: "mapping start",
+            ..
+        } => "must be a map of keys; write {} for an empty one".to_owned(),
+        YamlError::Unexpected {
+            expected: "sequence start",
+            ..
+        } => "must be a list; write [] for an empty one".to_owned(),
+        other => UserMessageFormatter.format_message(other).into_owned(),
+    }
 }

@@ -39,7 +39,7 @@ impl Keys {
             .map(|node| node.line)
     }
 
-    /// The path of the key or value that stands at, or last before, a position.
+    /// The path of the value, else key, that stands at, or last before, a position.
     pub(super) fn at(&self, line: u64, column: u64) -> Option<String> {
         let exact = self
             .0
@@ -57,16 +57,17 @@ impl Keys {
             .filter(|path| !path.is_empty())
     }
 
+    /// The path of the key that stands at a position; a block map stands where its first key does.
+    pub(super) fn key_at(&self, line: u64, column: u64) -> Option<&str> {
+        let here = |node: &&Node| node.is_key && (node.line, node.column) == (line, column);
+        self.0.iter().find(here).map(|node| node.path.as_str())
+    }
+
     /// The path of `field` missing from the map at a position: a map that is reported by its first key has that key's parent.
     pub(super) fn child(&self, path: &str, field: &str, line: u64, column: u64) -> String {
-        let is_key = self
-            .0
-            .iter()
-            .any(|node| node.is_key && (node.line, node.column) == (line, column));
-        let parent = if is_key {
-            path.rsplit_once('.').map_or("", |(parent, _)| parent)
-        } else {
-            path
+        let parent = match self.key_at(line, column) {
+            Some(key) => key.rsplit_once('.').map_or("", |(parent, _)| parent),
+            None => path,
         };
         join(parent, field)
     }

@@ -109,6 +109,10 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_one() {
         refusal("server:\n  tls: {cert: x}\n"),
         "c.yaml:2: unknown key server.tls.cert (known here: cert_file)"
     );
+    assert!(
+        refusal("server:\n  tls:\n    cert: x\n")
+            .starts_with("c.yaml:3: unknown key server.tls.cert ")
+    );
     assert_eq!(
         refusal("# note\nsevrer: {}\n"),
         "c.yaml:2: unknown key sevrer; did you mean server? (known here: server, auth, names, map)"
@@ -150,9 +154,13 @@ fn a_wrong_type_is_named_with_key_and_line() {
     );
     check("server:\n  port: 70000\n", "c.yaml:2: server.port: ", "");
     check("auth: tokn\n", "c.yaml:1: auth: ", "token");
-    check("names: x\n", "c.yaml:1: names: ", "");
+    check("names: x\n", "c.yaml:1: names: ", "must be a list");
     check("server: [1]\n", "c.yaml:1: server", "");
-    check("server:\n", "c.yaml:1: server: ", "");
+    check(
+        "server:\n",
+        "c.yaml:1: server: ",
+        "must be a map of keys; write {} for an empty one",
+    );
 }
 
 #[test]

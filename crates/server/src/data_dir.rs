@@ -1,0 +1,220 @@
+//! The directory of everything embedded: held by one process at a time, with the administrator's first token in it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use runtime::config::SecretText;
+use rustix::fs::{FlockOperation, flock};
+use thiserror::Error;
+
+/// The file that is locked; it names the process that holds the directory.
+const LOCK_FILE: &str = "lock";
+/// The file with the administrator's token.
+const TOKEN_FILE: &str = "admin-token";
+/// The longest token file that is read, in bytes.
+const MAX_TOKEN_BYTES: u64 = 4096;
+
+/// A data directory that this process holds until it drops it.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// Why a data directory cannot be used.
+#[derive(Debug, Error)]
+pub enum DataDirError {
+    /// It could not be made or opened.
+    #[error("data_dir: opening {}", path.display())]
+    Open {
+        /// Which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process holds it.
+    #[error("data_dir: {} is in use by another opamp-server{holder}; stop it, or give this one a data_dir of its own", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// ` (process 17)`, where it is known.
+        holder: String,
+    },
+    /// The token file could not be read or written.
+    #[error("data_dir: the administrator's token in {}", path.display())]
+    Token {
+        /// The token file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl DataDir {
+    /// Makes the directory where it is missing, readable by its user alone, and takes hold of it.
+    ///
+    /// # Errors
+    /// When it cannot be written, or another process holds it.
+    pub fn hold(path: &Path) -> Result<Self, DataDirError> {
+        let open = |at: &Path| {
+            let path = at.to_path_buf();
+            move |source| DataDirError::Open { path, source }
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(open(path))?;
+        let lock_path = path.join(LOCK_FILE);
+        let mut options = OpenOptions::new();
+        options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600);
+        let mut lock = options.open(&lock_path).map_err(open(&lock_path))?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Err(DataDirError::InUse {
+                path: path.to_path_buf(),
+                holder: holder(&mut lock),
+            });
+        }
+        write_holder(&mut lock).map_err(open(&lock_path))?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            _lock: lock,
+        })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the administrator's token is kept.
+    pub fn token_file(&self) -> PathBuf {
+        self.path.join(TOKEN_FILE)
+    }
+
+    /// The administrator's token, if one was made.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn read_token(&self) -> Result<Option<SecretText>, DataDirError> {
+        let path = self.token_file();
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(DataDirError::Token { path, source }),
+        };
+        let mut text = String::new();
+        match file.take(MAX_TOKEN_BYTES).read_to_string(&mut text) {
+            Ok(_) => Ok(Some(text.trim().to_owned())
+                .filter(|text| !text.is_empty())
+                .map(SecretText::new)),
+            Err(source) => Err(DataDirError::Token { path, source }),
+        }
+    }
+
+    /// Keeps the administrator's token, readable by its user alone, written whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_token(&self, token: &str) -> Result<(), DataDirError> {
+        let path = self.token_file();
+        let draft = path.with_extension("new");
+        let write = || {
+            let mut options = OpenOptions::new();
+            let mut file = options
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&draft)?;
+            writeln!(file, "{token}")?;
+            file.sync_all()?;
+            fs::rename(&draft, &path)?;
+            File::open(&self.path)?.sync_all()
+        };
+        write().map_err(|source| DataDirError::Token {
+            path: path.clone(),
+            source,
+        })
+    }
+}
+
+fn holder(lock: &mut File) -> String {
+    let mut text = String::new();
+    match lock.take(20).read_to_string(&mut text) {
+        Ok(_) if text.trim().parse::<u32>().is_ok() => format!(" (process {})", text.trim()),
+        Ok(_) | Err(_) => String::new(),
+    }
+}
+
+fn write_holder(lock: &mut File) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    writeln!(lock, "{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_second_process_is_refused_and_told_who_holds_it() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let path = temp.path().join("data");
+        let held = DataDir::hold(&path).expect("held");
+        let error = DataDir::hold(&path).expect_err("refused").to_string();
+        assert!(
+            error.contains("is in use by another opamp-server"),
+            "{error}"
+        );
+        assert!(
+            error.contains(&format!("(process {})", std::process::id())),
+            "{error}"
+        );
+        drop(held);
+        DataDir::hold(&path).expect("free again");
+    }
+
+    #[test]
+    fn the_token_is_kept_for_its_user_alone() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let held = DataDir::hold(&temp.path().join("data")).expect("held");
+        assert!(held.read_token().expect("readable").is_none());
+        held.write_token("opamp_adm_x").expect("written");
+        assert_eq!(
+            held.read_token()
+                .expect("readable")
+                .expect("a token")
+                .expose(),
+            "opamp_adm_x"
+        );
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        assert_eq!(mode(&held.token_file()), 0o600);
+        assert_eq!(mode(held.path()), 0o700);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_named() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let path = temp.path().join("file");
+        fs::write(&path, "x").expect("written");
+        let error = DataDir::hold(&path.join("data"))
+            .expect_err("refused")
+            .to_string();
+        assert!(
+            error.starts_with("data_dir: opening ") && error.contains("file/data"),
+            "{error}"
+        );
+    }
+}
