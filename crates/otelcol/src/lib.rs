@@ -1,1 +1,33 @@
-//! stub
+//! Collector configuration: read with positions, merged as the Collector merges, written again.
+//!
+//! [`Document::parse`] reads YAML with the answers that the Collector gives (Go's yaml.v3 and its
+//! `confmap`), refuses what it refuses, and says where and what to do. It never follows a text
+//! beyond its limits, so it is fit for texts that strangers wrote. [`merge`] joins several
+//! documents as several `--config` are joined and remembers where every value came from.
+//! [`redact`] takes the secrets out of a text for display. [`Value`] is what remains for comparing.
+//!
+//! Left out: `${env:…}` and its kin stay as they are, since only the Collector can resolve them;
+//! comments and anchors do not survive a merge.
+
+mod document;
+mod emit;
+mod error;
+mod extensions;
+mod merge;
+mod parse;
+mod redact;
+mod resolve;
+mod scalar;
+mod secrets;
+mod syntax;
+mod top_level;
+mod tree;
+mod value;
+
+pub use document::{Document, Limits};
+pub use error::{Fault, ParseError, Position};
+pub use extensions::{Extension, HealthCheck};
+pub use merge::{Merged, Overridden, merge};
+pub use redact::{redact, redact_pair};
+pub use tree::{Content, Entry, Key, Map, Node, Origin, Path, Scalar, Step, Style, Typed};
+pub use value::Value;

@@ -1,0 +1,380 @@
+//! From text to tree: events of the YAML parser, read with the Collector's answers.
+
+use std::collections::{HashMap, HashSet};
+
+use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag};
+
+use crate::document::{Document, Limits};
+use crate::error::{Fault, ParseError, Position};
+use crate::resolve::{self, Typed};
+use crate::scalar;
+use crate::syntax;
+use crate::top_level;
+use crate::tree::{Content, Entry, Key, Map, Node, Origin, Scalar, Style};
+
+pub(crate) fn document(bytes: &[u8], limits: &Limits) -> Result<Document, ParseError> {
+    let source = syntax::text(bytes, limits.bytes)?;
+    let mut builder = Builder::new(source, limits);
+    let root = builder.first_document()?;
+    let ignored_from = builder.next_document();
+    Ok(Document {
+        root: top_level::sections(root)?,
+        ignored_from,
+    })
+}
+
+struct Builder<'s> {
+    source: &'s str,
+    events: Parser<'s, StrInput<'s>>,
+    limits: Limits,
+    nodes: usize,
+    in_flow: usize,
+    anchors: HashMap<usize, Anchor>,
+}
+
+/// A node that is there to be repeated, and what repeating it costs.
+struct Anchor {
+    node: Node,
+    nodes: usize,
+    height: usize,
+}
+
+/// A node and how many levels it has.
+struct Built {
+    node: Node,
+    height: usize,
+}
+
+impl<'s> Builder<'s> {
+    fn new(source: &'s str, limits: &Limits) -> Self {
+        let events = Parser::new_from_str_with_options(source, syntax::options(limits.depth));
+        Self {
+            source,
+            events,
+            limits: *limits,
+            nodes: 0,
+            in_flow: 0,
+            anchors: HashMap::new(),
+        }
+    }
+
+    /// The root of the first document; a text without one is as good as null.
+    fn first_document(&mut self) -> Result<Node, ParseError> {
+        loop {
+            let Some((event, span)) = self.next()? else {
+                return Ok(scalar::null());
+            };
+            match event {
+                Event::StreamStart | Event::DocumentStart(..) => {}
+                Event::StreamEnd => return Ok(scalar::null()),
+                event => return self.node(event, span, 1).map(|built| built.node),
+            }
+        }
+    }
+
+    /// Where a second document begins. The Collector never looks at it, so neither do its faults count.
+    fn next_document(&mut self) -> Option<Position> {
+        while let Ok(Some((event, span))) = self.next() {
+            if let Event::DocumentStart(..) = event {
+                return Some(syntax::position(&span.start));
+            }
+        }
+        None
+    }
+
+    fn next(&mut self) -> Result<Option<(Event<'s>, Span)>, ParseError> {
+        self.events
+            .next_event()
+            .transpose()
+            .map_err(|error: ScanError| syntax::error(&error, self.limits.depth))
+    }
+
+    /// The next event inside of a collection, which the parser promises to close.
+    fn within(&mut self) -> Result<(Event<'s>, Span), ParseError> {
+        Ok(self.next()?.unwrap_or((Event::StreamEnd, Span::default())))
+    }
+
+    fn node(&mut self, event: Event<'s>, span: Span, depth: usize) -> Result<Built, ParseError> {
+        let position = syntax::position(&span.start);
+        self.count(1, position)?;
+        self.check_depth(depth, position)?;
+        match event {
+            Event::Alias(id) => self.alias(id, depth, position),
+            Event::Scalar(text, style, anchor, tag) => {
+                let scalar = self.scalar(&text, style, tag.as_deref(), &span)?;
+                let node = self.at(position, Content::Scalar(scalar));
+                Ok(self.anchored(anchor, Built { node, height: 0 }, 1))
+            }
+            Event::SequenceStart(style, anchor, _) => {
+                self.collection(style, anchor, position, |this| this.list(depth))
+            }
+            Event::MappingStart(style, anchor, _) => {
+                self.collection(style, anchor, position, |this| this.map(depth))
+            }
+            // Unreachable by the parser's contract; nothing to read is null.
+            _ => Ok(Built {
+                node: scalar::null(),
+                height: 0,
+            }),
+        }
+    }
+
+    fn collection(
+        &mut self,
+        style: StructureStyle,
+        anchor: usize,
+        position: Position,
+        content: impl FnOnce(&mut Self) -> Result<(Content, usize), ParseError>,
+    ) -> Result<Built, ParseError> {
+        let flow = usize::from(style == StructureStyle::Flow);
+        let before = self.nodes;
+        self.in_flow += flow;
+        let (content, height) = content(self)?;
+        let node = self.at(position, content);
+        self.in_flow -= flow;
+        let nodes = 1 + self.nodes - before;
+        Ok(self.anchored(anchor, Built { node, height }, nodes))
+    }
+
+    fn list(&mut self, depth: usize) -> Result<(Content, usize), ParseError> {
+        let mut items = Vec::new();
+        let mut height = 0;
+        loop {
+            let (event, span) = self.within()?;
+            if matches!(event, Event::SequenceEnd | Event::StreamEnd) {
+                return Ok((Content::List(items), height));
+            }
+            let item = self.node(event, span, depth + 1)?;
+            height = height.max(item.height + 1);
+            items.push(item.node);
+        }
+    }
+
+    fn map(&mut self, depth: usize) -> Result<(Content, usize), ParseError> {
+        let mut map = MapBuilder::default();
+        let mut height = 0;
+        loop {
+            let (event, span) = self.within()?;
+            if matches!(event, Event::MappingEnd | Event::StreamEnd) {
+                return Ok((Content::Map(map.finish()?), height));
+            }
+            let key = self.key(event, &span)?;
+            map.claim(&key)?;
+            let (event, span) = self.within()?;
+            let value = self.node(event, span, depth + 1)?;
+            height = height.max(value.height + 1);
+            map.push(key, value.node);
+        }
+    }
+
+    fn key(&mut self, event: Event<'s>, span: &Span) -> Result<Key, ParseError> {
+        let position = syntax::position(&span.start);
+        self.count(1, position)?;
+        let scalar = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let scalar = self.scalar(&text, style, tag.as_deref(), span)?;
+                let node = self.at(position, Content::Scalar(scalar.clone()));
+                self.anchored(anchor, Built { node, height: 0 }, 1);
+                Some(scalar)
+            }
+            Event::Alias(id) => self
+                .anchors
+                .get(&id)
+                .and_then(|anchor| anchor.node.as_scalar())
+                .cloned(),
+            Event::SequenceStart(..) => {
+                return Err(fault(position, Fault::CollectionKey { found: "list" }));
+            }
+            _ => None,
+        };
+        let scalar =
+            scalar.ok_or_else(|| fault(position, Fault::CollectionKey { found: "map" }))?;
+        let name = resolve::key_name(scalar.typed, &scalar.text).into();
+        Ok(Key {
+            name,
+            scalar,
+            position,
+        })
+    }
+
+    fn scalar(
+        &self,
+        text: &str,
+        style: ScalarStyle,
+        tag: Option<&Tag>,
+        span: &Span,
+    ) -> Result<Scalar, ParseError> {
+        let slice = span.slice(self.source).unwrap_or_default();
+        let indentation = span.start.col();
+        let mut scalar = scalar::read(text, style, slice, indentation);
+        // `!` alone says nothing to the Collector.
+        let Some(tag) = tag.filter(|tag| tag.parts() != ("", "!")) else {
+            return Ok(scalar);
+        };
+        let suffix = tag.suffix_in_namespace("tag:yaml.org,2002:");
+        let typed = suffix
+            .as_ref()
+            .and_then(|suffix| resolve::tagged(suffix, &scalar.text));
+        let Some(typed) = typed else {
+            let start = span.tag_start().unwrap_or(span.start);
+            let text = scalar.text.chars().take(40).collect();
+            return Err(fault(
+                syntax::position(&start),
+                Fault::Tag {
+                    tag: tag.original(),
+                    text,
+                },
+            ));
+        };
+        scalar.typed = typed;
+        scalar.tag = suffix.map(|suffix| suffix.into_owned().into());
+        Ok(scalar)
+    }
+
+    fn alias(&mut self, id: usize, depth: usize, position: Position) -> Result<Built, ParseError> {
+        // The parser knows every anchor; one without a node is still being read.
+        let Some(anchor) = self.anchors.get(&id) else {
+            return Err(fault(position, Fault::AliasCycle));
+        };
+        let (height, nodes) = (anchor.height, anchor.nodes);
+        // Both limits are checked before the copy is made: the copy is what a bomb is after.
+        self.check_depth(depth + height, position)?;
+        self.count(nodes, position)?;
+        let node = self
+            .anchors
+            .get(&id)
+            .map_or_else(scalar::null, |anchor| anchor.node.clone());
+        Ok(Built { node, height })
+    }
+
+    fn anchored(&mut self, anchor: usize, built: Built, nodes: usize) -> Built {
+        if anchor != 0 {
+            let node = built.node.clone();
+            self.anchors.insert(
+                anchor,
+                Anchor {
+                    node,
+                    nodes,
+                    height: built.height,
+                },
+            );
+        }
+        built
+    }
+
+    fn at(&self, position: Position, content: Content) -> Node {
+        Node {
+            content,
+            origin: Origin { layer: 0, position },
+            in_flow: 0 < self.in_flow,
+        }
+    }
+
+    fn count(&mut self, nodes: usize, position: Position) -> Result<(), ParseError> {
+        self.nodes = self.nodes.saturating_add(nodes);
+        let limit = self.limits.nodes;
+        if limit < self.nodes {
+            Err(fault(position, Fault::TooManyNodes { limit }))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn check_depth(&self, depth: usize, position: Position) -> Result<(), ParseError> {
+        let limit = self.limits.depth;
+        if limit < depth {
+            Err(fault(position, Fault::TooDeep { limit }))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// A map as it is read: its keys are unique, and what `<<` brings yields to what stands there.
+#[derive(Default)]
+struct MapBuilder {
+    map: Map,
+    merged: Option<Node>,
+    /// Every key by its text and by its name: `0x10` collides with `"0x10"` and with `16`.
+    seen: HashMap<Box<str>, Position>,
+}
+
+impl MapBuilder {
+    fn claim(&mut self, key: &Key) -> Result<(), ParseError> {
+        let first = self
+            .seen
+            .get(&key.scalar.text)
+            .or_else(|| self.seen.get(&key.name));
+        if let Some(first) = first {
+            let fault = Fault::DuplicateKey {
+                key: key.scalar.text.to_string(),
+                first: *first,
+            };
+            return Err(ParseError {
+                position: key.position,
+                fault,
+            });
+        }
+        self.seen.insert(key.scalar.text.clone(), key.position);
+        self.seen.insert(key.name.clone(), key.position);
+        Ok(())
+    }
+
+    fn push(&mut self, key: Key, value: Node) {
+        if is_merge_key(&key.scalar) {
+            self.merged = Some(value);
+        } else {
+            self.map.entries.push(Entry { key, value });
+        }
+    }
+
+    fn finish(mut self) -> Result<Map, ParseError> {
+        let Some(merged) = self.merged else {
+            return Ok(self.map);
+        };
+        let position = merged.origin.position;
+        let sources = match merged.content {
+            Content::Map(map) => vec![map],
+            Content::List(items) => items.into_iter().map(into_map).collect::<Result<_, _>>()?,
+            Content::Scalar(scalar) => return Err(not_mergeable(position, scalar.typed.name())),
+        };
+        let mut taken: HashSet<Box<str>> = self
+            .map
+            .iter()
+            .map(|entry| entry.key.name.clone())
+            .collect();
+        for entry in sources.into_iter().flat_map(|map| map.entries) {
+            if taken.insert(entry.key.name.clone()) {
+                self.map.entries.push(entry);
+            }
+        }
+        Ok(self.map)
+    }
+}
+
+fn into_map(node: Node) -> Result<Map, ParseError> {
+    let (position, kind) = (node.origin.position, node.kind());
+    match node.content {
+        Content::Map(map) => Ok(map),
+        _ => Err(not_mergeable(position, kind)),
+    }
+}
+
+fn is_merge_key(scalar: &Scalar) -> bool {
+    let tag = scalar.tag.as_deref();
+    &*scalar.text == "<<"
+        && (tag == Some("merge") || (tag.is_none() && scalar.style == Style::Plain))
+}
+
+const fn not_mergeable(position: Position, found: &'static str) -> ParseError {
+    fault(position, Fault::MergeNotMap { found })
+}
+
+pub(crate) const fn fault(position: Position, fault: Fault) -> ParseError {
+    ParseError { position, fault }
+}
+
+/// Whether a key may name a section: the Collector wants texts there.
+pub(crate) const fn is_text(typed: Typed) -> bool {
+    matches!(typed, Typed::Str)
+}

@@ -1,0 +1,491 @@
+//! Secrets taken out of a text for display, structure and formatting left as they are.
+//!
+//! It works on the parser's events and not on the tree, so that it also covers what the tree drops
+//! (values that yield to others, further documents), and falls back to looking at lines where the
+//! text is no YAML: what is shown of a broken or foreign configuration must be safe, too.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput};
+
+use crate::resolve::{self, Typed};
+use crate::secrets::{self, Extent};
+use crate::syntax;
+
+/// Begins the place of what is found in comments; no place of a value begins so.
+const COMMENT: &str = "\u{0}#";
+/// Deeper nesting than this is read line by line.
+const DEPTH: usize = 200;
+
+/// The text with its secrets replaced: whole values by `"[REDACTED]"`, parts of values by `***`.
+///
+/// Secret is what stands under a key that says so (`password`, `token`, `api_key`, …), header
+/// values, private keys, bearer tokens and passwords in URLs. References such as `${env:TOKEN}`
+/// stay, and so do booleans, nulls and empty texts.
+///
+/// ```
+/// let shown = otelcol::redact("exporters:\n  otlp: {headers: {x-key: 'abc'}, endpoint: \"h:1\"} # ok\n");
+/// assert_eq!(shown, "exporters:\n  otlp: {headers: {x-key: \"[REDACTED]\"}, endpoint: \"h:1\"} # ok\n");
+/// ```
+pub fn redact(text: &str) -> String {
+    apply(text, &edits(text), |_| "")
+}
+
+/// Both texts with their secrets replaced, such that a secret that changed still differs.
+///
+/// A value that is another one in the second text is marked `(old)` in the first and `(new)` in
+/// the second, so that a diff shows the change and not the secret.
+pub fn redact_pair(before: &str, after: &str) -> (String, String) {
+    let (old, new) = (edits(before), edits(after));
+    let old_values = by_place(before, &old);
+    let new_values = by_place(after, &new);
+    let differs = |edit: &Edit| match (old_values.get(&edit.place), new_values.get(&edit.place)) {
+        (Some(old), Some(new)) => old != new,
+        _ => false,
+    };
+    let mark = |edit: &Edit, mark| if differs(edit) { mark } else { "" };
+    (
+        apply(before, &old, |edit| mark(edit, " (old)")),
+        apply(after, &new, |edit| mark(edit, " (new)")),
+    )
+}
+
+/// The secrets that can be found again in another text; comments cannot.
+fn by_place<'t>(text: &'t str, edits: &[Edit]) -> HashMap<String, &'t str> {
+    let named = edits.iter().filter(|edit| !edit.place.starts_with(COMMENT));
+    named
+        .map(|edit| (edit.place.clone(), &text[edit.range.clone()]))
+        .collect()
+}
+
+/// A piece of the text to be replaced.
+#[derive(Debug)]
+struct Edit {
+    range: Range<usize>,
+    form: Form,
+    /// Names the value it is, the same in every text with the same structure.
+    place: String,
+}
+
+/// What the replacement must look like to leave the text's structure alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// A whole scalar on a line.
+    Value,
+    /// All lines of a block scalar.
+    Block,
+    /// A part of a scalar, a comment, or a line of something else.
+    Part,
+}
+
+fn apply(text: &str, edits: &[Edit], mark: impl Fn(&Edit) -> &'static str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut copied = 0;
+    for edit in edits {
+        if edit.range.end <= copied {
+            continue;
+        }
+        // Of edits that overlap, what is left of the second is still a secret.
+        let form = if edit.range.start < copied {
+            Form::Part
+        } else {
+            edit.form
+        };
+        shown.push_str(&text[copied..edit.range.start.max(copied)]);
+        let mark = mark(edit);
+        match form {
+            Form::Value => shown.extend(["\"[REDACTED]", mark, "\""]),
+            Form::Block => shown.extend(["[REDACTED]", mark, "\n"]),
+            Form::Part => shown.extend(["***", mark]),
+        }
+        copied = edit.range.end;
+    }
+    shown.push_str(&text[copied..]);
+    shown
+}
+
+/// All edits in the order of the text.
+fn edits(text: &str) -> Vec<Edit> {
+    let mut redactor = Redactor::new(text);
+    redactor.run();
+    let mut edits = redactor.edits;
+    edits.sort_by_key(|edit| (edit.range.start, usize::MAX - edit.range.end));
+    edits
+}
+
+/// What is known about the values below a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Nothing yet.
+    Open,
+    /// All of it is secret.
+    Secret,
+    /// Headers by name, or a list of them.
+    Headers,
+    /// One header of a list, `{name, value}`.
+    Header,
+}
+
+/// A list or map that is being read.
+struct Frame {
+    is_map: bool,
+    mode: Mode,
+    /// In a map: the key whose value comes next.
+    key: Option<String>,
+    /// In a list: how many items were read.
+    items: usize,
+    anchor: usize,
+    first_scalar: usize,
+    /// The map says `name: password` or the like, and these are its `value`s.
+    names_secret: bool,
+    values: Range<usize>,
+}
+
+/// A scalar that was read, in case an alias or a later key makes it a secret.
+struct Seen {
+    range: Range<usize>,
+    form: Form,
+    place: String,
+}
+
+struct Redactor<'t> {
+    text: &'t str,
+    frames: Vec<Frame>,
+    scalars: Vec<Seen>,
+    /// Which scalars an anchor stands for.
+    anchors: HashMap<usize, Range<usize>>,
+    edits: Vec<Edit>,
+    /// Up to where the text was understood.
+    done: usize,
+}
+
+impl<'t> Redactor<'t> {
+    fn new(text: &'t str) -> Self {
+        Self {
+            text,
+            frames: Vec::new(),
+            scalars: Vec::new(),
+            anchors: HashMap::new(),
+            edits: Vec::new(),
+            done: 0,
+        }
+    }
+
+    fn run(&mut self) {
+        let mut options = syntax::options(DEPTH);
+        options.set_emit_comments(true);
+        options.max_buffered_comment_events = usize::MAX;
+        let mut events: Parser<'t, StrInput<'t>> =
+            Parser::new_from_str_with_options(self.text, options);
+        loop {
+            match events.next_event() {
+                Some(Ok((event, span))) => self.event(&event, &span),
+                Some(Err(_)) => return self.lines_from(self.done),
+                None => return,
+            }
+        }
+    }
+
+    fn event(&mut self, event: &Event<'_>, span: &Span) {
+        let range = span.byte_range().unwrap_or(self.done..self.done);
+        self.done = self.done.max(range.end);
+        match event {
+            Event::Scalar(text, style, anchor, _) => self.scalar(text, *style, *anchor, range),
+            Event::Alias(id) => self.alias(*id),
+            Event::SequenceStart(_, anchor, _) => self.open(false, *anchor),
+            Event::MappingStart(_, anchor, _) => self.open(true, *anchor),
+            Event::SequenceEnd | Event::MappingEnd => self.close(),
+            Event::Comment(..) => self.parts(range, Extent::Line, COMMENT),
+            _ => {}
+        }
+    }
+
+    fn open(&mut self, is_map: bool, anchor: usize) {
+        let mode = match self.value_mode() {
+            // A map in a list of headers is one header; as a key, it is nothing.
+            Mode::Headers if is_map && self.frames.last().is_some_and(|frame| !frame.is_map) => {
+                Mode::Header
+            }
+            mode => mode,
+        };
+        let first_scalar = self.scalars.len();
+        let values = first_scalar..first_scalar;
+        self.frames.push(Frame {
+            is_map,
+            mode,
+            key: None,
+            items: 0,
+            anchor,
+            first_scalar,
+            names_secret: false,
+            values,
+        });
+    }
+
+    fn close(&mut self) {
+        let Some(frame) = self.frames.pop() else {
+            return;
+        };
+        if frame.names_secret {
+            self.hide(frame.values);
+        }
+        if frame.anchor != 0 {
+            self.anchors
+                .insert(frame.anchor, frame.first_scalar..self.scalars.len());
+        }
+        self.value_read();
+    }
+
+    fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, range: Range<usize>) {
+        let index = self.scalars.len();
+        let is_key = self
+            .frames
+            .last()
+            .is_some_and(|frame| frame.is_map && frame.key.is_none());
+        let form = form_of(style, &self.text[range.clone()]);
+        self.scalars.push(Seen {
+            range: range.clone(),
+            form,
+            place: self.place(),
+        });
+        if anchor != 0 {
+            self.anchors.insert(anchor, index..index + 1);
+        }
+        if is_key {
+            self.set_key(text);
+        } else {
+            self.value(text, style, range, index);
+            self.value_read();
+        }
+    }
+
+    fn value(&mut self, text: &str, style: ScalarStyle, range: Range<usize>, index: usize) {
+        self.note_named_value(text, index);
+        let in_header_list = self
+            .frames
+            .last()
+            .is_some_and(|frame| !frame.is_map && frame.mode == Mode::Headers);
+        let secret = match self.value_mode() {
+            Mode::Secret => true,
+            // In a list of headers, a text without a value is the name of one.
+            Mode::Headers => !in_header_list || text.contains([':', '=']),
+            Mode::Open | Mode::Header => false,
+        };
+        let is_value = style != ScalarStyle::Plain
+            || !matches!(resolve::plain(text), Typed::Null | Typed::Bool(_));
+        if (secret && is_value && !secrets::is_reference(text)) || secrets::holds_private_key(text)
+        {
+            self.hide(index..index + 1);
+        } else {
+            let place = self.place();
+            let has_lines = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
+                || self.text[range.clone()].contains('\n');
+            // A root that is one text is most likely no YAML at all.
+            if has_lines || self.frames.is_empty() {
+                self.lines(range, &place)
+            } else {
+                self.parts(range, Extent::Word, &place)
+            }
+        }
+    }
+
+    /// Remembers pairs such as `{key: authorization, value: …}`, in either order.
+    fn note_named_value(&mut self, text: &str, index: usize) {
+        let Some(frame) = self.frames.last_mut() else {
+            return;
+        };
+        match frame.key.as_deref() {
+            Some("key" | "name" | "header") if secrets::is_secret_name(text) => {
+                frame.names_secret = true
+            }
+            Some("value") => frame.values = index..index + 1,
+            _ => {}
+        }
+    }
+
+    fn alias(&mut self, id: usize) {
+        let is_key = self
+            .frames
+            .last()
+            .is_some_and(|frame| frame.is_map && frame.key.is_none());
+        let target = self.anchors.get(&id).cloned();
+        if is_key {
+            let name = target
+                .and_then(|range| self.scalars.get(range.start))
+                .map(|seen| self.text[seen.range.clone()].to_owned());
+            return self.set_key(&name.unwrap_or_default());
+        }
+        if matches!(self.value_mode(), Mode::Secret | Mode::Headers) {
+            self.hide(target.unwrap_or_default());
+        }
+        self.value_read();
+    }
+
+    fn set_key(&mut self, name: &str) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.key = Some(name.to_owned());
+        }
+    }
+
+    fn value_read(&mut self) {
+        match self.frames.last_mut() {
+            // A collection as a key has no name.
+            Some(frame) if frame.is_map => {
+                frame.key = if frame.key.is_some() {
+                    None
+                } else {
+                    Some(String::new())
+                }
+            }
+            Some(frame) => frame.items += 1,
+            None => {}
+        }
+    }
+
+    /// What is known about the value that comes now.
+    fn value_mode(&self) -> Mode {
+        let Some(frame) = self.frames.last() else {
+            return Mode::Open;
+        };
+        let name = frame.key.as_deref().unwrap_or_default();
+        match frame.mode {
+            Mode::Secret => Mode::Secret,
+            Mode::Headers if frame.is_map => Mode::Secret,
+            Mode::Headers => Mode::Headers,
+            Mode::Header if matches!(name, "value" | "values" | "default_value") => Mode::Secret,
+            Mode::Open | Mode::Header if !frame.is_map || self.names_a_component() => Mode::Open,
+            Mode::Open | Mode::Header if secrets::is_secret_name(name) => Mode::Secret,
+            Mode::Open | Mode::Header if secrets::is_headers_name(name) => Mode::Headers,
+            Mode::Open | Mode::Header => Mode::Open,
+        }
+    }
+
+    /// Whether the next value is a component, whose id says nothing: `bearertokenauth/x` is no token.
+    fn names_a_component(&self) -> bool {
+        const SECTIONS: [&str; 5] = [
+            "receivers",
+            "processors",
+            "exporters",
+            "connectors",
+            "extensions",
+        ];
+        let [root, _] = self.frames.as_slice() else {
+            return false;
+        };
+        root.key
+            .as_deref()
+            .is_some_and(|key| SECTIONS.contains(&key))
+    }
+
+    fn hide(&mut self, scalars: Range<usize>) {
+        for seen in self.scalars.get(scalars).unwrap_or_default() {
+            self.edits.push(Edit {
+                range: seen.range.clone(),
+                form: seen.form,
+                place: seen.place.clone(),
+            });
+        }
+    }
+
+    fn place(&self) -> String {
+        let step = |frame: &Frame| frame.key.clone().unwrap_or_else(|| frame.items.to_string());
+        self.frames
+            .iter()
+            .map(step)
+            .collect::<Vec<_>>()
+            .join("\u{0}")
+    }
+
+    /// The secrets inside of a piece of one line.
+    fn parts(&mut self, range: Range<usize>, extent: Extent, place: &str) {
+        for (number, part) in secrets::inside(&self.text[range.clone()], extent)
+            .into_iter()
+            .enumerate()
+        {
+            let place = format!("{place}\u{0}{number}");
+            self.edits.push(Edit {
+                range: range.start + part.start..range.start + part.end,
+                form: Form::Part,
+                place,
+            });
+        }
+    }
+
+    /// The rest of a text that is no YAML, from the beginning of the line where it stopped being it.
+    fn lines_from(&mut self, offset: usize) {
+        let start = self.text[..offset].rfind('\n').map_or(0, |end| end + 1);
+        self.lines(start..self.text.len(), "");
+    }
+
+    /// The secrets in lines of whatever it is.
+    fn lines(&mut self, range: Range<usize>, place: &str) {
+        let mut start = range.start;
+        let mut below: Option<usize> = None;
+        let mut in_key = false;
+        for (number, line) in self.text[range].split_inclusive('\n').enumerate() {
+            let content = line.trim();
+            let indentation = line.len() - line.trim_start().len();
+            let at = start + indentation;
+            start += line.len();
+            if content.is_empty() {
+                continue;
+            }
+            let place = format!("{place}\u{0}{number}");
+            in_key |= secrets::holds_private_key(content) && content.contains("BEGIN");
+            below = below.filter(|outer| *outer < indentation);
+            if in_key || below.is_some() {
+                in_key &= !content.contains("-----END");
+                self.edits.push(Edit {
+                    range: at..at + content.len(),
+                    form: Form::Part,
+                    place,
+                });
+                continue;
+            }
+            self.parts(at..at + content.len(), Extent::Line, &place);
+            self.word_pair(at, content, &place);
+            if content.strip_suffix([':', '=', '|', '>', '-']).is_some() && opens_secret(content) {
+                below = Some(indentation);
+            }
+        }
+    }
+
+    /// `HTTP_Passwd abc`, as some agents write it.
+    fn word_pair(&mut self, at: usize, content: &str, place: &str) {
+        let Some((name, value)) = content.split_once([' ', '\t']) else {
+            return;
+        };
+        let value = value.trim_start();
+        if secrets::is_secret_name(name)
+            && !value.starts_with([':', '=', '|', '>'])
+            && !secrets::is_reference(value)
+        {
+            let start = at + content.len() - value.len();
+            self.edits.push(Edit {
+                range: start..at + content.len(),
+                form: Form::Part,
+                place: place.to_owned(),
+            });
+        }
+    }
+}
+
+/// Whether the lines below this one are the value of a secret.
+fn opens_secret(content: &str) -> bool {
+    let name = content.split([':', '=']).next().unwrap_or_default();
+    let name = name
+        .trim()
+        .trim_start_matches("- ")
+        .trim_matches(['"', '\'', ' ']);
+    secrets::is_secret_name(name) || secrets::is_headers_name(name)
+}
+
+fn form_of(style: ScalarStyle, slice: &str) -> Form {
+    let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+    if is_block && slice.ends_with('\n') {
+        Form::Block
+    } else {
+        Form::Value
+    }
+}
