@@ -1,1 +1,47 @@
-//! stub
+//! What each agent should run, and why: from released revisions to the bytes that are offered.
+//!
+//! Everything is a function of what is given: no I/O, no clock, no fleet. The caller keeps what
+//! [`materialise`] returns under its [`inputs_key`] and never computes it again for the same
+//! inputs, so that a new server version changes no agent's desired state.
+//!
+//! Left out: which revisions apply to an agent (`domain` says it), and storing any of it.
+//!
+//! Start at [`materialise`] and [`check_body`].
+
+mod body;
+mod display;
+mod hash;
+mod layer;
+mod materialise;
+mod provenance;
+
+pub use body::{BodyError, check_body, check_body_within};
+pub use display::{redacted, redacted_pair};
+pub use hash::content_hash;
+pub use layer::{InputsKey, Layer, inputs_key};
+pub use materialise::{Content, MaterialiseError, materialise, materialise_within};
+pub use provenance::{LeafSource, Overridden, Provenance, Source};
+
+/// The name of the one file that a collector agent is sent.
+pub const CONFIG_FILE: &str = "config.yaml";
+/// The MIME type of that file.
+pub const CONTENT_TYPE: &str = "text/yaml";
+
+/// How large configurations may be, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The body of one revision.
+    pub body_bytes: usize,
+    /// What the layers of an agent merge to.
+    pub merged_bytes: usize,
+}
+
+impl Default for Limits {
+    /// 1 MiB a body, 4 MiB merged.
+    fn default() -> Self {
+        Self {
+            body_bytes: 1 << 20,
+            merged_bytes: 4 << 20,
+        }
+    }
+}
