@@ -1,1 +1,41 @@
-//! stub
+//! What the control plane does: use cases, reconcilers and the registry of live agents.
+//!
+//! It speaks reports and offers, never protobuf or HTTP. Agent-plane calls are synchronous and touch memory only;
+//! everything that takes time or happens by itself is a step that is driven from outside ([`Engine::commit_reports`],
+//! [`Engine::flush_liveness`], [`Engine::reconcile`], [`Engine::expire`], [`Engine::sweep`]), with the time handed in,
+//! so that a simulation owns every step.
+//!
+//! Start at [`Engine::exchange`] for what one message of an agent does, and at [`Change`] for how what agents should
+//! run is changed.
+
+mod agent;
+mod attach;
+mod change;
+mod content;
+mod desire;
+mod drive;
+#[allow(clippy::module_inception)]
+mod engine;
+mod events;
+mod exchange;
+mod mailbox;
+mod options;
+mod outgoing;
+mod pending;
+mod principal;
+mod registry;
+mod world;
+
+pub use agent::{Attachment, Command, Transport};
+pub use attach::{Attach, AttachRequest, Contest, DisconnectReason, Refusal};
+pub use change::Change;
+pub use content::DesiredContent;
+pub use desire::DesireError;
+pub use domain;
+pub use engine::{AgentStanding, Engine, NotDelivered, OpenError};
+pub use events::register_metrics;
+pub use exchange::{ExchangeError, Heard};
+pub use mailbox::{CloseReason, Mailbox, Probe, Wakes};
+pub use options::{AgentsAuth, ApprovalMode, EngineLimits, EngineOptions};
+pub use outgoing::Outgoing;
+pub use principal::{AuthMethod, AuthenticationError, Principal};

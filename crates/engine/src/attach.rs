@@ -1,0 +1,371 @@
+//! How a connection comes to speak for an agent, and how that ends.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use domain::{AgentId, Approval, Epoch, EventKind, LabelsBySource, model::InstanceUid};
+use jiff::Timestamp;
+use store::agents::{Attachment as StoredAttachment, AttachmentChange, NewAgent};
+
+use crate::{
+    agent::{Attachment, Flags, Link, LiveAgent, State, Transport},
+    engine::Engine,
+    events,
+    mailbox::Mailbox,
+    options::ApprovalMode,
+    principal::Principal,
+};
+
+/// A connection that wants to speak for an agent.
+#[derive(Clone)]
+pub struct AttachRequest<'a> {
+    /// Who the session has proved to be.
+    pub principal: &'a Principal,
+    /// The uid that the agent uses.
+    pub uid: InstanceUid,
+    /// How to wake the connection; `None` for plain HTTP.
+    pub mailbox: Option<&'a Arc<Mailbox>>,
+    /// The connection's kind.
+    pub transport: Transport,
+    /// Where it comes from.
+    pub peer: SocketAddr,
+}
+
+/// The answer to an [`AttachRequest`].
+#[derive(Debug)]
+pub enum Attach {
+    /// The connection speaks for the agent.
+    Ready(Attachment),
+    /// Another connection speaks for it: find out whether that one is alive, then [`Engine::settle`].
+    Contested(Contest),
+    /// The connection may not speak for this agent.
+    Refused(Refusal),
+}
+
+/// Why a connection may not speak for an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The credential is bound to another uid.
+    #[error("the credential belongs to another instance_uid")]
+    OtherUid,
+    /// The server keeps as many agents as it may.
+    #[error("the server has reached its limit of agents")]
+    TooManyAgents,
+}
+
+/// Two connections that use the same uid.
+pub struct Contest {
+    agent: Arc<LiveAgent>,
+    principal: Principal,
+    old: Arc<Mailbox>,
+    mailbox: Option<Arc<Mailbox>>,
+    transport: Transport,
+    peer: SocketAddr,
+}
+
+/// Why an agent is no longer attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DisconnectReason {
+    /// It said goodbye.
+    AgentDisconnect,
+    /// Its connection was closed or lost.
+    ConnectionClosed,
+    /// It was silent for longer than its liveness.
+    Silent,
+    /// It did not read what was written to it.
+    SlowReader,
+    /// It broke the protocol or a limit.
+    ProtocolViolation,
+    /// This server is stopping.
+    ServerStopping,
+    /// Its credential is no longer valid.
+    CredentialRevoked,
+    /// An operator deleted it.
+    AgentDeleted,
+}
+
+impl DisconnectReason {
+    /// The stable text in events, logs and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AgentDisconnect => "agent_disconnect",
+            Self::ConnectionClosed => "connection_closed",
+            Self::Silent => "silent",
+            Self::SlowReader => "slow_reader",
+            Self::ProtocolViolation => "protocol_violation",
+            Self::ServerStopping => "server_stopping",
+            Self::CredentialRevoked => "credential_revoked",
+            Self::AgentDeleted => "agent_deleted",
+        }
+    }
+}
+
+impl Contest {
+    /// Asks the connection that speaks for the agent now whether its peer still answers, for at most `timeout`.
+    pub async fn probe(&self, timeout: Duration) -> bool {
+        self.old.probe(timeout).await
+    }
+}
+
+impl fmt::Debug for Contest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Contest")
+            .field("agent", &self.agent.id)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Lets a connection speak for an agent. Memory only: an unknown agent is stored with the next group commit.
+    #[must_use]
+    pub fn attach(&self, request: &AttachRequest<'_>, now: Timestamp) -> Attach {
+        if request
+            .principal
+            .bound_uid
+            .is_some_and(|bound| bound != request.uid)
+        {
+            return Attach::Refused(Refusal::OtherUid);
+        }
+        let namespace = &request.principal.namespace;
+        if self.inner.options.limits.agents <= self.inner.registry.len_estimate()
+            && self.inner.registry.find(namespace, request.uid).is_none()
+        {
+            return Attach::Refused(Refusal::TooManyAgents);
+        }
+        let (agent, _) = self
+            .inner
+            .registry
+            .find_or_insert(namespace, request.uid, || {
+                self.new_agent(request.principal, request.uid, now)
+            });
+        let mut state = agent.lock();
+        if state.flags.uid_unconfirmed && state.uid == request.uid {
+            self.confirm_uid(&agent, &mut state);
+        }
+        if let Some(link) = &state.link {
+            match (&link.mailbox, request.mailbox) {
+                // The same connection, or the next poll of the same agent: the claim goes on.
+                (Some(old), Some(new)) if Arc::ptr_eq(old, new) => return ready(&agent, &state),
+                (None, None) => return ready(&agent, &state),
+                // Nobody can be asked behind a polling claim; the connection that stands takes over.
+                (None, Some(_)) => {}
+                (Some(old), _) => {
+                    let old = Arc::clone(old);
+                    drop(state);
+                    return Attach::Contested(Contest::new(agent, old, request));
+                }
+            }
+        }
+        self.claim(&agent, &mut state, request, now);
+        ready(&agent, &state)
+    }
+
+    /// Ends a contest: where the old connection is alive the newcomer is another agent and is given a uid of its own,
+    /// else it takes over.
+    #[must_use]
+    pub fn settle(&self, contest: Contest, alive: bool, now: Timestamp) -> Attachment {
+        let Contest {
+            agent,
+            principal,
+            old,
+            mailbox,
+            transport,
+            peer,
+        } = contest;
+        let request = |uid| AttachRequest {
+            principal: &principal,
+            uid,
+            mailbox: mailbox.as_ref(),
+            transport,
+            peer,
+        };
+        if !alive {
+            let mut state = agent.lock();
+            let replaced = state.link.as_ref().and_then(|link| link.mailbox.as_ref());
+            // Somebody else may have taken over while the old connection was asked; the newest claim wins.
+            if replaced.is_some_and(|mailbox| Arc::ptr_eq(mailbox, &old)) || state.link.is_some() {
+                state.unlink();
+                events::agent_replaced();
+            }
+            let uid = state.uid;
+            self.claim(&agent, &mut state, &request(uid), now);
+            let epoch = state.epoch;
+            drop(state);
+            return Attachment { agent, epoch };
+        }
+        let uid = self.new_uid(now);
+        let (twin, _) = self
+            .inner
+            .registry
+            .find_or_insert(&principal.namespace, uid, || {
+                self.new_agent(&principal, uid, now)
+            });
+        tracing::warn!(event = "duplicate_instance_uid", agent_id = %agent.id, new_agent_id = %twin.id, peer = %peer);
+        let mut state = twin.lock();
+        state.flags.uid_unconfirmed = true;
+        self.claim(&twin, &mut state, &request(uid), now);
+        let epoch = state.epoch;
+        drop(state);
+        Attachment { agent: twin, epoch }
+    }
+
+    /// Ends a claim. One that was superseded ends nothing.
+    pub fn detach(&self, attachment: &Attachment, reason: DisconnectReason, now: Timestamp) {
+        let agent = &attachment.agent;
+        let mut state = agent.lock();
+        if state.epoch == attachment.epoch {
+            self.disconnect(agent, &mut state, reason, now);
+        }
+    }
+
+    pub(crate) fn disconnect(
+        &self,
+        agent: &Arc<LiveAgent>,
+        state: &mut State,
+        reason: DisconnectReason,
+        now: Timestamp,
+    ) {
+        if state.unlink().is_none() {
+            return;
+        }
+        // Commands are for the process that was there; a new connection may be another one.
+        state.queue = None;
+        events::agent_disconnected(agent, reason.as_str());
+        if state.flags.forgotten {
+            return;
+        }
+        let event = events::of_agent(
+            agent,
+            EventKind::AgentDisconnected,
+            now,
+            [("reason", reason.as_str().to_owned())],
+        );
+        self.inner.pending.push_event(agent, state, event);
+        self.inner.pending.of(agent, state, now).attachment = Some(AttachmentChange::Detached {
+            at: now,
+            reason: reason.as_str().to_owned(),
+        });
+    }
+
+    fn claim(
+        &self,
+        agent: &Arc<LiveAgent>,
+        state: &mut State,
+        request: &AttachRequest<'_>,
+        now: Timestamp,
+    ) {
+        if state.unlink().is_some() {
+            events::agent_replaced();
+        }
+        state.epoch = Epoch(now.as_microsecond().max(state.epoch.0 + 1));
+        state.link = Some(Link {
+            mailbox: request.mailbox.cloned(),
+            transport: request.transport,
+        });
+        if let Some(mailbox) = request.mailbox {
+            mailbox.agent_attached();
+        }
+        agent.saw_message(now);
+        let known_before = !state.flags.unsaved;
+        events::agent_connected(agent, request.transport, known_before);
+        let transport = request.transport.as_str().to_owned();
+        let facts = [
+            ("transport", transport.clone()),
+            ("remote_addr", request.peer.to_string()),
+        ];
+        let event = events::of_agent(agent, EventKind::AgentConnected, now, facts);
+        self.inner.pending.push_event(agent, state, event);
+        let remote_addr = request.peer.to_string();
+        let attached = StoredAttachment {
+            node: self.inner.node.clone(),
+            transport,
+            remote_addr,
+            at: now,
+        };
+        let report = self.inner.pending.of(agent, state, now);
+        report.attachment = Some(AttachmentChange::Attached(attached));
+        if state.labels.credential != request.principal.labels {
+            let labels = request.principal.labels.clone();
+            self.inner.pending.of(agent, state, now).credential_labels = Some(labels.clone());
+            state.labels.credential = labels;
+            self.redesire(agent, state, now);
+        }
+    }
+
+    fn new_agent(&self, principal: &Principal, uid: InstanceUid, now: Timestamp) -> Arc<LiveAgent> {
+        let id = AgentId::from_parts(unix_ms(now), self.random());
+        let approval = match self.inner.options.approval {
+            ApprovalMode::Automatic => Approval::Approved,
+            ApprovalMode::Manual => Approval::Pending,
+        };
+        let mut state = State::new(uid, approval);
+        state.labels = LabelsBySource {
+            credential: principal.labels.clone(),
+            ..LabelsBySource::default()
+        };
+        state.flags = Flags {
+            unsaved: true,
+            fresh: true,
+            ..Flags::default()
+        };
+        let agent = LiveAgent::new(id, principal.namespace.clone(), now, state);
+        let mut state = agent.lock();
+        let report = self.inner.pending.of(&agent, &mut state, now);
+        report.created = Some(NewAgent { uid, approval });
+        report.credential_labels = Some(principal.labels.clone());
+        let event = events::of_agent(
+            &agent,
+            EventKind::AgentCreated,
+            now,
+            [("instance_uid", uid.to_string())],
+        );
+        self.inner.pending.push_event(&agent, &mut state, event);
+        drop(state);
+        agent
+    }
+
+    /// Gives an agent that asked for it a uid of ours; it stays known under the old one until it uses the new.
+    pub(crate) fn assign_uid(&self, agent: &Arc<LiveAgent>, state: &mut State, now: Timestamp) {
+        let uid = self.new_uid(now);
+        self.inner.registry.add_uid(uid, agent);
+        state.replaced_uid = Some(std::mem::replace(&mut state.uid, uid));
+        state.flags.uid_unconfirmed = true;
+        self.inner.pending.of(agent, state, now).uid = Some(uid);
+    }
+
+    fn confirm_uid(&self, agent: &LiveAgent, state: &mut State) {
+        state.flags.uid_unconfirmed = false;
+        if let Some(old) = state.replaced_uid.take() {
+            self.inner.registry.remove_uid(old, agent);
+        }
+    }
+
+    fn new_uid(&self, now: Timestamp) -> InstanceUid {
+        InstanceUid::v7(unix_ms(now), self.random())
+    }
+}
+
+fn ready(agent: &Arc<LiveAgent>, state: &State) -> Attach {
+    Attach::Ready(Attachment {
+        agent: Arc::clone(agent),
+        epoch: state.epoch,
+    })
+}
+
+fn unix_ms(now: Timestamp) -> u64 {
+    u64::try_from(now.as_millisecond()).unwrap_or(0)
+}
+
+impl Contest {
+    fn new(agent: Arc<LiveAgent>, old: Arc<Mailbox>, request: &AttachRequest<'_>) -> Self {
+        Self {
+            agent,
+            principal: request.principal.clone(),
+            old,
+            mailbox: request.mailbox.cloned(),
+            transport: request.transport,
+            peer: request.peer,
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! A change of what agents should run: drafted beside the world in force, committed by its caller, then published.
+//!
+//! One lock serialises changes, so a draft is never out of date when it is published. Readers and agents go on meanwhile.
+
+use std::{collections::HashMap, sync::Arc};
+
+use domain::{
+    AgentId, Approval, ConfigName, Hold, HoldScope, LabelsBySource, Namespace, Revision,
+    released::ReleasedConfig,
+};
+use jiff::Timestamp;
+use store::desired as stored;
+use tokio::sync::OwnedMutexGuard;
+
+use crate::{
+    agent::{LiveAgent, State},
+    attach::DisconnectReason,
+    content::DesiredContent,
+    desire::{DesireError, key_of},
+    engine::Engine,
+    mailbox::CloseReason,
+    world::World,
+};
+
+/// A drafted change. Dropped without [`Change::publish`], nothing of it happens.
+pub struct Change {
+    engine: Engine,
+    world: World,
+    /// Configs whose released revision changes: only agents that their old or new revision may match are looked at.
+    configs: Vec<(Namespace, ConfigName)>,
+    agents: HashMap<AgentId, AgentEdit>,
+    holds_changed: bool,
+    contents: Vec<(Namespace, desired::InputsKey, DesiredContent)>,
+    affected: Vec<AgentId>,
+    _serial: OwnedMutexGuard<()>,
+}
+
+#[derive(Default)]
+struct AgentEdit {
+    labels: Option<LabelsBySource>,
+    approval: Option<Approval>,
+    retry: bool,
+    forget: bool,
+}
+
+impl Engine {
+    /// Starts a change; waits for the one under way.
+    pub async fn begin_change(&self) -> Change {
+        let serial = Arc::clone(&self.inner.change_lock).lock_owned().await;
+        Change {
+            world: World::clone(&self.inner.world.get()),
+            engine: self.clone(),
+            configs: Vec::new(),
+            agents: HashMap::new(),
+            holds_changed: false,
+            contents: Vec::new(),
+            affected: Vec::new(),
+            _serial: serial,
+        }
+    }
+}
+
+impl Change {
+    /// Puts a revision in force as the baseline of its config.
+    pub fn set_baseline(&mut self, revision: Arc<Revision>) {
+        let (namespace, config) = (revision.namespace.clone(), revision.config.clone());
+        let released = ReleasedConfig {
+            baseline: Some(revision),
+            open: None,
+        };
+        self.world
+            .of_namespace(&namespace)
+            .configs
+            .insert(config.clone(), released);
+        self.configs.push((namespace, config));
+    }
+
+    /// Takes a config out of force, its exceptions included.
+    pub fn remove_config(&mut self, namespace: &Namespace, config: &ConfigName) {
+        let released = self.world.of_namespace(namespace);
+        released.configs.remove(config);
+        for own in released.exceptions.values_mut() {
+            own.remove(config);
+        }
+        released.exceptions.retain(|_, own| !own.is_empty());
+        self.configs.push((namespace.clone(), config.clone()));
+    }
+
+    /// Lets an agent go its own way for a config; `None` as the revision means nothing of that config.
+    pub fn set_exception(
+        &mut self,
+        namespace: &Namespace,
+        agent: AgentId,
+        config: &ConfigName,
+        revision: Option<Arc<Revision>>,
+    ) {
+        let released = self.world.of_namespace(namespace);
+        released
+            .exceptions
+            .entry(agent)
+            .or_default()
+            .insert(config.clone(), revision);
+        self.agents.entry(agent).or_default();
+    }
+
+    /// Ends an exception.
+    pub fn clear_exception(&mut self, namespace: &Namespace, agent: AgentId, config: &ConfigName) {
+        if let Some(own) = self
+            .world
+            .of_namespace(namespace)
+            .exceptions
+            .get_mut(&agent)
+        {
+            own.remove(config);
+        }
+        self.agents.entry(agent).or_default();
+    }
+
+    /// Gives an agent other labels.
+    pub fn set_labels(&mut self, agent: AgentId, labels: LabelsBySource) {
+        self.agents.entry(agent).or_default().labels = Some(labels);
+    }
+
+    /// Approves an agent or puts it back on pending.
+    pub fn set_approval(&mut self, agent: AgentId, approval: Approval) {
+        self.agents.entry(agent).or_default().approval = Some(approval);
+    }
+
+    /// Lets an agent that failed its config try it again.
+    pub fn retry_config(&mut self, agent: AgentId) {
+        self.agents.entry(agent).or_default().retry = true;
+    }
+
+    /// Forgets an agent; its connection is closed.
+    pub fn forget_agent(&mut self, agent: AgentId) {
+        self.agents.entry(agent).or_default().forget = true;
+    }
+
+    /// Puts a hold on, over one of the same scope.
+    pub fn set_hold(&mut self, hold: Hold) {
+        self.world.holds.retain(|known| known.scope != hold.scope);
+        self.world.holds.push(hold);
+        self.holds_changed = true;
+    }
+
+    /// Lifts a hold. Says whether it was on.
+    pub fn lift_hold(&mut self, scope: &HoldScope) -> bool {
+        let before = self.world.holds.len();
+        self.world.holds.retain(|known| known.scope != *scope);
+        self.holds_changed |= self.world.holds.len() < before;
+        self.world.holds.len() < before
+    }
+
+    /// Makes the contents that agents will need, and gives the rows to store in the transaction that commits the change.
+    ///
+    /// # Errors
+    /// [`DesireError`]: a combination of revisions that some agent would get cannot be made.
+    pub async fn materialise(
+        &mut self,
+        now: Timestamp,
+    ) -> Result<Vec<stored::DesiredContent>, DesireError> {
+        let mut rows = Vec::new();
+        for (agent, layers) in self.plan() {
+            let key = key_of(&layers);
+            let made = self
+                .contents
+                .iter()
+                .any(|(namespace, known, _)| *known == key && *namespace == agent.namespace);
+            if made
+                || self
+                    .engine
+                    .inner
+                    .contents
+                    .find(&agent.namespace, key)
+                    .is_some()
+            {
+                continue;
+            }
+            let (content, row) = self
+                .engine
+                .content_of(&agent.namespace, agent.id, &layers, now)
+                .await?;
+            rows.extend(row);
+            self.contents.push((agent.namespace.clone(), key, content));
+        }
+        Ok(rows)
+    }
+
+    /// The agents whose desired content changes, as of the last [`Change::materialise`].
+    #[must_use]
+    pub fn affected(&self) -> &[AgentId] {
+        &self.affected
+    }
+
+    /// Puts the change in force. Call it when the transaction with its rows is committed.
+    pub fn publish(self, now: Timestamp) {
+        let engine = self.engine.clone();
+        for (namespace, key, content) in self.contents {
+            engine.inner.contents.put(namespace, key, content);
+        }
+        let concerned = Concerned::new(&engine.inner.world.get(), &self.world, &self.configs);
+        engine.inner.world.replace(self.world);
+        for (id, edit) in self.agents {
+            if let Some(agent) = engine.inner.registry.get(id) {
+                engine.edit(&agent, edit, now);
+            }
+        }
+        engine.inner.registry.for_each(|agent| {
+            if concerned.by_config(agent) {
+                engine.redesire_and_wake(agent, now);
+            } else if self.holds_changed {
+                engine.wake_if_due(agent, &agent.lock());
+            }
+        });
+    }
+
+    /// The agents that may run something else after the change, with the layers they would get, one agent per
+    /// distinct set of layers.
+    fn plan(&mut self) -> Vec<(Arc<LiveAgent>, Vec<Arc<Revision>>)> {
+        let concerned = Concerned::new(&self.engine.inner.world.get(), &self.world, &self.configs);
+        let mut distinct: HashMap<
+            (Namespace, desired::InputsKey),
+            (Arc<LiveAgent>, Vec<Arc<Revision>>),
+        > = HashMap::new();
+        let mut affected = Vec::new();
+        let (world, edits, engine) = (&self.world, &self.agents, &self.engine);
+        engine.inner.registry.for_each(|agent| {
+            let edit = edits.get(&agent.id);
+            if edit.is_none_or(|edit| edit.forget) && !concerned.by_config(agent) {
+                return;
+            }
+            let state = agent.lock();
+            let labels = edit
+                .and_then(|edit| edit.labels.as_ref())
+                .map(LabelsBySource::effective);
+            let layers = match &labels {
+                Some(labels) => world.layers(&agent.namespace, agent.id, labels),
+                None => world.layers(&agent.namespace, agent.id, &state.effective_labels()),
+            };
+            drop(state);
+            affected.push(agent.id);
+            if !layers.is_empty() {
+                let key = (agent.namespace.clone(), key_of(&layers));
+                distinct
+                    .entry(key)
+                    .or_insert_with(|| (Arc::clone(agent), layers));
+            }
+        });
+        self.affected = affected;
+        distinct.into_values().collect()
+    }
+}
+
+impl Engine {
+    fn edit(&self, agent: &Arc<LiveAgent>, edit: AgentEdit, now: Timestamp) {
+        let mut state = agent.lock();
+        if edit.forget {
+            self.forget(agent, &mut state, now);
+            return;
+        }
+        if let Some(approval) = edit.approval {
+            state.approval = approval;
+        }
+        if let Some(labels) = edit.labels {
+            // What the agent says of itself may have changed since the draft; the newest stands.
+            state.labels.operator = labels.operator;
+        }
+        state.flags.retry |= edit.retry;
+        self.redesire(agent, &mut state, now);
+        self.wake_if_due(agent, &state);
+    }
+
+    /// Takes an agent out of memory; nothing more is written for it.
+    pub(crate) fn forget(&self, agent: &Arc<LiveAgent>, state: &mut State, now: Timestamp) {
+        state.flags.forgotten = true;
+        if let Some(mailbox) = state.link.as_ref().and_then(|link| link.mailbox.as_ref()) {
+            mailbox.close(CloseReason::AgentDeleted);
+        }
+        self.disconnect(agent, state, DisconnectReason::AgentDeleted, now);
+        self.inner.pending.take_report(state);
+        for uid in [Some(state.uid), state.replaced_uid].into_iter().flatten() {
+            self.inner.registry.remove_uid(uid, agent);
+        }
+        self.inner.registry.remove(agent.id);
+    }
+}
+
+/// Which agents a change of released configs may concern: those that an old or a new revision of them matches.
+struct Concerned {
+    selectors: Vec<(Namespace, domain::Selector)>,
+    exceptions: Vec<AgentId>,
+}
+
+impl Concerned {
+    fn new(old: &World, new: &World, configs: &[(Namespace, ConfigName)]) -> Self {
+        let mut concerned = Self {
+            selectors: Vec::new(),
+            exceptions: Vec::new(),
+        };
+        for (namespace, config) in configs {
+            for released in [old, new]
+                .into_iter()
+                .filter_map(|world| world.released.get(namespace))
+            {
+                let in_force = released.configs.get(config);
+                let open = in_force
+                    .and_then(|known| known.open.as_ref())
+                    .and_then(|open| open.target.as_ref());
+                let baseline = in_force.and_then(|known| known.baseline.as_ref());
+                for revision in baseline.into_iter().chain(open) {
+                    concerned
+                        .selectors
+                        .push((namespace.clone(), revision.selector.clone()));
+                }
+                let own = released
+                    .exceptions
+                    .iter()
+                    .filter(|(_, own)| own.contains_key(config));
+                concerned.exceptions.extend(own.map(|(agent, _)| *agent));
+            }
+        }
+        concerned.selectors.dedup();
+        concerned
+    }
+
+    fn by_config(&self, agent: &LiveAgent) -> bool {
+        if self.selectors.is_empty() && self.exceptions.is_empty() {
+            return false;
+        }
+        if self.exceptions.contains(&agent.id) {
+            return true;
+        }
+        let state = agent.lock();
+        let labels = state.effective_labels();
+        self.selectors
+            .iter()
+            .any(|(namespace, selector)| *namespace == agent.namespace && selector.matches(&labels))
+    }
+}

@@ -1,0 +1,40 @@
+//! A desired content in memory: shared by all agents that should run it, encoded for the wire once.
+
+use std::{fmt, sync::OnceLock};
+
+use bytes::Bytes;
+use domain::{ContentHash, model::ConfigMap};
+
+/// What some agents should run: files and the hash that they echo.
+pub struct DesiredContent {
+    /// `config_hash` of the offer.
+    pub hash: ContentHash,
+    /// The files, by name.
+    pub files: ConfigMap,
+    encoded: OnceLock<Bytes>,
+}
+
+impl DesiredContent {
+    /// Takes a content that is committed.
+    #[must_use]
+    pub fn new(hash: ContentHash, files: ConfigMap) -> Self {
+        Self {
+            hash,
+            files,
+            encoded: OnceLock::new(),
+        }
+    }
+
+    /// The bytes of the offer; `encode` runs for the first caller only.
+    pub fn encoded(&self, encode: impl FnOnce(&Self) -> Bytes) -> &Bytes {
+        self.encoded.get_or_init(|| encode(self))
+    }
+}
+
+impl fmt::Debug for DesiredContent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DesiredContent")
+            .field("hash", &self.hash)
+            .finish_non_exhaustive()
+    }
+}

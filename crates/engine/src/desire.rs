@@ -1,0 +1,151 @@
+//! Which desired content an agent points to, and making those contents that nobody made yet.
+
+use std::sync::Arc;
+
+use desired::{InputsKey, Layer, MaterialiseError, inputs_key, materialise_within};
+use domain::{AgentId, Namespace, OfferDecision, Revision};
+use jiff::Timestamp;
+use store::{Db, StoreError, desired as stored};
+
+use crate::{
+    agent::{LiveAgent, State},
+    content::DesiredContent,
+    engine::Engine,
+    world::World,
+};
+
+/// Where an agent's desired content stands.
+pub(crate) enum Pointer {
+    /// No config matches the agent.
+    Unassigned,
+    /// It is made and committed.
+    Known(Arc<DesiredContent>),
+    /// It was not made yet, or not read back yet.
+    Missing(InputsKey),
+}
+
+/// Why a desired content could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum DesireError {
+    /// The revisions that match an agent do not merge.
+    #[error("the configs that match agent {agent} cannot be combined")]
+    Materialise {
+        /// An agent that would be concerned; others with the same revisions are, too.
+        agent: AgentId,
+        /// Why.
+        #[source]
+        source: MaterialiseError,
+    },
+    /// The database failed.
+    #[error("reading desired contents")]
+    Store(#[from] StoreError),
+}
+
+/// The inputs of a merge of these revisions.
+pub(crate) fn key_of(layers: &[Arc<Revision>]) -> InputsKey {
+    let layers: Vec<Layer<'_>> = layers
+        .iter()
+        .map(|revision| Layer::from(&**revision))
+        .collect();
+    inputs_key(&layers)
+}
+
+impl Engine {
+    /// Where the content stands that an agent should run in a world.
+    pub(crate) fn pointer(&self, world: &World, agent: &LiveAgent, state: &State) -> Pointer {
+        let layers = world.layers(&agent.namespace, agent.id, &state.effective_labels());
+        if layers.is_empty() {
+            return Pointer::Unassigned;
+        }
+        let key = key_of(&layers);
+        self.inner
+            .contents
+            .find(&agent.namespace, key)
+            .map_or(Pointer::Missing(key), Pointer::Known)
+    }
+
+    /// Points an agent to what it should run now; what is not made yet is left to [`Engine::reconcile`].
+    /// Says whether the agent should run something else than before.
+    pub(crate) fn redesire(
+        &self,
+        agent: &Arc<LiveAgent>,
+        state: &mut State,
+        now: Timestamp,
+    ) -> bool {
+        state.flags.fresh = false;
+        let next = match self.pointer(&self.inner.world.get(), agent, state) {
+            Pointer::Unassigned => None,
+            Pointer::Known(content) => Some(content),
+            Pointer::Missing(_) => {
+                self.inner.missing.push(agent);
+                return false;
+            }
+        };
+        let same = state.desired.as_ref().map(|content| content.hash)
+            == next.as_ref().map(|content| content.hash);
+        state.desired = next;
+        if !same {
+            state.desired_since_ms = now.as_millisecond();
+            state.flags.desired_dirty = true;
+        }
+        !same
+    }
+
+    /// Redesires an agent and wakes its connection if that makes an offer due.
+    pub(crate) fn redesire_and_wake(&self, agent: &Arc<LiveAgent>, now: Timestamp) {
+        let mut state = agent.lock();
+        self.redesire(agent, &mut state, now);
+        self.wake_if_due(agent, &state);
+    }
+
+    pub(crate) fn wake_if_due(&self, agent: &Arc<LiveAgent>, state: &State) {
+        if state.is_streaming()
+            && self.decide(agent, state, state.flags.retry) == OfferDecision::Offer
+        {
+            state.wake(agent);
+        }
+    }
+
+    /// Makes the content of these layers, or reads back what was made of the same inputs before.
+    /// The second value is the row to store, if it is new.
+    pub(crate) async fn content_of(
+        &self,
+        namespace: &Namespace,
+        agent: AgentId,
+        layers: &[Arc<Revision>],
+        now: Timestamp,
+    ) -> Result<(DesiredContent, Option<stored::DesiredContent>), DesireError> {
+        let key = key_of(layers);
+        if let Some(row) = find_stored(&self.inner.db, namespace, key).await? {
+            return Ok((DesiredContent::new(row.hash, row.files), None));
+        }
+        let bodies: Vec<Layer<'_>> = layers
+            .iter()
+            .map(|revision| Layer::from(&**revision))
+            .collect();
+        let content = materialise_within(&bodies, &self.inner.options.limits.desired)
+            .map_err(|source| DesireError::Materialise { agent, source })?;
+        let row = stored::DesiredContent {
+            namespace: namespace.clone(),
+            kind: stored::CONFIG.to_owned(),
+            inputs_key: key.as_bytes().to_vec(),
+            layers: layers
+                .iter()
+                .map(|revision| (revision.config.clone(), revision.number))
+                .collect(),
+            hash: content.hash,
+            files: content.files.clone(),
+            created_at: now,
+        };
+        Ok((DesiredContent::new(content.hash, content.files), Some(row)))
+    }
+}
+
+async fn find_stored(
+    db: &Db,
+    namespace: &Namespace,
+    key: InputsKey,
+) -> Result<Option<stored::DesiredContent>, StoreError> {
+    let mut reader = db.read().await?;
+    stored::find(&mut reader, namespace, stored::CONFIG, key.as_bytes()).await
+}

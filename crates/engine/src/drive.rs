@@ -1,0 +1,353 @@
+//! The engine's steps that are driven from outside: group commit, liveness flush, reconciling, expiry and retention.
+
+use std::{collections::HashSet, sync::Arc};
+
+use domain::EventId;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use store::{
+    StoreError,
+    agents::{AgentReport, Liveness, Offered as StoredOffered},
+    desired as stored,
+    retention::{Retention, sweep},
+};
+use tokio::sync::Notify;
+
+use crate::{
+    agent::{LiveAgent, Transport},
+    attach::DisconnectReason,
+    desire::{DesireError, Pointer},
+    engine::Engine,
+    events,
+};
+
+/// Agents whose reports one group commit writes at most.
+const COMMIT_AGENTS: usize = 2_000;
+/// Rows of one transaction of a liveness flush at most.
+const FLUSH_AGENTS: usize = 20_000;
+
+/// Agents whose desired content is not made yet.
+#[derive(Default)]
+pub(crate) struct Missing {
+    agents: Mutex<Vec<Arc<LiveAgent>>>,
+    notify: Notify,
+}
+
+impl Missing {
+    pub fn push(&self, agent: &Arc<LiveAgent>) {
+        self.agents.lock().push(Arc::clone(agent));
+        self.notify.notify_one();
+    }
+
+    fn take(&self) -> Vec<Arc<LiveAgent>> {
+        std::mem::take(&mut *self.agents.lock())
+    }
+}
+
+impl Engine {
+    /// Resolves when reports wait for [`Engine::commit_reports`]. Cancel-safe.
+    pub async fn reports_waiting(&self) {
+        self.inner.pending.waiting().await;
+    }
+
+    /// Resolves when [`Engine::reconcile`] has something to make. Cancel-safe.
+    pub async fn reconcile_waiting(&self) {
+        while self.inner.missing.agents.lock().is_empty() {
+            self.inner.missing.notify.notified().await;
+        }
+    }
+
+    /// Commits what agents reported, in transactions of many agents, until none waits. Says how many agents' it was.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what was not committed waits for the next call.
+    pub async fn commit_reports(&self) -> Result<usize, StoreError> {
+        let mut committed = 0;
+        loop {
+            let agents = self.inner.pending.take(COMMIT_AGENTS);
+            if agents.is_empty() {
+                self.note_database(Ok(()));
+                return Ok(committed);
+            }
+            committed += agents.len();
+            self.commit(&agents).await?;
+        }
+    }
+
+    async fn commit(&self, agents: &[Arc<LiveAgent>]) -> Result<(), StoreError> {
+        let reports: Vec<AgentReport> = agents
+            .iter()
+            .filter_map(|agent| self.report_of(agent))
+            .collect();
+        if reports.is_empty() {
+            return Ok(());
+        }
+        match self.inner.db.apply_reports(&reports).await {
+            Ok(applied) => {
+                for agent in agents {
+                    agent.lock().flags.unsaved = false;
+                }
+                if let Some(event) = applied.last_event {
+                    self.announce(event);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let by_id: std::collections::HashMap<_, _> =
+                    agents.iter().map(|agent| (agent.id, agent)).collect();
+                for report in reports {
+                    if let Some(agent) = by_id.get(&report.agent) {
+                        let mut state = agent.lock();
+                        self.inner.pending.restore(agent, &mut state, report);
+                    }
+                }
+                self.note_database(Err(&error));
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes an agent's report with a snapshot of its small state, which is then what the report makes true.
+    fn report_of(&self, agent: &Arc<LiveAgent>) -> Option<AgentReport> {
+        let mut state = agent.lock();
+        let mut report = self.inner.pending.take_report(&mut state)?;
+        if std::mem::take(&mut state.flags.desired_dirty) {
+            report.desired = Some(state.desired.as_ref().map(|content| content.hash));
+        }
+        if std::mem::take(&mut state.flags.offer_dirty) {
+            report.offered = state.offered.map(|offered| StoredOffered {
+                hash: offered.hash,
+                at: offered.at(),
+            });
+        }
+        report.wire = Some(Box::from(state.wire.to_bytes()));
+        report.last_seen = Some(agent.last_seen());
+        Some(report)
+    }
+
+    /// Stores when agents were last seen and their sessions' state. An agent whose report is not committed is left out,
+    /// so that the stored session never runs ahead of what it covers.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the rows are written by the next call.
+    pub async fn flush_liveness(&self) -> Result<usize, StoreError> {
+        let mut rows = Vec::new();
+        let mut flushed = Vec::new();
+        self.inner.registry.for_each(|agent| {
+            let mut state = agent.lock();
+            if state.flags.unsaved
+                || state.pending.is_some()
+                || !std::mem::take(&mut state.flags.liveness_dirty)
+            {
+                return;
+            }
+            rows.push(Liveness {
+                agent: agent.id,
+                last_seen: agent.last_seen(),
+                wire: Some(Box::from(state.wire.to_bytes())),
+                health_times: state.health_times.take(),
+            });
+            flushed.push(Arc::clone(agent));
+        });
+        for (rows, agents) in rows.chunks(FLUSH_AGENTS).zip(flushed.chunks(FLUSH_AGENTS)) {
+            if let Err(error) = self.inner.db.flush_liveness(rows).await {
+                for (agent, row) in agents.iter().zip(rows) {
+                    let mut state = agent.lock();
+                    state.flags.liveness_dirty = true;
+                    state.health_times = state
+                        .health_times
+                        .take()
+                        .or_else(|| row.health_times.clone());
+                }
+                self.note_database(Err(&error));
+                return Err(error);
+            }
+        }
+        Ok(rows.len())
+    }
+
+    /// Makes and commits desired contents that agents turned out to need, wakes connections whose agents have an offer
+    /// due, and lets the database know of offers. Idempotent: run it at start, when woken and on a timer.
+    ///
+    /// # Errors
+    /// [`DesireError`] if the database failed; what was not made is tried again by the next call.
+    pub async fn reconcile(&self, now: Timestamp) -> Result<(), DesireError> {
+        self.make_missing(now).await?;
+        self.inner.registry.for_each(|agent| {
+            let mut state = agent.lock();
+            if state.flags.desired_dirty || state.flags.offer_dirty {
+                // Offers write nothing at once, so that a fan-out does not wait for the database.
+                self.inner.pending.of(agent, &mut state, now);
+            }
+            let offered = state
+                .offered
+                .is_some_and(|offered| offered.epoch == state.epoch);
+            if !offered {
+                self.wake_if_due(agent, &state);
+            }
+        });
+        Ok(())
+    }
+
+    async fn make_missing(&self, now: Timestamp) -> Result<(), DesireError> {
+        let agents = self.inner.missing.take();
+        if agents.is_empty() {
+            return Ok(());
+        }
+        let _serial = Arc::clone(&self.inner.change_lock).lock_owned().await;
+        let world = self.inner.world.get();
+        let mut failed = HashSet::new();
+        for agent in &agents {
+            let pointer = self.pointer(&world, agent, &agent.lock());
+            if let Pointer::Missing(key) = pointer
+                && !failed.contains(&(agent.namespace.clone(), key))
+                && let Err(error) = self.make_for(agent, now).await
+            {
+                if let DesireError::Store(_) = error {
+                    agents
+                        .iter()
+                        .for_each(|agent| self.inner.missing.push(agent));
+                    return Err(error);
+                }
+                failed.insert((agent.namespace.clone(), key));
+                events::count_error();
+                let chain = error_chain(&error);
+                tracing::error!(event = "desired_state_failed", agent_id = %agent.id, error = chain);
+            }
+        }
+        for agent in agents {
+            let made = !matches!(
+                self.pointer(&world, &agent, &agent.lock()),
+                Pointer::Missing(_)
+            );
+            if made {
+                self.redesire_and_wake(&agent, now);
+            }
+        }
+        Ok(())
+    }
+
+    async fn make_for(&self, agent: &Arc<LiveAgent>, now: Timestamp) -> Result<(), DesireError> {
+        let layers = {
+            let state = agent.lock();
+            self.inner
+                .world
+                .get()
+                .layers(&agent.namespace, agent.id, &state.effective_labels())
+        };
+        if layers.is_empty() {
+            return Ok(());
+        }
+        let (content, row) = self
+            .content_of(&agent.namespace, agent.id, &layers, now)
+            .await?;
+        if let Some(row) = row {
+            let mut tx = self.inner.db.begin().await?;
+            stored::put(&mut tx, &row).await?;
+            tx.commit().await?;
+        }
+        self.inner.contents.put(
+            agent.namespace.clone(),
+            crate::desire::key_of(&layers),
+            content,
+        );
+        Ok(())
+    }
+
+    /// Ends the claims of polling agents that were silent for longer than their liveness. Says how many it were.
+    pub fn expire(&self, now: Timestamp) -> usize {
+        let liveness = self.inner.options.liveness;
+        let mut expired = 0;
+        self.inner.registry.for_each(|agent| {
+            let mut state = agent.lock();
+            let polls = state
+                .link
+                .as_ref()
+                .is_some_and(|link| link.transport == Transport::Http);
+            let silent = now.duration_since(agent.last_seen());
+            if polls && liveness < silent.unsigned_abs() && silent.is_positive() {
+                self.disconnect(agent, &mut state, DisconnectReason::Silent, now);
+                expired += 1;
+            }
+        });
+        expired
+    }
+
+    /// Forgets what retention no longer keeps. Call it again while it says that there was more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sweep(&self, now: Timestamp) -> Result<bool, StoreError> {
+        self.inner.contents.drop_unused();
+        let keep = Retention {
+            offline_agents: self.inner.options.forget_offline_after,
+            events: self.inner.options.keep_events,
+            ..Retention::default()
+        };
+        let swept = sweep(&self.inner.db, &keep, now).await?;
+        for (_, id) in &swept.agents {
+            if let Some(agent) = self.inner.registry.get(*id) {
+                self.forget(&agent, &mut agent.lock(), now);
+            }
+        }
+        Ok(!swept.agents.is_empty()
+            || 0 < swept.events + swept.desired + swept.contents + swept.answers)
+    }
+
+    /// Writes everything that is only in memory: the last step of an orderly stop.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn drain(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.inner.registry.for_each(|agent| {
+            let mut state = agent.lock();
+            self.disconnect(agent, &mut state, DisconnectReason::ServerStopping, now);
+            if state.flags.desired_dirty || state.flags.offer_dirty {
+                self.inner.pending.of(agent, &mut state, now);
+            }
+        });
+        self.commit_reports().await?;
+        self.flush_liveness().await?;
+        Ok(())
+    }
+
+    /// Lets those who follow events know of the newest one.
+    pub fn announce(&self, event: EventId) {
+        self.inner.latest_event.send_if_modified(|latest| {
+            let newer = *latest < event;
+            *latest = event.max(*latest);
+            newer
+        });
+    }
+
+    fn note_database(&self, outcome: Result<(), &StoreError>) {
+        let mut degraded = self.inner.degraded.lock();
+        match outcome {
+            Err(error) => {
+                let chain = error_chain(error);
+                if degraded.is_none() {
+                    events::count_error();
+                    tracing::error!(event = "database_degraded", error = chain);
+                }
+                *degraded = Some(chain);
+            }
+            Ok(()) => {
+                if degraded.take().is_some() {
+                    tracing::info!(event = "database_recovered");
+                }
+            }
+        }
+    }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}

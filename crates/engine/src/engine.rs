@@ -1,0 +1,428 @@
+//! The engine itself: what it holds, and how it starts from what is stored.
+
+use std::{fmt, sync::Arc};
+
+use domain::{
+    AgentId, Approval, ConfigState, ContentHash, EventId, Namespace, NodeName, config_state,
+    model::{CustomMessage, InstanceUid, WireState},
+};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use store::{Db, StoreError, tokens::TokenKind};
+use tokio::sync::watch;
+use trust::TokenHash;
+
+use crate::{
+    agent::{Command, Flags, LiveAgent, Offered, Queued, State},
+    desire::Pointer,
+    drive::Missing,
+    options::EngineOptions,
+    pending::PendingQueue,
+    principal::{AgentTokens, AuthenticationError, KnownToken, Principal},
+    registry::Registry,
+    world::{Contents, CurrentWorld, World},
+};
+
+/// What the control plane does, for all planes. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub db: Db,
+    pub options: EngineOptions,
+    pub node: NodeName,
+    pub registry: Registry,
+    pub world: CurrentWorld,
+    pub contents: Contents,
+    pub tokens: AgentTokens,
+    pub pending: PendingQueue,
+    pub missing: Missing,
+    pub change_lock: Arc<tokio::sync::Mutex<()>>,
+    pub latest_event: watch::Sender<EventId>,
+    pub degraded: Mutex<Option<String>>,
+    random: Mutex<StdRng>,
+}
+
+/// Why an engine could not start.
+#[derive(Debug, thiserror::Error)]
+#[error("reading the fleet from the database")]
+pub struct OpenError(#[from] StoreError);
+
+/// Why something could not be queued for an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotDelivered {
+    /// There is no such agent.
+    #[error("there is no such agent")]
+    NotFound,
+    /// The agent is not connected.
+    #[error("the agent is not connected")]
+    NotConnected,
+    /// The agent does not claim the capability it takes.
+    #[error("the agent does not accept it")]
+    NotCapable,
+    /// Too much waits for the agent already.
+    #[error("the agent's queue is full")]
+    QueueFull,
+}
+
+/// Where one agent stands, as memory has it: what the database lists may follow a moment later.
+#[derive(Clone, Debug)]
+pub struct AgentStanding {
+    /// The hash of what it should run.
+    pub desired: Option<ContentHash>,
+    /// The hash that was last sent.
+    pub offered: Option<ContentHash>,
+    /// Where it stands with its desired config.
+    pub config_state: ConfigState,
+    /// Whether a connection speaks for it now.
+    pub connected: bool,
+    /// Whether a hold covers it.
+    pub held: bool,
+    /// When it was last heard.
+    pub last_seen: Timestamp,
+}
+
+impl Engine {
+    /// Starts from what is stored: every agent, what is released, holds and agent tokens. Agents that were attached to
+    /// this node when it ended are marked as gone.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(db: Db, options: EngineOptions, now: Timestamp) -> Result<Self, OpenError> {
+        let node = NodeName::new(&options.node);
+        let random = Mutex::new(StdRng::from_seed(options.seed));
+        let (latest_event, _) = watch::channel(EventId::default());
+        let inner = Inner {
+            db,
+            options,
+            node,
+            registry: Registry::new(),
+            world: CurrentWorld::default(),
+            contents: Contents::default(),
+            tokens: AgentTokens::default(),
+            pending: PendingQueue::default(),
+            missing: Missing::default(),
+            change_lock: Arc::default(),
+            latest_event,
+            degraded: Mutex::new(None),
+            random,
+        };
+        let engine = Self {
+            inner: Arc::new(inner),
+        };
+        engine.load(now).await?;
+        Ok(engine)
+    }
+
+    async fn load(&self, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.inner.db.begin().await?;
+        store::agents::detach_node(&mut tx, &self.inner.node, now, "server_restarted").await?;
+        tx.commit().await?;
+        let mut reader = self.inner.db.read().await?;
+        let released = store::released::load_all(&mut reader)
+            .await?
+            .into_iter()
+            .collect();
+        let holds = store::holds::load_all(&mut reader).await?;
+        self.inner.world.replace(World { released, holds });
+        for token in store::tokens::load_active(&mut reader, TokenKind::Agent, now).await? {
+            self.admit_token(&token);
+        }
+        self.announce(store::events::latest(&mut reader).await?);
+        let agents = store::agents::load_all(&mut reader).await?;
+        drop(reader);
+        for stored in agents {
+            self.load_agent(stored, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn load_agent(
+        &self,
+        stored: store::agents::StoredAgent,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut state = State::new(stored.uid, stored.approval);
+        // A session that cannot be read costs a full report, no more.
+        state.wire = stored
+            .wire
+            .and_then(|bytes| WireState::from_bytes(&bytes).ok())
+            .unwrap_or_default();
+        state.epoch = stored.epoch;
+        state.labels = stored.labels;
+        state.healthy = stored.healthy;
+        state.start_time_unix_nano = stored.start_time_unix_nano;
+        state.answered = stored.answered;
+        state.desired_since_ms = now.as_millisecond();
+        state.offered = stored.offered.map(|offered| {
+            let settled = state
+                .answered
+                .as_ref()
+                .is_some_and(|answered| answered.hash.names(&offered.hash));
+            Offered {
+                hash: offered.hash,
+                epoch: stored.epoch,
+                at_ms: offered.at.as_millisecond(),
+                settled,
+            }
+        });
+        state.flags = Flags {
+            fresh: false,
+            ..Flags::default()
+        };
+        let agent = LiveAgent::new(stored.id, stored.namespace.clone(), stored.last_seen, state);
+        self.inner
+            .registry
+            .find_or_insert(&stored.namespace, stored.uid, || Arc::clone(&agent));
+        self.load_desired(&agent, stored.desired).await
+    }
+
+    /// Points a loaded agent to its content, which is read once for all agents that share it.
+    async fn load_desired(
+        &self,
+        agent: &Arc<LiveAgent>,
+        stored: Option<ContentHash>,
+    ) -> Result<(), StoreError> {
+        let world = self.inner.world.get();
+        let mut pointer = self.pointer(&world, agent, &agent.lock());
+        if let Pointer::Missing(key) = pointer {
+            let mut reader = self.inner.db.read().await?;
+            let row = store::desired::find(
+                &mut reader,
+                &agent.namespace,
+                store::desired::CONFIG,
+                key.as_bytes(),
+            )
+            .await?;
+            if let Some(row) = row {
+                let content = crate::content::DesiredContent::new(row.hash, row.files);
+                self.inner
+                    .contents
+                    .put(agent.namespace.clone(), key, content);
+            }
+            pointer = self.pointer(&world, agent, &agent.lock());
+        }
+        let mut state = agent.lock();
+        state.desired = match pointer {
+            Pointer::Unassigned => None,
+            Pointer::Known(content) => Some(content),
+            Pointer::Missing(_) => {
+                self.inner.missing.push(agent);
+                return Ok(());
+            }
+        };
+        state.flags.desired_dirty = state.desired.as_ref().map(|content| content.hash) != stored;
+        Ok(())
+    }
+
+    /// Says who presents this bearer token on the agent plane. Memory only.
+    ///
+    /// # Errors
+    /// [`AuthenticationError`].
+    pub fn authenticate(
+        &self,
+        bearer: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Principal, AuthenticationError> {
+        self.inner
+            .tokens
+            .authenticate(self.inner.options.auth, bearer, now)
+    }
+
+    /// Lets agents in with a token that was just committed.
+    pub fn admit_token(&self, token: &store::tokens::TokenRecord) {
+        let known = KnownToken {
+            id: token.id,
+            namespace: token.namespace.clone(),
+            bound_uid: token.uid,
+            labels: token.labels.clone(),
+            expires_at: token.expires_at,
+            revoked: token.revoked_at.is_some(),
+        };
+        self.inner
+            .tokens
+            .put(TokenHash::from_bytes(*token.hash.as_bytes()), known);
+    }
+
+    /// Lets nobody in with a token any more. Sessions that are open go on until their next start.
+    pub fn revoke_token(&self, id: domain::TokenId) {
+        self.inner.tokens.revoke(id);
+    }
+
+    /// Queues a command for a connected agent.
+    ///
+    /// # Errors
+    /// [`NotDelivered`].
+    pub fn send_command(
+        &self,
+        ns: &Namespace,
+        id: AgentId,
+        command: Command,
+    ) -> Result<(), NotDelivered> {
+        use domain::model::AgentCapabilities;
+        self.enqueue(ns, id, Queued::Command(command), |state| match command {
+            Command::Restart => state
+                .wire
+                .capabilities
+                .contains(AgentCapabilities::ACCEPTS_RESTART_COMMAND),
+        })
+    }
+
+    /// Queues a custom message for a connected agent.
+    ///
+    /// # Errors
+    /// [`NotDelivered`].
+    pub fn send_custom(
+        &self,
+        ns: &Namespace,
+        id: AgentId,
+        message: CustomMessage,
+    ) -> Result<(), NotDelivered> {
+        self.enqueue(ns, id, Queued::Custom(message), |_| true)
+    }
+
+    fn enqueue(
+        &self,
+        namespace: &Namespace,
+        id: AgentId,
+        item: Queued,
+        capable: impl FnOnce(&State) -> bool,
+    ) -> Result<(), NotDelivered> {
+        let agent = self
+            .inner
+            .registry
+            .get(id)
+            .filter(|agent| agent.namespace == *namespace);
+        let agent = agent.ok_or(NotDelivered::NotFound)?;
+        let mut state = agent.lock();
+        if state.link.is_none() {
+            return Err(NotDelivered::NotConnected);
+        }
+        if !capable(&state) {
+            return Err(NotDelivered::NotCapable);
+        }
+        let most = self.inner.options.limits.queue;
+        let queue = state.queue.get_or_insert_default();
+        if most <= queue.len() {
+            return Err(NotDelivered::QueueFull);
+        }
+        queue.push_back(item);
+        state.wake(&agent);
+        Ok(())
+    }
+
+    /// The agent with this uid, stored or not yet.
+    #[must_use]
+    pub fn find_by_uid(&self, namespace: &Namespace, uid: InstanceUid) -> Option<AgentId> {
+        self.inner
+            .registry
+            .find(namespace, uid)
+            .map(|agent| agent.id)
+    }
+
+    /// Where one agent stands now.
+    #[must_use]
+    pub fn standing(&self, namespace: &Namespace, id: AgentId) -> Option<AgentStanding> {
+        let agent = self
+            .inner
+            .registry
+            .get(id)
+            .filter(|agent| agent.namespace == *namespace)?;
+        let state = agent.lock();
+        Some(self.standing_of(&agent, &state))
+    }
+
+    /// Where every agent of a namespace stands that these layers' config concerns: for the counts of a rollout.
+    #[must_use]
+    pub fn standings(
+        &self,
+        namespace: &Namespace,
+        mut concerns: impl FnMut(AgentId, &domain::Labels) -> bool,
+    ) -> Vec<(AgentId, AgentStanding)> {
+        let mut standings = Vec::new();
+        self.inner.registry.for_each(|agent| {
+            let state = agent.lock();
+            if agent.namespace == *namespace && concerns(agent.id, &state.effective_labels()) {
+                standings.push((agent.id, self.standing_of(agent, &state)));
+            }
+        });
+        standings
+    }
+
+    fn standing_of(&self, agent: &LiveAgent, state: &State) -> AgentStanding {
+        let desired = state.desired.as_ref().map(|content| content.hash);
+        let offered = state.offered.map(|offered| offered.hash);
+        AgentStanding {
+            desired,
+            offered,
+            config_state: config_state(desired.as_ref(), offered.as_ref(), state.answered.as_ref()),
+            connected: state.link.is_some(),
+            held: self
+                .inner
+                .world
+                .get()
+                .is_held(&agent.namespace, &state.effective_labels()),
+            last_seen: agent.last_seen(),
+        }
+    }
+
+    /// How many agents are kept, and how many of them wait for approval is told by the database.
+    #[must_use]
+    pub fn known_agents(&self) -> usize {
+        self.inner.registry.len_estimate()
+    }
+
+    /// The database, for use cases that read.
+    #[must_use]
+    pub fn db(&self) -> &Db {
+        &self.inner.db
+    }
+
+    /// What this engine was started with.
+    #[must_use]
+    pub fn options(&self) -> &EngineOptions {
+        &self.inner.options
+    }
+
+    /// The newest event's id; changes when events are committed.
+    #[must_use]
+    pub fn follow_events(&self) -> watch::Receiver<EventId> {
+        self.inner.latest_event.subscribe()
+    }
+
+    /// Why the database cannot be used at the moment, if it cannot.
+    #[must_use]
+    pub fn degraded(&self) -> Option<String> {
+        self.inner.degraded.lock().clone()
+    }
+
+    /// Random bytes for an id or a secret.
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.inner.random.lock().fill_bytes(&mut bytes);
+        bytes
+    }
+
+    /// Whether an agent may be offered anything.
+    #[must_use]
+    pub fn approval(&self, namespace: &Namespace, id: AgentId) -> Option<Approval> {
+        let agent = self
+            .inner
+            .registry
+            .get(id)
+            .filter(|agent| agent.namespace == *namespace)?;
+        let approval = agent.lock().approval;
+        Some(approval)
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("agents", &self.inner.registry.len_estimate())
+            .finish_non_exhaustive()
+    }
+}

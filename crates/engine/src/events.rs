@@ -1,0 +1,112 @@
+//! What the engine tells the outside as it happens: metrics, log events and the timed events of an agent.
+
+use std::collections::BTreeMap;
+
+use domain::{ContentHash, EventKind, NewEvent};
+use jiff::Timestamp;
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use crate::agent::{LiveAgent, Transport};
+
+const CONNECTED_AGENTS: &str = "opamp_server_connected_agents";
+const AGENT_DISCONNECTED: &str = "opamp_server_agent_disconnected_total";
+const CONFIG_SENT: &str = "opamp_server_config_sent_total";
+const CONFIG_APPLIED: &str = "opamp_server_config_applied_total";
+const CONFIG_FAILED: &str = "opamp_server_config_failed_total";
+const CONVERGENCE: &str = "opamp_server_convergence_seconds";
+const ERRORS: &str = "opamp_server_errors_total";
+
+/// Describes the engine's metrics and makes them exist at 0.
+pub fn register_metrics() {
+    describe_gauge!(
+        CONNECTED_AGENTS,
+        "Agents that are connected, polling ones within their liveness included."
+    );
+    describe_counter!(
+        AGENT_DISCONNECTED,
+        "Agents lost; HTTP exchanges do not count."
+    );
+    describe_counter!(CONFIG_SENT, "Configs offered, once per agent and offer.");
+    describe_counter!(
+        CONFIG_APPLIED,
+        "Offered configs that an agent applied, once per agent and offer."
+    );
+    describe_counter!(
+        CONFIG_FAILED,
+        "Offered configs that an agent could not apply, once per agent and offer."
+    );
+    describe_histogram!(
+        CONVERGENCE,
+        metrics::Unit::Seconds,
+        "From a changed desired config to the agent having applied it."
+    );
+    describe_counter!(ERRORS, "Errors an operator should look at.");
+    gauge!(CONNECTED_AGENTS).increment(0.0);
+    for name in [
+        AGENT_DISCONNECTED,
+        CONFIG_SENT,
+        CONFIG_APPLIED,
+        CONFIG_FAILED,
+        ERRORS,
+    ] {
+        counter!(name).absolute(0);
+    }
+}
+
+pub(crate) fn agent_connected(agent: &LiveAgent, transport: Transport, known_before: bool) {
+    gauge!(CONNECTED_AGENTS).increment(1.0);
+    tracing::debug!(event = "agent_connected", agent_id = %agent.id, transport = transport.as_str(), known_before);
+}
+
+pub(crate) fn agent_disconnected(agent: &LiveAgent, reason: &str) {
+    gauge!(CONNECTED_AGENTS).decrement(1.0);
+    counter!(AGENT_DISCONNECTED).increment(1);
+    tracing::debug!(event = "agent_disconnected", agent_id = %agent.id, reason);
+}
+
+/// The claim moved to another connection: one goes, one comes, and no agent was lost.
+pub(crate) fn agent_replaced() {
+    gauge!(CONNECTED_AGENTS).decrement(1.0);
+}
+
+pub(crate) fn config_sent(agent: &LiveAgent, hash: &ContentHash) {
+    counter!(CONFIG_SENT).increment(1);
+    tracing::info!(event = "config_sent", agent_id = %agent.id, config_hash = %hash);
+}
+
+pub(crate) fn config_applied(agent: &LiveAgent, hash: &ContentHash, since_ms: i64, now: Timestamp) {
+    counter!(CONFIG_APPLIED).increment(1);
+    let duration_ms = u32::try_from((now.as_millisecond() - since_ms).max(0)).unwrap_or(u32::MAX);
+    histogram!(CONVERGENCE).record(f64::from(duration_ms) / 1000.0);
+    tracing::info!(event = "config_applied", agent_id = %agent.id, config_hash = %hash, duration_ms, success = true);
+}
+
+pub(crate) fn config_failed(agent: &LiveAgent, hash: &ContentHash, error: &str) {
+    counter!(CONFIG_FAILED).increment(1);
+    tracing::warn!(event = "config_failed", agent_id = %agent.id, config_hash = %hash, success = false, error);
+}
+
+/// Something that an operator must look at.
+pub(crate) fn count_error() {
+    counter!(ERRORS).increment(1);
+}
+
+/// An event of one agent, with its facts.
+pub(crate) fn of_agent<const N: usize>(
+    agent: &LiveAgent,
+    kind: EventKind,
+    at: Timestamp,
+    facts: [(&str, String); N],
+) -> NewEvent {
+    let detail: BTreeMap<String, String> = facts
+        .into_iter()
+        .map(|(name, fact)| (name.to_owned(), fact))
+        .collect();
+    NewEvent {
+        namespace: agent.namespace.clone(),
+        agent: Some(agent.id),
+        at,
+        kind,
+        detail,
+    }
+}

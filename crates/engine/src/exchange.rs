@@ -1,0 +1,292 @@
+//! One received message: the session's step, what it changes here, and what is sent back, in one locked step per agent.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    Answered, EventKind, ReportedHash, labels_of,
+    model::{
+        AgentDescription, ApplyState, Changes, ConfigMap, Health, HealthReport, RemoteConfigStatus,
+        WireState,
+    },
+};
+use jiff::Timestamp;
+use store::agents::HealthChange;
+
+use crate::{
+    agent::{Attachment, LiveAgent, State},
+    engine::Engine,
+    events,
+    outgoing::{Occasion, Outgoing},
+};
+
+/// What the session made of one received message.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// What it changed.
+    pub changes: Changes,
+    /// The session lost track (a gap, or state it never saw) and wants everything again.
+    pub full_state_needed: bool,
+    /// The message spoke of the agent's remote config, changed or not.
+    pub carried_status: bool,
+    /// The agent's component inventory is not known under the hash it named.
+    pub components_wanted: bool,
+}
+
+/// Why a received message got no ordinary reply.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError<E> {
+    /// A newer connection speaks for the agent: this one is to be closed.
+    #[error("another connection speaks for this agent now")]
+    Superseded,
+    /// Too much waits to be stored. The message was not taken; the agent should come back later.
+    #[error("too many reports wait to be stored")]
+    Overloaded {
+        /// When to come back, at the earliest.
+        retry_after: Duration,
+    },
+    /// The session could not read the message.
+    #[error("the message cannot be read")]
+    Decode(#[source] E),
+}
+
+/// How long an agent is sent away when reports are not stored fast enough.
+const OVERLOAD_RETRY: Duration = Duration::from_secs(30);
+
+impl Engine {
+    /// Takes one received message of an attached agent and says what to answer.
+    ///
+    /// `decode` runs the protocol's session over the agent's wire state; if it fails, or the engine is overloaded,
+    /// the wire state stays as it was. A message that changes nothing touches no lock but the agent's own.
+    ///
+    /// # Errors
+    /// [`ExchangeError`].
+    pub fn exchange<E>(
+        &self,
+        attachment: &Attachment,
+        now: Timestamp,
+        decode: impl FnOnce(&mut WireState) -> Result<Heard, E>,
+    ) -> Result<Outgoing, ExchangeError<E>> {
+        let agent = &attachment.agent;
+        let mut state = agent.lock();
+        if state.epoch != attachment.epoch || state.flags.forgotten {
+            return Err(ExchangeError::Superseded);
+        }
+        let mut wire = state.wire;
+        let heard = decode(&mut wire).map_err(ExchangeError::Decode)?;
+        agent.saw_message(now);
+        state.flags.liveness_dirty = true;
+        if heard.changes.is_only_liveness() {
+            state.wire = wire;
+            self.note_times(agent, &mut state, heard.changes.health, now);
+        } else {
+            if self.is_overloaded() {
+                return Err(ExchangeError::Overloaded {
+                    retry_after: OVERLOAD_RETRY,
+                });
+            }
+            if heard.changes.certificate_request.is_some() {
+                // CS-05. The sequence goes on, so that the refused message is not also taken for a lost one.
+                state.wire.sequence_num = wire.sequence_num;
+                return Ok(Outgoing::bad_request(
+                    "this server does not issue certificates".to_owned(),
+                ));
+            }
+            state.wire = wire;
+            self.apply(agent, &mut state, heard.changes, now);
+        }
+        if state.flags.fresh && !heard.full_state_needed {
+            self.redesire(agent, &mut state, now);
+        }
+        state.flags.full_state_wanted |= heard.full_state_needed;
+        state.flags.components_wanted |= heard.components_wanted;
+        let occasion = if heard.carried_status {
+            Occasion::StatusCarried
+        } else {
+            Occasion::Other
+        };
+        Ok(self.outgoing(agent, &mut state, occasion, now))
+    }
+
+    fn is_overloaded(&self) -> bool {
+        let limits = &self.inner.options.limits;
+        limits.pending_reports < self.inner.pending.len()
+            || limits.pending_bytes < self.inner.pending.bytes()
+    }
+
+    fn apply(&self, agent: &Arc<LiveAgent>, state: &mut State, changes: Changes, now: Timestamp) {
+        if let Some(description) = changes.description {
+            self.describe(agent, state, description, now);
+        }
+        match changes.health {
+            Some(HealthReport {
+                tree: Some(tree),
+                times,
+            }) => {
+                self.note_health(agent, state, &tree, times.root_start_time_unix_nano(), now);
+                state.health_times = None;
+                self.inner.pending.of(agent, state, now).health =
+                    Some(HealthChange { tree, times });
+            }
+            only_times => self.note_times(agent, state, only_times, now),
+        }
+        if let Some(status) = changes.remote_config_status {
+            self.note_config_status(agent, state, &status, now);
+            self.inner
+                .pending
+                .of(agent, state, now)
+                .remote_config_status = Some(status);
+        }
+        if let Some(config) = changes.effective_config {
+            let bytes = config_bytes(&config);
+            self.inner.pending.of(agent, state, now).effective_config = Some(config);
+            self.inner.pending.add_bytes(state, bytes);
+        }
+        if changes.requests_uid && !state.flags.uid_unconfirmed {
+            self.assign_uid(agent, state, now);
+        }
+        if let Some(message) = changes.custom_message {
+            tracing::debug!(event = "custom_message", agent_id = %agent.id, capability = message.capability, kind = message.kind);
+        }
+        let rest = (
+            changes.package_statuses,
+            changes.custom_capabilities,
+            changes.available_components,
+        );
+        let settings = changes.connection_settings_status;
+        if changes.capabilities.is_none()
+            && matches!(rest, (None, None, None))
+            && settings.is_none()
+        {
+            return;
+        }
+        let report = self.inner.pending.of(agent, state, now);
+        let (packages, custom, components) = rest;
+        report.capabilities = changes.capabilities.or(report.capabilities);
+        report.package_statuses = packages.or(report.package_statuses.take());
+        report.custom_capabilities = custom.or(report.custom_capabilities.take());
+        report.available_components = components.or(report.available_components.take());
+        report.connection_settings_status = settings.or(report.connection_settings_status.take());
+    }
+
+    fn describe(
+        &self,
+        agent: &Arc<LiveAgent>,
+        state: &mut State,
+        description: AgentDescription,
+        now: Timestamp,
+    ) {
+        let labels = labels_of(&description);
+        let labels_changed = labels != state.labels.reported;
+        let report = self.inner.pending.of(agent, state, now);
+        report.description = Some(description);
+        if labels_changed {
+            report.reported_labels = Some(labels.clone());
+            state.labels.reported = labels;
+            self.redesire(agent, state, now);
+        }
+    }
+
+    fn note_health(
+        &self,
+        agent: &Arc<LiveAgent>,
+        state: &mut State,
+        tree: &Health,
+        start: u64,
+        now: Timestamp,
+    ) {
+        if state.healthy != Some(tree.healthy) {
+            let kind = if tree.healthy {
+                EventKind::AgentHealthy
+            } else {
+                EventKind::AgentUnhealthy
+            };
+            // The first word of a healthy agent is no change worth an event.
+            if state.healthy.is_some() || !tree.healthy {
+                let facts = [
+                    ("error", tree.last_error.clone()),
+                    ("status", tree.status.clone()),
+                ];
+                self.inner.pending.push_event(
+                    agent,
+                    state,
+                    events::of_agent(agent, kind, now, facts),
+                );
+            }
+            state.healthy = Some(tree.healthy);
+        }
+        self.note_start(agent, state, start, now);
+    }
+
+    /// Keeps times that changed alone for the next liveness flush.
+    fn note_times(
+        &self,
+        agent: &Arc<LiveAgent>,
+        state: &mut State,
+        health: Option<HealthReport>,
+        now: Timestamp,
+    ) {
+        if let Some(report) = health {
+            self.note_start(agent, state, report.times.root_start_time_unix_nano(), now);
+            state.health_times = Some(report.times);
+        }
+    }
+
+    fn note_start(&self, agent: &Arc<LiveAgent>, state: &mut State, start: u64, now: Timestamp) {
+        if start == 0 || start == state.start_time_unix_nano {
+            return;
+        }
+        if state.start_time_unix_nano != 0 {
+            let facts = [("start_time_unix_nano", start.to_string())];
+            let event = events::of_agent(agent, EventKind::AgentRestarted, now, facts);
+            self.inner.pending.push_event(agent, state, event);
+        }
+        state.start_time_unix_nano = start;
+    }
+
+    fn note_config_status(
+        &self,
+        agent: &Arc<LiveAgent>,
+        state: &mut State,
+        status: &RemoteConfigStatus,
+        now: Timestamp,
+    ) {
+        let hash = ReportedHash::new(status.last_hash.clone());
+        let about_offer = state
+            .offered
+            .filter(|offered| !offered.settled && hash.names(&offered.hash));
+        state.answered = Some(Answered {
+            hash,
+            state: status.state,
+        });
+        let Some(mut offered) = about_offer else {
+            return;
+        };
+        let facts = [
+            ("config_hash", offered.hash.to_string()),
+            ("error", status.error.clone()),
+        ];
+        let kind = match status.state {
+            ApplyState::Applied => {
+                events::config_applied(agent, &offered.hash, state.desired_since_ms, now);
+                EventKind::ConfigApplied
+            }
+            ApplyState::Failed => {
+                events::config_failed(agent, &offered.hash, &status.error);
+                EventKind::ConfigFailed
+            }
+            ApplyState::Unset | ApplyState::Applying => return,
+        };
+        offered.settled = true;
+        state.offered = Some(offered);
+        self.inner
+            .pending
+            .push_event(agent, state, events::of_agent(agent, kind, now, facts));
+    }
+}
+
+fn config_bytes(config: &ConfigMap) -> usize {
+    config
+        .iter()
+        .map(|(name, file)| name.len() + file.body.len() + file.content_type.len())
+        .sum()
+}

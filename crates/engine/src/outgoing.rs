@@ -1,0 +1,200 @@
+//! What is to be sent to an agent next, decided under the agent's lock.
+
+use std::sync::Arc;
+
+use domain::{
+    OfferDecision, OfferQuestion,
+    model::{CustomMessage, InstanceUid},
+    offer_decision,
+};
+use jiff::Timestamp;
+
+use crate::{
+    agent::{Attachment, Command, LiveAgent, Offered, Queued, State, Transport},
+    content::DesiredContent,
+    engine::Engine,
+    events,
+};
+
+/// What one message to an agent carries beside its acknowledgement.
+///
+/// A command travels alone: when `command` is set, everything else is empty, and `more` says that more waits.
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    /// The uid that the agent is to use from now on.
+    pub new_uid: Option<InstanceUid>,
+    /// Ask for the full state (`ReportFullState`).
+    pub full_state: bool,
+    /// Ask for the component inventory (`ReportAvailableComponents`).
+    pub components_wanted: bool,
+    /// The config offered.
+    pub config: Option<Arc<DesiredContent>>,
+    /// A command.
+    pub command: Option<Command>,
+    /// A custom message; a message carries at most one.
+    pub custom: Option<CustomMessage>,
+    /// The message just received could not be processed: answer with `BadRequest` and this text, and nothing else.
+    pub error: Option<String>,
+    /// Something else waits for this agent: take again after this message.
+    pub more: bool,
+}
+
+impl Outgoing {
+    /// Whether there is nothing to send but an acknowledgement.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let flags = self.full_state || self.components_wanted || self.more;
+        let content = self.config.is_some() || self.command.is_some() || self.custom.is_some();
+        !flags && !content && self.new_uid.is_none() && self.error.is_none()
+    }
+
+    pub(crate) fn bad_request(text: String) -> Self {
+        Self {
+            error: Some(text),
+            ..Self::default()
+        }
+    }
+}
+
+/// What the message that is being answered says about resending an offer that was sent before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    /// The agent spoke of its config: a mismatch must be answered with the config (CF-07).
+    StatusCarried,
+    /// Any other message, or a push.
+    Other,
+}
+
+impl Engine {
+    /// Takes what waits for an agent whose connection was woken. Empty when the claim was superseded.
+    #[must_use]
+    pub fn take(&self, attachment: &Attachment, now: Timestamp) -> Outgoing {
+        let mut state = attachment.agent.lock();
+        if state.epoch != attachment.epoch || state.flags.forgotten {
+            return Outgoing::default();
+        }
+        self.outgoing(&attachment.agent, &mut state, Occasion::Other, now)
+    }
+
+    pub(crate) fn outgoing(
+        &self,
+        agent: &Arc<LiveAgent>,
+        state: &mut State,
+        occasion: Occasion,
+        now: Timestamp,
+    ) -> Outgoing {
+        if let Some(command) = take_command(state) {
+            return Outgoing {
+                command: Some(command),
+                more: true,
+                ..Outgoing::default()
+            };
+        }
+        let custom = take_custom(state);
+        Outgoing {
+            new_uid: state.flags.uid_unconfirmed.then_some(state.uid),
+            full_state: std::mem::take(&mut state.flags.full_state_wanted),
+            components_wanted: std::mem::take(&mut state.flags.components_wanted),
+            config: self.due_config(agent, state, occasion, now),
+            custom,
+            command: None,
+            error: None,
+            more: state.queue.is_some(),
+        }
+    }
+
+    /// The config that is to be offered now, noted as offered.
+    fn due_config(
+        &self,
+        agent: &Arc<LiveAgent>,
+        state: &mut State,
+        occasion: Occasion,
+        now: Timestamp,
+    ) -> Option<Arc<DesiredContent>> {
+        let desired = state.desired.as_ref()?;
+        let retry = state.flags.retry;
+        if self.decide(agent, state, retry) != OfferDecision::Offer {
+            return None;
+        }
+        let desired = Arc::clone(desired);
+        let before = state.offered.filter(|offered| offered.hash == desired.hash);
+        // On a stream nothing that was written is lost while the claim lasts; a polled agent may have missed its reply.
+        let sent_already = before.is_some_and(|offered| offered.epoch == state.epoch) && !retry;
+        let streaming = state
+            .link
+            .as_ref()
+            .is_some_and(|link| link.transport != Transport::Http);
+        if sent_already && streaming && occasion == Occasion::Other {
+            return None;
+        }
+        let settled = before.is_some_and(|offered| offered.settled) && !retry;
+        let first = before.is_none() || retry;
+        let at_ms = before
+            .filter(|_| !first)
+            .map_or(now.as_millisecond(), |offered| offered.at_ms);
+        state.offered = Some(Offered {
+            hash: desired.hash,
+            epoch: state.epoch,
+            at_ms,
+            settled,
+        });
+        state.flags.retry = false;
+        if first {
+            state.flags.offer_dirty = true;
+            events::config_sent(agent, &desired.hash);
+        }
+        Some(desired)
+    }
+
+    /// Decides on an offer; the world is looked at only when one could be due.
+    pub(crate) fn decide(&self, agent: &LiveAgent, state: &State, retry: bool) -> OfferDecision {
+        let question = OfferQuestion {
+            desired: state.desired.as_ref().map(|content| &content.hash),
+            answered: state.answered.as_ref().filter(|_| !retry),
+            capabilities: state.wire.capabilities,
+            approval: state.approval,
+            held: false,
+        };
+        match offer_decision(&question) {
+            OfferDecision::Offer
+                if self
+                    .inner
+                    .world
+                    .get()
+                    .is_held(&agent.namespace, &state.effective_labels()) =>
+            {
+                OfferDecision::Held
+            }
+            decision => decision,
+        }
+    }
+}
+
+fn take_command(state: &mut State) -> Option<Command> {
+    let queue = state.queue.as_mut()?;
+    let Some(Queued::Command(command)) = queue.front() else {
+        return None;
+    };
+    let command = *command;
+    queue.pop_front();
+    drop_empty(state);
+    Some(command)
+}
+
+fn take_custom(state: &mut State) -> Option<CustomMessage> {
+    let queue = state.queue.as_mut()?;
+    let Some(Queued::Custom(_)) = queue.front() else {
+        return None;
+    };
+    let Some(Queued::Custom(message)) = queue.pop_front() else {
+        return None;
+    };
+    drop_empty(state);
+    Some(message)
+}
+
+fn drop_empty(state: &mut State) {
+    if state.queue.as_ref().is_some_and(|queue| queue.is_empty()) {
+        state.queue = None;
+    }
+}

@@ -1,0 +1,105 @@
+//! What is released, on hold and materialised, as one snapshot that readers share and a change replaces.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
+
+use desired::InputsKey;
+use domain::{AgentId, ContentHash, Hold, Labels, Namespace, ReleasedSet, Revision};
+use parking_lot::RwLock;
+
+use crate::content::DesiredContent;
+
+/// The released configs of every namespace and the holds that are on.
+#[derive(Clone, Default)]
+pub(crate) struct World {
+    pub released: HashMap<Namespace, ReleasedSet>,
+    pub holds: Vec<Hold>,
+}
+
+/// The snapshot in force. Writers are serialised by the engine's change lock.
+#[derive(Default)]
+pub(crate) struct CurrentWorld(RwLock<Arc<World>>);
+
+/// Desired contents by the inputs they were made from. One is here only once it is committed.
+#[derive(Default)]
+pub(crate) struct Contents(RwLock<Known>);
+
+#[derive(Default)]
+struct Known {
+    by_inputs: HashMap<(Namespace, InputsKey), Arc<DesiredContent>>,
+    /// Different inputs may give the same content, which is then held once.
+    by_hash: HashMap<ContentHash, Weak<DesiredContent>>,
+}
+
+impl World {
+    /// The revisions that an agent with these labels should run, in merge order.
+    pub fn layers(
+        &self,
+        namespace: &Namespace,
+        agent: AgentId,
+        labels: &Labels,
+    ) -> Vec<Arc<Revision>> {
+        self.released
+            .get(namespace)
+            .map(|set| set.layers(agent, labels))
+            .unwrap_or_default()
+    }
+
+    pub fn is_held(&self, namespace: &Namespace, labels: &Labels) -> bool {
+        self.holds
+            .iter()
+            .any(|hold| hold.scope.covers(namespace, labels))
+    }
+
+    pub fn of_namespace(&mut self, namespace: &Namespace) -> &mut ReleasedSet {
+        self.released.entry(namespace.clone()).or_default()
+    }
+}
+
+impl CurrentWorld {
+    pub fn get(&self) -> Arc<World> {
+        Arc::clone(&self.0.read())
+    }
+
+    pub fn replace(&self, world: World) {
+        *self.0.write() = Arc::new(world);
+    }
+}
+
+impl Contents {
+    pub fn find(&self, namespace: &Namespace, key: InputsKey) -> Option<Arc<DesiredContent>> {
+        self.0
+            .read()
+            .by_inputs
+            .get(&(namespace.clone(), key))
+            .cloned()
+    }
+
+    /// Keeps a content; an equal one that is already there (same hash) is shared.
+    pub fn put(&self, namespace: Namespace, key: InputsKey, content: DesiredContent) {
+        let mut known = self.0.write();
+        let twin = known.by_hash.get(&content.hash).and_then(Weak::upgrade);
+        let shared = twin.unwrap_or_else(|| Arc::new(content));
+        known.by_hash.insert(shared.hash, Arc::downgrade(&shared));
+        known.by_inputs.insert((namespace, key), shared);
+    }
+
+    /// Lets go of contents that no agent points to; they are read back from the database when they are needed again.
+    pub fn drop_unused(&self) {
+        let mut known = self.0.write();
+        let mut users: HashMap<ContentHash, usize> = HashMap::new();
+        for content in known.by_inputs.values() {
+            *users.entry(content.hash).or_default() += 1;
+        }
+        known.by_inputs.retain(|_, content| {
+            users
+                .get(&content.hash)
+                .is_some_and(|own| *own < Arc::strong_count(content))
+        });
+        known
+            .by_hash
+            .retain(|_, content| 0 < content.strong_count());
+    }
+}
