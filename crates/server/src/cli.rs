@@ -1,0 +1,188 @@
+//! The command line of `opamp-server`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use runtime::config::{ConfigError, Environment};
+use runtime::logging::error_chain;
+use tracing::{error, info, warn};
+
+use crate::config::{DatabasePlace, Settings};
+
+/// The name of this program in logs and messages.
+pub const PROGRAM: &str = "opamp-server";
+/// The exit status of a program that was told something it cannot do.
+const EXIT_USAGE: u8 = 2;
+
+/// OpAMP control plane: connects telemetry agents, shows them, and gives them their configuration.
+#[derive(Debug, Parser)]
+#[command(name = PROGRAM, version, after_long_help = GUIDE, max_term_width = 110)]
+pub struct Cli {
+    /// Configuration file; without one the server listens on this machine alone and keeps everything in ./data
+    #[arg(
+        short,
+        long,
+        env = "OPAMP_SERVER_CONFIG",
+        value_name = "FILE",
+        global = true
+    )]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server until SIGTERM or Ctrl-C (what happens without a command)
+    Run,
+    /// Check a configuration file, certificates included, and show what it amounts to; nothing is started
+    CheckConfig {
+        /// The file to check
+        file: PathBuf,
+    },
+}
+
+const GUIDE: &str = "\
+Try it:
+  opamp-server                                  listen on 127.0.0.1:4320 (agents) and 127.0.0.1:8080 (admin)
+  curl -s localhost:8080/ready                  is it up?
+  TOKEN=$(cat data/admin-token)                 the administrator's token, made at the first start
+  curl -s -H \"Authorization: Bearer $TOKEN\" localhost:8080/api/v1/agents
+
+Agents connect to ws://HOST:4320/v1/opamp, http://HOST:4320/v1/opamp or grpc://HOST:4320; with TLS wss, https, grpcs.
+To let agents on other machines in, write a file and name it with --config:
+  server: { listen: { grpc: 0.0.0.0:4320 } }    agents then need a token: POST /api/v1/tokens
+  agents: { auth: token }
+Every key, with its default: docs/config.sample.yaml. Environment variables stand in it as ${NAME} or ${NAME:-default}.
+
+Signals: SIGTERM and SIGINT stop it gracefully (agents are told to come back later, reports are committed).
+Logs go to stderr, one JSON object a line, or text on a terminal.
+Exit status: 0 stopped in good order, 1 could not start or failed, 2 wrong configuration or command line.";
+
+impl Cli {
+    /// Does what the command line asks for.
+    pub fn run(self) -> ExitCode {
+        let environment = Environment::of_process();
+        match self.command {
+            Some(Command::CheckConfig { file }) => {
+                check_config(Settings::load(&file, &environment), &file)
+            }
+            None | Some(Command::Run) => {
+                let settings = match &self.config {
+                    Some(file) => Settings::load(file, &environment),
+                    None => Settings::embedded(),
+                };
+                settings.map_or_else(|error| refuse(&error), serve)
+            }
+        }
+    }
+}
+
+fn refuse(error: &ConfigError) -> ExitCode {
+    eprintln!("{PROGRAM}: {}", error_chain(error));
+    ExitCode::from(EXIT_USAGE)
+}
+
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+fn check_config(settings: Result<Settings, ConfigError>, file: &std::path::Path) -> ExitCode {
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(error) => return refuse(&error),
+    };
+    println!("{} is good", file.display());
+    println!("{}", summary(&settings));
+    for warning in &settings.warnings {
+        println!("warning: {warning}");
+    }
+    ExitCode::SUCCESS
+}
+
+/// What the settings amount to, without secrets.
+fn summary(settings: &Settings) -> String {
+    let tls = |tls: bool| if tls { "TLS 1.3" } else { "no TLS" };
+    let database = match &settings.database.place {
+        DatabasePlace::Sqlite(path) => format!("SQLite in {}", path.display()),
+        DatabasePlace::Postgres(_) => "PostgreSQL".to_owned(),
+    };
+    format!(
+        "agent plane: {} ({}, agents.auth {:?})\nadmin plane: {} ({})\ndatabase:    {database}\ndata_dir:    {}",
+        settings.agent_address,
+        tls(settings.agent_tls.is_some()),
+        settings.auth,
+        settings.admin_address,
+        tls(settings.admin_tls.is_some()),
+        settings.data_dir.display(),
+    )
+}
+
+fn serve(settings: Settings) -> ExitCode {
+    if let Err(error) = runtime::logging::init(PROGRAM, &settings.log) {
+        eprintln!("{PROGRAM}: {}", error_chain(&error));
+        return ExitCode::from(EXIT_USAGE);
+    }
+    let executor = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(executor) => executor,
+        Err(source) => {
+            error!(event = "server_failed", error = %source, "no threads to run on");
+            return ExitCode::FAILURE;
+        }
+    };
+    match executor.block_on(run(settings)) {
+        Ok(()) => {
+            info!(
+                event = "server_stopped",
+                success = true,
+                "stopped in good order"
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            error!(event = "server_failed", error = %format!("{error:#}"), success = false, "cannot go on");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(settings: Settings) -> anyhow::Result<()> {
+    let _ = &settings;
+    warn!("not wired yet");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_teaches_how_to_begin() {
+        let help = Cli::command().render_long_help().to_string();
+        for part in [
+            "check-config",
+            "--config",
+            "data/admin-token",
+            "docs/config.sample.yaml",
+            "SIGTERM",
+        ] {
+            assert!(help.contains(part), "help lacks {part}:\n{help}");
+        }
+    }
+
+    #[test]
+    fn a_summary_shows_no_secret() {
+        let text = "database: { type: postgresql, dsn: 'postgres://u:hunter2@h/d' }\nadmin: { bootstrap_token: hunter2hunter2hunter2 }\n";
+        let settings =
+            Settings::parse("c.yaml", text, &Environment::default()).expect("a good file");
+        assert!(!summary(&settings).contains("hunter2"));
+    }
+}

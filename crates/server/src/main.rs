@@ -1,0 +1,9 @@
+//! `opamp-server`: see [`server::cli`].
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    server::cli::Cli::parse().run()
+}
