@@ -6,7 +6,9 @@
 mod agent;
 pub mod behavior;
 pub mod capacity;
+pub mod certificate;
 mod conversation;
+pub mod echo;
 mod fleet;
 pub mod labels;
 mod link;
@@ -19,6 +21,7 @@ pub mod samples;
 mod session;
 mod shared;
 mod stats;
+mod stream;
 pub mod units;
 mod wire;
 

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
@@ -14,13 +14,11 @@ use rustls_pki_types::ServerName;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
-use super::{
-    Link, LinkError, tls,
-    ws::{Stream, WsLink},
-};
+use super::{Link, LinkError, tls, ws::WsLink};
 use crate::{
     capacity,
     options::{Options, Trust},
+    stream::Stream,
 };
 
 /// The server that a fleet dials, resolved and prepared once.
@@ -100,7 +98,7 @@ impl Target {
             Some((connector, name)) => {
                 let handshake = Box::pin(connector.connect(name.clone(), tcp));
                 let stream = handshake.await.map_err(|error| LinkError::io("TLS handshake", error))?;
-                Stream::Tls(Box::new(stream))
+                Stream::Tls(Box::new(stream.into()))
             }
         };
         let headers = self.authorization.as_deref().map(|value| ("Authorization", value));
@@ -170,15 +168,4 @@ fn authority(endpoint: &Endpoint) -> String {
         Ok(IpAddr::V6(address)) => format!("[{address}]:{port}"),
         _ => format!("{host}:{port}"),
     }
-}
-
-/// Any address of this machine, for servers that listen on all of them.
-#[must_use]
-pub fn reachable(listening: SocketAddr) -> SocketAddr {
-    let ip = match listening.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listening.port())
 }

@@ -8,7 +8,7 @@ use std::{
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-use super::{answer::Malformed, encode};
+use super::answer::Malformed;
 
 /// One configuration as it was offered.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,17 +59,21 @@ impl Contents {
 /// The hash that this control plane gives a content.
 ///
 /// One file called `config.yaml`: SHA-256 of its body. Otherwise SHA-256 over the files sorted by
-/// name, each as name, content type, length and SHA-256.
-pub(crate) fn content_hash(files: &[(&str, &[u8], &str)]) -> [u8; 32] {
-    if let [("config.yaml", body, _)] = files {
+/// name, each as length and name, length and content type, length of the body, SHA-256 of the
+/// body; lengths are 8 bytes, big-endian. Written anew here and not borrowed from the server, so
+/// that it is a check.
+fn content_hash(files: &Files<'_>) -> [u8; 32] {
+    if let [("config.yaml", body, _)] = files.as_slice() {
         return Sha256::digest(body).into();
     }
-    let mut list = Vec::new();
+    let mut hasher = Sha256::new();
     for (name, body, content_type) in files {
-        encode::bytes(&mut list, 1, name.as_bytes());
-        encode::bytes(&mut list, 2, content_type.as_bytes());
-        encode::uint(&mut list, 3, body.len() as u64);
-        encode::bytes(&mut list, 4, &Sha256::digest(body));
+        for text in [name, content_type] {
+            hasher.update((text.len() as u64).to_be_bytes());
+            hasher.update(text);
+        }
+        hasher.update((body.len() as u64).to_be_bytes());
+        hasher.update(Sha256::digest(body));
     }
-    Sha256::digest(&list).into()
+    hasher.finalize().into()
 }

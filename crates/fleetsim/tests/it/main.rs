@@ -1,0 +1,3 @@
+//! A fleet against servers over real sockets.
+
+mod echo;
