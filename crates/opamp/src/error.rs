@@ -18,6 +18,12 @@ pub enum Malformed {
     /// The bytes are no protobuf.
     #[error("not a protobuf message")]
     Encoding,
+    /// A field has another type than the schema says.
+    #[error("field {field} has another type")]
+    Type {
+        /// The field's number in its message.
+        field: u32,
+    },
     /// The bytes are protobuf, but not this message.
     #[error("not the expected message")]
     Decode(#[source] prost::DecodeError),

@@ -6,12 +6,16 @@
 //! transports and a runner that stays connected, and `grpc-server` a gRPC service.
 //! What a server does with its agents, and an agent with its offers, is left out.
 
+mod canonical;
 pub mod client;
+mod convert;
 mod error;
+mod fields;
 pub mod gzip;
 mod limits;
 pub mod proto;
 pub mod server;
+mod shape;
 pub mod ws;
 
 #[cfg(feature = "grpc")]

@@ -3,10 +3,17 @@
 //! [`ClientSession`] holds what an agent has to say, makes the messages that say it and reads the
 //! server's; [`Backoff`] decides when to connect again.
 
+mod asks;
 mod backoff;
 mod event;
+mod incoming;
+mod outgoing;
 mod session;
+mod status;
+#[cfg(test)]
+mod tests;
 
 pub use backoff::{Backoff, BackoffOptions, RetryAfter};
 pub use event::{CustomMessageRefused, Event, Received, Reconnect, RemoteConfigOffer, ServerError};
 pub use session::{ClientSession, Mode, SessionOptions};
+pub use status::SkippedPart;

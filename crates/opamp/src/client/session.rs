@@ -1,5 +1,6 @@
-//! An agent's session.
+//! An agent's session: its options, its status and its life over connections.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use opamp_model::{
@@ -7,9 +8,15 @@ use opamp_model::{
     CustomCapabilities, CustomMessage, Health, InstanceUid, PackageStatuses, RemoteConfigStatus,
     ServerCapabilities,
 };
+use prost::Message as _;
 
-use super::{CustomMessageRefused, Received};
-use crate::{Limits, Malformed};
+use super::CustomMessageRefused;
+use super::asks::Asks;
+use super::status::{Gate, Part, SkippedPart, Status};
+use crate::{Limits, proto};
+
+/// How many custom messages may wait for being sent.
+const CUSTOM_MESSAGES: usize = 16;
 
 /// What a session starts with.
 #[derive(Clone, Debug)]
@@ -18,11 +25,11 @@ pub struct SessionOptions {
     pub uid: InstanceUid,
     /// What the agent can do; `ReportsStatus` is always added.
     pub capabilities: AgentCapabilities,
-    /// Time between heartbeats, or between polls over plain HTTP.
+    /// Time between heartbeats, or between polls over plain HTTP; zero for no heartbeats.
     pub heartbeat_interval: Duration,
     /// The number of the first message.
     pub first_sequence_num: u64,
-    /// Limits on what the server sends, and on the size of what the agent sends.
+    /// Limits on what the server sends; `message_bytes` also on what the agent sends.
     pub limits: Limits,
 }
 
@@ -39,9 +46,77 @@ pub enum Mode {
 ///
 /// Set the status whenever it changes; [`poll_send`](Self::poll_send) makes messages of whatever
 /// the server does not know yet. The session outlives connections: make one for the process.
+///
+/// ```
+/// use opamp::client::{ClientSession, Event, Mode, SessionOptions};
+/// use opamp::model::{AgentCapabilities, AgentDescription, Attribute, InstanceUid, ServerCapabilities, WireState};
+/// use opamp::{Limits, server};
+/// use std::time::Instant;
+///
+/// let uid = InstanceUid::new([7; 16]);
+/// let mut session = ClientSession::new(SessionOptions::new(uid, AgentCapabilities::REPORTS_HEARTBEAT));
+/// session.set_description(&AgentDescription {
+///     identifying: vec![Attribute::new("service.name", "collector")],
+///     non_identifying: vec![],
+/// });
+///
+/// let now = Instant::now();
+/// session.connected(Mode::Stream, now);
+/// let report = session.poll_send(now).expect("a status report is due at once");
+/// assert_eq!(session.poll_send(now), None, "nothing else is new");
+///
+/// let received = server::receive(&mut WireState::default(), &report, &Limits::SERVER)?;
+/// assert!(received.changes.description.is_some() && !received.full_state_needed);
+///
+/// let reply = server::Reply::to(uid, ServerCapabilities::ACCEPTS_STATUS).encode();
+/// let events = session.receive(&reply.to_vec(), now)?.events;
+/// assert_eq!(events, [Event::ServerCapabilities(ServerCapabilities::ACCEPTS_STATUS)]);
+/// # Ok::<(), opamp::Malformed>(())
+/// ```
 #[derive(Debug)]
 pub struct ClientSession {
-    options: SessionOptions,
+    pub(super) limits: Limits,
+    pub(super) uid: InstanceUid,
+    pub(super) previous_uid: Option<InstanceUid>,
+    pub(super) capabilities: AgentCapabilities,
+    pub(super) heartbeat_interval: Duration,
+    pub(super) next_sequence_num: u64,
+    pub(super) status: Status,
+    /// The inventory with its map, encoded; the status has the hash alone.
+    pub(super) components: Option<Vec<u8>>,
+    pub(super) custom_capabilities: CustomCapabilities,
+    pub(super) custom_messages: VecDeque<CustomMessage>,
+    pub(super) certificate_request: Option<Vec<u8>>,
+    pub(super) wants_uid: bool,
+    pub(super) skipped: Vec<SkippedPart>,
+    pub(super) connection: Option<LiveConnection>,
+    pub(super) server: KnownServer,
+    pub(super) asks: Asks,
+}
+
+/// The present connection.
+#[derive(Debug)]
+pub(super) struct LiveConnection {
+    pub(super) mode: Mode,
+    /// Whether a message must go out whatever it says: the first one, or one with a new identity.
+    pub(super) due: bool,
+    /// Whether a new identity was announced at once on this connection; once is enough, or a
+    /// server that gives one in every answer would be answered forever.
+    pub(super) announced_uid: bool,
+    pub(super) last_sent: Instant,
+}
+
+/// What is known of the server.
+#[derive(Debug, Default)]
+pub(super) struct KnownServer {
+    /// Whether it was ever sent a full report.
+    pub(super) has_report: bool,
+    pub(super) capabilities: Option<ServerCapabilities>,
+    pub(super) custom_capabilities: CustomCapabilities,
+    /// Hash of the last configuration that was passed on.
+    pub(super) config_hash: Option<Vec<u8>>,
+    /// Hash of the last connection settings that were passed on.
+    pub(super) settings_hash: Option<Vec<u8>>,
 }
 
 impl SessionOptions {
@@ -60,84 +135,136 @@ impl SessionOptions {
 impl ClientSession {
     /// A session that has not connected yet.
     pub fn new(options: SessionOptions) -> Self {
-        Self { options }
+        Self {
+            limits: options.limits,
+            uid: options.uid,
+            previous_uid: None,
+            capabilities: options.capabilities | AgentCapabilities::REPORTS_STATUS,
+            heartbeat_interval: options.heartbeat_interval,
+            next_sequence_num: options.first_sequence_num,
+            status: Status::default(),
+            components: None,
+            custom_capabilities: CustomCapabilities::default(),
+            custom_messages: VecDeque::new(),
+            certificate_request: None,
+            wants_uid: false,
+            skipped: Vec::new(),
+            connection: None,
+            server: KnownServer::default(),
+            asks: Asks::default(),
+        }
     }
 
     /// The agent's identity as it is now.
     pub fn uid(&self) -> InstanceUid {
-        self.options.uid
+        self.uid
     }
 
     /// The agent's capabilities.
     pub fn capabilities(&self) -> AgentCapabilities {
-        unimplemented!()
+        self.capabilities
     }
 
     /// What the server announced; nothing before its first message.
     pub fn server_capabilities(&self) -> Option<ServerCapabilities> {
-        unimplemented!()
+        self.server.capabilities
     }
 
     /// The number that the next message will have; keep it to continue after a restart.
     pub fn next_sequence_num(&self) -> u64 {
-        unimplemented!()
+        self.next_sequence_num
+    }
+
+    /// Time between heartbeats, as set or as the server offered it.
+    pub fn heartbeat_interval(&self) -> Duration {
+        self.heartbeat_interval
     }
 
     /// Replaces the agent's capabilities.
     pub fn set_capabilities(&mut self, capabilities: AgentCapabilities) {
-        let _ = capabilities;
-        unimplemented!()
+        let capabilities = capabilities | AgentCapabilities::REPORTS_STATUS;
+        if capabilities != self.capabilities {
+            self.capabilities = capabilities;
+            self.make_due();
+        }
+    }
+
+    /// Replaces the time between heartbeats; zero switches them off, but not polls.
+    pub fn set_heartbeat_interval(&mut self, interval: Duration) {
+        self.heartbeat_interval = interval;
     }
 
     /// Replaces the description.
     pub fn set_description(&mut self, description: &AgentDescription) {
-        let _ = description;
-        unimplemented!()
+        self.status.set(
+            Part::Description,
+            &proto::AgentDescription::from(description),
+        );
     }
 
     /// Replaces the health, times included.
     pub fn set_health(&mut self, health: &Health) {
-        let _ = health;
-        unimplemented!()
+        self.status
+            .set(Part::Health, &proto::ComponentHealth::from(health));
     }
 
     /// Replaces the effective configuration.
     pub fn set_effective_config(&mut self, config: &ConfigMap) {
-        let _ = config;
-        unimplemented!()
+        self.status.set(
+            Part::EffectiveConfig,
+            &proto::EffectiveConfig {
+                config_map: Some(config.into()),
+            },
+        );
     }
 
     /// Replaces the status of the remote configuration.
     pub fn set_remote_config_status(&mut self, status: &RemoteConfigStatus) {
-        let _ = status;
-        unimplemented!()
+        self.status.set(
+            Part::RemoteConfigStatus,
+            &proto::RemoteConfigStatus::from(status),
+        );
     }
 
     /// Replaces the package statuses.
     pub fn set_package_statuses(&mut self, statuses: &PackageStatuses) {
-        let _ = statuses;
-        unimplemented!()
+        self.status.set(
+            Part::PackageStatuses,
+            &proto::PackageStatuses::from(statuses),
+        );
     }
 
     /// Replaces the agent's custom capabilities.
     pub fn set_custom_capabilities(&mut self, capabilities: &CustomCapabilities) {
-        let _ = capabilities;
-        unimplemented!()
+        self.custom_capabilities = capabilities.clone();
+        self.status.set(
+            Part::CustomCapabilities,
+            &proto::CustomCapabilities::from(capabilities),
+        );
     }
 
     /// Replaces the inventory of components; the map travels only when the server asks for it.
     pub fn set_available_components(&mut self, components: &AvailableComponents) {
-        let _ = components;
-        unimplemented!()
+        let hash_alone = AvailableComponents {
+            hash: components.hash.clone(),
+            components: None,
+        };
+        self.status.set(
+            Part::AvailableComponents,
+            &proto::AvailableComponents::from(&hash_alone),
+        );
+        self.components = Some(proto::AvailableComponents::from(components).encode_to_vec());
     }
 
     /// Replaces the status of connection settings.
     pub fn set_connection_settings_status(&mut self, status: &ConnectionSettingsStatus) {
-        let _ = status;
-        unimplemented!()
+        self.status.set(
+            Part::ConnectionSettingsStatus,
+            &proto::ConnectionSettingsStatus::from(status),
+        );
     }
 
-    /// Queues a custom message.
+    /// Queues a custom message; each travels in a message of its own.
     ///
     /// # Errors
     /// [`CustomMessageRefused`] when a side does not have the capability or the queue is full.
@@ -145,56 +272,75 @@ impl ClientSession {
         &mut self,
         message: CustomMessage,
     ) -> Result<(), CustomMessageRefused> {
-        let _ = message;
-        unimplemented!()
+        if !self.custom_capabilities.contains(&message.capability) {
+            return Err(CustomMessageRefused::NotAnnounced);
+        }
+        if !self
+            .server
+            .custom_capabilities
+            .contains(&message.capability)
+        {
+            return Err(CustomMessageRefused::Unsupported);
+        }
+        if CUSTOM_MESSAGES <= self.custom_messages.len() {
+            return Err(CustomMessageRefused::QueueFull {
+                limit: CUSTOM_MESSAGES,
+            });
+        }
+        self.custom_messages.push_back(message);
+        Ok(())
     }
 
     /// Asks for a client certificate with a PEM signing request, once the server allows it.
     pub fn request_certificate(&mut self, csr_pem: Vec<u8>) {
-        let _ = csr_pem;
-        unimplemented!()
+        self.certificate_request = Some(csr_pem);
     }
 
     /// Asks the server for an instance uid; the present one is temporary meanwhile.
     pub fn request_uid(&mut self) {
-        unimplemented!()
+        self.wants_uid = true;
+        self.make_due();
     }
 
     /// A connection was made: a status report is due at once.
+    ///
+    /// The first one is full. After a reconnect only what changed is sent: what was lost with the
+    /// connection shows as a gap in the numbers, and the server asks for everything.
     pub fn connected(&mut self, mode: Mode, now: Instant) {
-        let _ = (mode, now);
-        unimplemented!()
+        self.connection = Some(LiveConnection {
+            mode,
+            due: true,
+            announced_uid: false,
+            last_sent: now,
+        });
     }
 
     /// The connection was lost: nothing is sent until the next one.
     pub fn disconnected(&mut self) {
-        unimplemented!()
+        self.connection = None;
     }
 
-    /// The next message to send, as bare protobuf, if there is something to say at `now`.
-    ///
-    /// Call it after every change, every received message and at [`next_wake`](Self::next_wake).
-    pub fn poll_send(&mut self, now: Instant) -> Option<Vec<u8>> {
-        let _ = now;
-        unimplemented!()
+    /// The next connection goes to another server: it is told everything, and nothing is known of it.
+    pub fn forget_server(&mut self) {
+        self.server = KnownServer::default();
+        self.custom_messages.clear();
     }
 
-    /// When the next heartbeat or poll is due.
-    pub fn next_wake(&self) -> Option<Instant> {
-        unimplemented!()
+    /// Parts that did not fit in a message since the last call; report them to whoever watches.
+    pub fn take_skipped(&mut self) -> Vec<SkippedPart> {
+        std::mem::take(&mut self.skipped)
     }
 
-    /// The last message of a session, which says that the agent disconnects.
-    pub fn goodbye(&mut self) -> Vec<u8> {
-        unimplemented!()
+    pub(super) fn gate(&self) -> Gate {
+        Gate {
+            agent: self.capabilities,
+            server: self.server.capabilities,
+        }
     }
 
-    /// Reads a message of the server, as bare protobuf.
-    ///
-    /// # Errors
-    /// [`Malformed`] with the reason; drop the connection and connect again.
-    pub fn receive(&mut self, bytes: &[u8], now: Instant) -> Result<Received, Malformed> {
-        let _ = (bytes, now);
-        unimplemented!()
+    pub(super) fn make_due(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            connection.due = true;
+        }
     }
 }

@@ -3,8 +3,10 @@
 //! [`peek`] tells whose message it is, [`receive`] what it changes against a
 //! [`WireState`](opamp_model::WireState), and [`Reply`] makes the bytes of the answer.
 
+mod parts;
 mod receive;
 mod reply;
+mod sequence;
 
 pub use receive::{Peek, Received, peek, receive};
 pub use reply::{Command, Encoded, ErrorKind, Reply, encode_remote_config};

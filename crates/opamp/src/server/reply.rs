@@ -4,13 +4,29 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use opamp_model::{ConfigMap, CustomCapabilities, CustomMessage, InstanceUid, ServerCapabilities};
+use prost::Message;
+use prost::encoding;
 
-use crate::proto;
+use crate::proto::{self, ServerToAgentFlags};
 
 /// Builds one `ServerToAgent`; starts as a plain acknowledgement.
-#[derive(Clone, Debug)]
+///
+/// ```
+/// use opamp::model::{ConfigFile, ConfigMap, InstanceUid, ServerCapabilities};
+/// use opamp::server::{Reply, encode_remote_config};
+///
+/// let config = ConfigMap::from([("config.yaml".into(), ConfigFile::new("receivers: {}", "text/yaml"))]);
+/// let encoded = encode_remote_config(&config, b"its hash"); // once, for every agent that gets it
+///
+/// let capabilities = ServerCapabilities::ACCEPTS_STATUS | ServerCapabilities::OFFERS_REMOTE_CONFIG;
+/// let reply = Reply::to(InstanceUid::new([7; 16]), capabilities).remote_config(encoded.clone()).encode();
+/// assert_eq!(reply.shared().as_ptr(), encoded.as_ptr());
+/// assert!(reply.head().len() < 32);
+/// ```
+#[derive(Clone, Debug, Default)]
 pub struct Reply {
     head: Vec<u8>,
+    flags: u64,
     shared: Bytes,
 }
 
@@ -41,22 +57,65 @@ pub enum Command {
     Restart,
 }
 
+/// Field numbers of `ServerToAgent`.
+mod field {
+    pub(super) const INSTANCE_UID: u32 = 1;
+    pub(super) const ERROR_RESPONSE: u32 = 2;
+    pub(super) const REMOTE_CONFIG: u32 = 3;
+    pub(super) const CONNECTION_SETTINGS: u32 = 4;
+    pub(super) const PACKAGES_AVAILABLE: u32 = 5;
+    pub(super) const FLAGS: u32 = 6;
+    pub(super) const CAPABILITIES: u32 = 7;
+    pub(super) const AGENT_IDENTIFICATION: u32 = 8;
+    pub(super) const COMMAND: u32 = 9;
+    pub(super) const CUSTOM_CAPABILITIES: u32 = 10;
+    pub(super) const CUSTOM_MESSAGE: u32 = 11;
+}
+
 impl Reply {
     /// An acknowledgement: the agent's uid and the server's capabilities.
+    ///
+    /// The capabilities always stand in the message, with `AcceptsStatus` among them, although only
+    /// an agent's first answer must have them.
     pub fn to(uid: InstanceUid, capabilities: ServerCapabilities) -> Self {
-        let _ = (uid, capabilities);
-        unimplemented!()
+        let mut reply = Self {
+            head: Vec::with_capacity(32),
+            ..Self::default()
+        };
+        reply.put_bytes(field::INSTANCE_UID, uid.as_bytes());
+        reply.put_varint(
+            field::CAPABILITIES,
+            (capabilities | ServerCapabilities::ACCEPTS_STATUS).bits(),
+        );
+        reply
     }
 
-    /// A refusal; it excludes everything but the uid. `retry_after` goes with `Unavailable` only.
+    /// A refusal; it excludes everything but the uid. `retry_after` counts for `Unavailable` only.
     pub fn error(
         uid: Option<InstanceUid>,
         kind: ErrorKind,
         message: &str,
         retry_after: Option<Duration>,
     ) -> Encoded {
-        let _ = (uid, kind, message, retry_after);
-        unimplemented!()
+        let retry_info = retry_after
+            .filter(|_| kind == ErrorKind::Unavailable)
+            .map(|after| {
+                let nanoseconds = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
+                proto::server_error_response::Details::RetryInfo(proto::RetryInfo {
+                    retry_after_nanoseconds: nanoseconds,
+                })
+            });
+        let response = proto::ServerErrorResponse {
+            r#type: proto::ServerErrorResponseType::from(kind).into(),
+            error_message: message.to_owned(),
+            details: retry_info,
+        };
+        let mut reply = Self::default();
+        if let Some(uid) = uid {
+            reply.put_bytes(field::INSTANCE_UID, uid.as_bytes());
+        }
+        reply.put_message(field::ERROR_RESPONSE, &response);
+        reply.encode()
     }
 
     /// A command; it excludes everything but the uid and the capabilities.
@@ -65,62 +124,103 @@ impl Reply {
         capabilities: ServerCapabilities,
         command: Command,
     ) -> Encoded {
-        let _ = (uid, capabilities, command);
-        unimplemented!()
+        let Command::Restart = command;
+        let mut reply = Self::to(uid, capabilities);
+        reply.put_message(
+            field::COMMAND,
+            &proto::ServerToAgentCommand {
+                r#type: proto::CommandType::Restart.into(),
+            },
+        );
+        reply.encode()
     }
 
     /// Asks for every status the agent has.
-    pub fn report_full_state(self) -> Self {
-        unimplemented!()
+    #[must_use]
+    pub fn report_full_state(mut self) -> Self {
+        self.flags |= ServerToAgentFlags::ReportFullState as u64;
+        self
     }
 
     /// Asks for the map of available components.
-    pub fn report_available_components(self) -> Self {
-        unimplemented!()
+    #[must_use]
+    pub fn report_available_components(mut self) -> Self {
+        self.flags |= ServerToAgentFlags::ReportAvailableComponents as u64;
+        self
     }
 
     /// Gives the agent a new identity.
-    pub fn new_uid(self, uid: InstanceUid) -> Self {
-        let _ = uid;
-        unimplemented!()
+    #[must_use]
+    pub fn new_uid(mut self, uid: InstanceUid) -> Self {
+        let identification = proto::AgentIdentification {
+            new_instance_uid: uid.as_bytes().to_vec(),
+        };
+        self.put_message(field::AGENT_IDENTIFICATION, &identification);
+        self
     }
 
-    /// Offers a remote configuration that [`encode_remote_config`] encoded.
-    pub fn remote_config(self, encoded: Bytes) -> Self {
-        let _ = encoded;
-        unimplemented!()
+    /// Offers a remote configuration that [`encode_remote_config`] encoded; the last one counts.
+    #[must_use]
+    pub fn remote_config(mut self, encoded: Bytes) -> Self {
+        self.shared = encoded;
+        self
     }
 
     /// Offers connection settings.
-    pub fn connection_settings(self, offers: &proto::ConnectionSettingsOffers) -> Self {
-        let _ = offers;
-        unimplemented!()
+    #[must_use]
+    pub fn connection_settings(mut self, offers: &proto::ConnectionSettingsOffers) -> Self {
+        self.put_message(field::CONNECTION_SETTINGS, offers);
+        self
     }
 
     /// Offers packages.
-    pub fn packages(self, packages: &proto::PackagesAvailable) -> Self {
-        let _ = packages;
-        unimplemented!()
+    #[must_use]
+    pub fn packages(mut self, packages: &proto::PackagesAvailable) -> Self {
+        self.put_message(field::PACKAGES_AVAILABLE, packages);
+        self
     }
 
     /// Announces the server's custom capabilities.
-    pub fn custom_capabilities(self, capabilities: &CustomCapabilities) -> Self {
-        let _ = capabilities;
-        unimplemented!()
+    #[must_use]
+    pub fn custom_capabilities(mut self, capabilities: &CustomCapabilities) -> Self {
+        self.put_message(
+            field::CUSTOM_CAPABILITIES,
+            &proto::CustomCapabilities::from(capabilities),
+        );
+        self
     }
 
     /// Carries a custom message; there is at most one in a message.
-    pub fn custom_message(self, message: &CustomMessage) -> Self {
-        let _ = message;
-        unimplemented!()
+    #[must_use]
+    pub fn custom_message(mut self, message: &CustomMessage) -> Self {
+        self.put_message(field::CUSTOM_MESSAGE, &proto::CustomMessage::from(message));
+        self
     }
 
     /// The finished message.
-    pub fn encode(self) -> Encoded {
+    pub fn encode(mut self) -> Encoded {
+        if self.flags != 0 {
+            self.put_varint(field::FLAGS, self.flags);
+        }
         Encoded {
             head: self.head,
             shared: self.shared,
         }
+    }
+
+    fn put_bytes(&mut self, number: u32, bytes: &[u8]) {
+        encoding::encode_key(number, encoding::WireType::LengthDelimited, &mut self.head);
+        encoding::encode_varint(bytes.len() as u64, &mut self.head);
+        self.head.extend_from_slice(bytes);
+    }
+
+    fn put_varint(&mut self, number: u32, value: u64) {
+        encoding::encode_key(number, encoding::WireType::Varint, &mut self.head);
+        encoding::encode_varint(value, &mut self.head);
+    }
+
+    fn put_message(&mut self, number: u32, message: &impl Message) {
+        encoding::message::encode(number, message, &mut self.head);
     }
 }
 
@@ -135,7 +235,7 @@ impl Encoded {
         &self.shared
     }
 
-    /// Size of the message in bytes.
+    /// Size of the message in bytes; compare it with the limit before sending.
     pub fn len(&self) -> usize {
         self.head.len() + self.shared.len()
     }
@@ -151,8 +251,42 @@ impl Encoded {
     }
 }
 
+impl From<Vec<u8>> for Encoded {
+    fn from(message: Vec<u8>) -> Self {
+        Self {
+            head: message,
+            shared: Bytes::new(),
+        }
+    }
+}
+
+impl From<ErrorKind> for proto::ServerErrorResponseType {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Unknown => Self::Unknown,
+            ErrorKind::BadRequest => Self::BadRequest,
+            ErrorKind::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
+impl From<proto::ServerErrorResponseType> for ErrorKind {
+    fn from(kind: proto::ServerErrorResponseType) -> Self {
+        match kind {
+            proto::ServerErrorResponseType::Unknown => Self::Unknown,
+            proto::ServerErrorResponseType::BadRequest => Self::BadRequest,
+            proto::ServerErrorResponseType::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
 /// Encodes a remote configuration once for all agents that get it, its field tag included.
 pub fn encode_remote_config(config: &ConfigMap, hash: &[u8]) -> Bytes {
-    let _ = (config, hash);
-    unimplemented!()
+    let offer = proto::AgentRemoteConfig {
+        config: Some(config.into()),
+        config_hash: hash.to_vec(),
+    };
+    let mut out = Vec::with_capacity(offer.encoded_len() + 8);
+    encoding::message::encode(field::REMOTE_CONFIG, &offer, &mut out);
+    out.into()
 }
