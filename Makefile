@@ -1,0 +1,31 @@
+# What people run in this repository. `make help` lists it.
+
+CARGO ?= cargo
+export CARGO
+
+.PHONY: help demo test lint bench interop fuzz docs-commands
+
+help: ## Show this list
+	@echo "make TARGET, where TARGET is one of:"
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1|/' | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+demo: ## Start a server, 50 simulated agents, an opamp-agent and a real collector; Ctrl-C stops all of it
+	@scripts/demo
+
+test: ## Run every test on SQLite, then on PostgreSQL where it is installed (REQUIRE_ALL=1: or fail)
+	@scripts/test
+
+lint: ## Formatting, clippy with warnings as errors, crate edges, documentation build
+	@scripts/lint
+
+bench: ## Measure the budgets: 15,000 agents, plain and TLS, release build (about 20 minutes)
+	@scripts/bench
+
+interop: ## Run the cases against peers that others wrote (builds a real collector; needs Go)
+	@scripts/interop
+
+fuzz: ## Fuzz everything that parses bytes from a peer (SECONDS_EACH=60 a target; needs nightly Rust and cargo-fuzz)
+	@scripts/fuzz
+
+docs-commands: ## Run the commands that README.md and docs/quickstart.md show, and compare what they print
+	@$(CARGO) xtask doc-commands
