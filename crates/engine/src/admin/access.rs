@@ -1,0 +1,206 @@
+//! Who may use the admin plane: the bootstrap token and the admin tokens made through the API.
+//!
+//! The bootstrap token belongs to the whole control plane: it acts in `default` unless told otherwise and reaches every
+//! namespace. A token made through the API acts in the namespace it was made in and sees no other.
+
+use domain::{Actor, ContentHash, Namespace};
+use jiff::Timestamp;
+use store::tokens::TokenKind as StoredKind;
+use store::{StoreError, meta, tokens};
+use trust::{Secret, Token, TokenHash, TokenKind};
+
+use super::audit::Act;
+use crate::engine::Engine;
+
+/// How far an operator's credential reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Every namespace, and what concerns all of them.
+    Fleet,
+    /// Its own namespace.
+    Namespace,
+}
+
+/// Who a request on the admin plane has proved to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    /// The name in audit entries and as author.
+    pub actor: Actor,
+    /// The namespace it acts in unless it names another.
+    pub home: Namespace,
+    /// How far it reaches.
+    pub reach: Reach,
+}
+
+/// An operator acting in a namespace that the credential reaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Who.
+    pub actor: Actor,
+    /// Where.
+    pub namespace: Namespace,
+    /// How far the credential reaches.
+    pub reach: Reach,
+}
+
+/// Why a credential was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// None was given.
+    #[error("no bearer token was given")]
+    Missing,
+    /// It is an agent's token, which opens nothing here.
+    #[error("an agent token does not open the admin plane")]
+    WrongPlane,
+    /// It is not known, revoked, or its time is over; the caller is not told which.
+    #[error("the token is not valid")]
+    Invalid,
+    /// It could not be looked up.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What became of a bootstrap token that a server starts with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adopted {
+    /// It is the bootstrap token from now on.
+    Installed,
+    /// It was the bootstrap token already.
+    Unchanged,
+    /// Another one stands, made by an earlier start or another node; this one opens nothing.
+    AnotherStands,
+}
+
+impl Operator {
+    /// The same operator acting in a namespace; `None` where the credential does not reach it.
+    #[must_use]
+    pub fn acting_in(self, namespace: Option<Namespace>) -> Option<Caller> {
+        let namespace = namespace.unwrap_or_else(|| self.home.clone());
+        let reached = self.reach == Reach::Fleet || namespace == self.home;
+        reached.then_some(Caller {
+            actor: self.actor,
+            namespace,
+            reach: self.reach,
+        })
+    }
+}
+
+impl Engine {
+    /// Says who presents this bearer token on the admin plane.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn authenticate_operator(
+        &self,
+        bearer: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Operator, AccessError> {
+        let bearer = bearer.ok_or(AccessError::Missing)?;
+        if TokenKind::of(bearer) == Some(TokenKind::Agent) {
+            return Err(AccessError::WrongPlane);
+        }
+        let presented = TokenHash::of(bearer);
+        let mut conn = self.db().read().await?;
+        // Hashes are compared, so the time of a lookup tells nothing about the token itself.
+        let bootstrap = meta::get(&mut conn, meta::ADMIN_TOKEN_HASH)
+            .await?
+            .and_then(|hex| parse_hash(&hex));
+        if bootstrap == Some(presented) {
+            return Ok(Operator {
+                actor: Actor::admin(),
+                home: Namespace::default(),
+                reach: Reach::Fleet,
+            });
+        }
+        let hash = ContentHash::from_bytes(*presented.as_bytes());
+        let found = tokens::find_by_hash(&mut conn, StoredKind::Admin, &hash).await?;
+        match found.filter(|token| token.is_active(now)) {
+            Some(token) => Ok(Operator {
+                actor: Actor::named(&format!("token:{}", token.id)),
+                home: token.namespace,
+                reach: Reach::Namespace,
+            }),
+            None => Err(AccessError::Invalid),
+        }
+    }
+
+    /// Makes the text of a bootstrap token from the engine's randomness. It opens nothing before it is adopted.
+    ///
+    /// Write it down first, adopt it then: a crash in between loses nothing.
+    #[must_use]
+    pub fn new_bootstrap_token(&self) -> Secret {
+        Secret::new(Token::generate(TokenKind::Admin, &self.random()).expose())
+    }
+
+    /// Makes a token the bootstrap token unless one stands: for a token that a server made itself.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn adopt_bootstrap_token(
+        &self,
+        token: &Secret,
+        now: Timestamp,
+    ) -> Result<Adopted, StoreError> {
+        let hash = TokenHash::of(token.expose());
+        let mut tx = self.db().begin().await?;
+        let standing = meta::get(&mut tx, meta::ADMIN_TOKEN_HASH).await?;
+        if let Some(standing) = standing {
+            let same = parse_hash(&standing) == Some(hash);
+            return Ok(if same {
+                Adopted::Unchanged
+            } else {
+                Adopted::AnotherStands
+            });
+        }
+        // Another node may be at the same: the database decides.
+        let stands = meta::get_or_set(&mut tx, meta::ADMIN_TOKEN_HASH, &hex(hash)).await?;
+        if parse_hash(&stands) != Some(hash) {
+            return Ok(Adopted::AnotherStands);
+        }
+        installed(&mut tx, now).await?;
+        tx.commit().await?;
+        Ok(Adopted::Installed)
+    }
+
+    /// Makes a token the bootstrap token over any other: for one from the server's configuration.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn replace_bootstrap_token(
+        &self,
+        token: &Secret,
+        now: Timestamp,
+    ) -> Result<Adopted, StoreError> {
+        let hash = TokenHash::of(token.expose());
+        let mut tx = self.db().begin().await?;
+        let standing = meta::get(&mut tx, meta::ADMIN_TOKEN_HASH).await?;
+        if standing.and_then(|hex| parse_hash(&hex)) == Some(hash) {
+            return Ok(Adopted::Unchanged);
+        }
+        meta::set(&mut tx, meta::ADMIN_TOKEN_HASH, &hex(hash)).await?;
+        installed(&mut tx, now).await?;
+        tx.commit().await?;
+        Ok(Adopted::Installed)
+    }
+}
+
+async fn installed(tx: &mut store::Tx, now: Timestamp) -> Result<(), StoreError> {
+    let server = Caller {
+        actor: Actor::server(),
+        namespace: Namespace::default(),
+        reach: Reach::Fleet,
+    };
+    Act::new("token.bootstrap_installed", "install", "tokens/bootstrap")
+        .done(tx, &server, now)
+        .await
+}
+
+fn hex(hash: TokenHash) -> String {
+    ContentHash::from_bytes(*hash.as_bytes()).to_string()
+}
+
+fn parse_hash(hex: &str) -> Option<TokenHash> {
+    hex.parse::<ContentHash>()
+        .ok()
+        .map(|hash| TokenHash::from_bytes(*hash.as_bytes()))
+}

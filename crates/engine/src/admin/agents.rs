@@ -1,0 +1,229 @@
+//! Agents: listing them, one of them whole, and what an operator does to one.
+
+mod edit;
+
+use desired::{content_hash, redacted, redacted_pair};
+use domain::model::{ConfigFile, ConfigMap, InstanceUid};
+use domain::{AgentId, ContentHash, Revision};
+use jiff::Timestamp;
+use store::agents::{AgentChange, AgentDetail, AgentSummary, ListAgents};
+use store::desired::CONFIG;
+use store::{Conn, StoreError, agents, configs, desired as stored};
+
+pub use edit::{AgentActionError, LabelEdits, MAX_LABEL_EDITS};
+
+use super::access::Caller;
+use super::audit::Act;
+use super::{PageOf, Paged};
+use crate::engine::{AgentStanding, Engine};
+
+/// An agent as lists show it, with what memory knows better.
+#[derive(Debug, Clone)]
+pub struct ListedAgent {
+    /// What is stored.
+    pub stored: AgentSummary,
+    /// What memory says; `None` on a node that does not know the agent.
+    pub live: Option<AgentStanding>,
+}
+
+/// One agent whole.
+#[derive(Debug, Clone)]
+pub struct AgentView {
+    /// What is stored.
+    pub stored: AgentDetail,
+    /// What memory says; `None` on a node that does not know the agent.
+    pub live: Option<AgentStanding>,
+    /// What it should run.
+    pub desired: Option<DesiredView>,
+}
+
+/// What an agent should run.
+#[derive(Debug, Clone)]
+pub struct DesiredView {
+    /// The hash agents know it by.
+    pub hash: ContentHash,
+    /// The files, with their secrets.
+    pub files: ConfigMap,
+    /// The revisions it is made of, in merge order.
+    pub layers: Vec<Revision>,
+}
+
+impl Engine {
+    /// One page of the agents that a filter admits; the filter's namespace is the caller's.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn agents(
+        &self,
+        caller: &Caller,
+        filter: ListAgents,
+    ) -> Result<Paged<ListedAgent, AgentId>, StoreError> {
+        let filter = ListAgents {
+            namespace: caller.namespace.clone(),
+            ..filter
+        };
+        let mut conn = self.db().read().await?;
+        let page = agents::list(&mut conn, &filter).await?;
+        drop(conn);
+        let listed = |stored: AgentSummary| ListedAgent {
+            live: self.standing(&stored.namespace, stored.id),
+            stored,
+        };
+        Ok(Paged {
+            items: page.items.into_iter().map(listed).collect(),
+            next: page.next,
+        })
+    }
+
+    /// The id of an agent that is named by its id or by its uid.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn find_agent(
+        &self,
+        caller: &Caller,
+        named: [u8; 16],
+    ) -> Result<Option<AgentId>, StoreError> {
+        let mut conn = self.db().read().await?;
+        let id = AgentId::from_bytes(named);
+        if agents::find(&mut conn, &caller.namespace, id)
+            .await?
+            .is_some()
+        {
+            return Ok(Some(id));
+        }
+        agents::find_by_uid(
+            &mut conn,
+            &caller.namespace,
+            &InstanceUid::new(named),
+        )
+        .await
+    }
+
+    /// One agent whole.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn agent(
+        &self,
+        caller: &Caller,
+        id: AgentId,
+    ) -> Result<Option<AgentView>, StoreError> {
+        let mut conn = self.db().read().await?;
+        let Some(stored) = agents::find(&mut conn, &caller.namespace, id).await? else {
+            return Ok(None);
+        };
+        let live = self.standing(&caller.namespace, id);
+        let hash = live
+            .as_ref()
+            .map_or(stored.summary.desired, |live| live.desired);
+        let desired = match hash {
+            Some(hash) => desired_view(&mut conn, caller, &hash).await?,
+            None => None,
+        };
+        Ok(Some(AgentView {
+            stored,
+            live,
+            desired,
+        }))
+    }
+
+    /// What changed about an agent, newest first; `None` where there is no such agent.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn agent_history(
+        &self,
+        caller: &Caller,
+        agent: AgentId,
+        page: PageOf<i64>,
+    ) -> Result<Option<Paged<AgentChange, i64>>, StoreError> {
+        let mut conn = self.db().read().await?;
+        if agents::find(&mut conn, &caller.namespace, agent)
+            .await?
+            .is_none()
+        {
+            return Ok(None);
+        }
+        let read = agents::history(
+            &mut conn,
+            &caller.namespace,
+            agent,
+            page.after,
+            page.probe(),
+        )
+        .await?;
+        Ok(Some(page.cut(read, |last| last.id)))
+    }
+
+    /// Notes that somebody was shown the secrets in an agent's configs. Before they are shown.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn record_agent_reveal(
+        &self,
+        caller: &Caller,
+        agent: AgentId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.db().begin().await?;
+        Act::on_agent("agent.config_revealed", "reveal", agent)
+            .done(&mut tx, caller, now)
+            .await?;
+        tx.commit().await
+    }
+}
+
+async fn desired_view(
+    conn: &mut Conn,
+    caller: &Caller,
+    hash: &ContentHash,
+) -> Result<Option<DesiredView>, StoreError> {
+    let Some(content) = stored::find_by_hash(conn, &caller.namespace, CONFIG, hash).await? else {
+        return Ok(None);
+    };
+    let mut layers = Vec::with_capacity(content.layers.len());
+    for (config, number) in &content.layers {
+        layers.extend(configs::revision(conn, &caller.namespace, config, *number).await?);
+    }
+    Ok(Some(DesiredView {
+        hash: content.hash,
+        files: content.files,
+        layers,
+    }))
+}
+
+/// Files as they may be shown: secrets replaced.
+#[must_use]
+pub fn redacted_files(files: &ConfigMap) -> ConfigMap {
+    redacted(files)
+}
+
+/// Two files as they may be compared: secrets replaced, and different ones still different.
+#[must_use]
+pub fn redacted_for_diff(before: &ConfigFile, after: &ConfigFile) -> (String, String) {
+    redacted_pair(before, after)
+}
+
+/// The hash of files as this server computes it for what it offers.
+#[must_use]
+pub fn hash_of_files(files: &ConfigMap) -> ContentHash {
+    content_hash(files)
+}
+
+/// The SHA-256 of one file's body.
+#[must_use]
+pub fn hash_of_body(body: &[u8]) -> ContentHash {
+    ContentHash::from_bytes(trust::sha256(body))
+}
+
+/// A body as it may be shown: secrets replaced.
+#[must_use]
+pub fn redacted_body(body: &[u8]) -> String {
+    let files = ConfigMap::from([(String::new(), ConfigFile::new(body, ""))]);
+    let shown = redacted(&files)
+        .remove("")
+        .map(|file| file.body)
+        .unwrap_or_default();
+    String::from_utf8_lossy(&shown).into_owned()
+}

@@ -1,0 +1,309 @@
+//! Making a revision.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use desired::BodyError;
+use domain::{
+    ConfigName, ConfigRecord, ContentHash, EventId, EventKind, NewEvent, Revision, RevisionNumber,
+};
+use jiff::Timestamp;
+use store::configs::RevisionHead;
+use store::{StoreError, Tx, configs, events};
+
+use super::version;
+use super::{Aim, Precondition, PreconditionFailed, UnknownKind, read_kind, standing};
+use crate::admin::access::Caller;
+use crate::admin::audit::Act;
+use crate::admin::retry_contended;
+use crate::engine::Engine;
+
+/// The longest message of a revision, in bytes.
+const MESSAGE_MAX_BYTES: usize = 4096;
+
+/// What stands in shown configs in place of secrets. A body that holds one was copied from such a display, and
+/// releasing it would replace a secret by this text.
+const REDACTED_MARKS: [&str; 3] = ["[REDACTED", ":***@", "Bearer ***"];
+
+/// What a new revision is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRevision {
+    /// The kind, as the caller wrote it.
+    pub kind: String,
+    /// Whom it is for and where it merges.
+    pub aim: Aim,
+    /// The body, byte for byte.
+    pub body: Vec<u8>,
+    /// Why.
+    pub message: String,
+}
+
+/// What a put came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Put {
+    /// A revision was made.
+    Made {
+        /// It.
+        revision: Box<Revision>,
+        /// The config's version, for the entity tag.
+        version: u64,
+    },
+    /// The newest revision is just that; it stands, and nothing was made.
+    Stands {
+        /// It.
+        revision: Box<Revision>,
+        /// The config's version, for the entity tag.
+        version: u64,
+    },
+}
+
+/// Why a revision was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum PutConfigError {
+    /// The kind does not exist.
+    #[error(transparent)]
+    Kind(#[from] UnknownKind),
+    /// The body cannot be a config.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// The body holds the mark that stands for secrets in what is shown.
+    #[error(
+        "line {line} holds {mark:?}, which stands for a secret that was not shown: put the secret, or a ${{env:NAME}} reference, in its place"
+    )]
+    Redacted {
+        /// The line, from 1.
+        line: usize,
+        /// The mark.
+        mark: &'static str,
+    },
+    /// The message is too long.
+    #[error("the message has {bytes} bytes, allowed are {MESSAGE_MAX_BYTES}")]
+    MessageTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The caller's precondition does not hold.
+    #[error(transparent)]
+    Precondition(#[from] PreconditionFailed),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl PutConfigError {
+    fn is_contended(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_contended())
+    }
+}
+
+impl Engine {
+    /// Makes a revision of a config, unless the newest is just that. No agent changes.
+    ///
+    /// # Errors
+    /// [`PutConfigError`].
+    pub async fn put_config(
+        &self,
+        caller: &Caller,
+        name: &ConfigName,
+        new: &NewRevision,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Result<Put, PutConfigError> {
+        self.check(new)?;
+        retry_contended!(self.try_put_config(caller, name, new, precondition, now))
+    }
+
+    fn check(&self, new: &NewRevision) -> Result<(), PutConfigError> {
+        read_kind(&new.kind)?;
+        if MESSAGE_MAX_BYTES < new.message.len() {
+            return Err(PutConfigError::MessageTooLong {
+                bytes: new.message.len(),
+            });
+        }
+        let limits = &self.options().limits.desired;
+        desired::check_body_within(&new.body, limits)?;
+        match redacted_line(&new.body) {
+            Some((line, mark)) => Err(PutConfigError::Redacted { line, mark }),
+            None => Ok(()),
+        }
+    }
+
+    async fn try_put_config(
+        &self,
+        caller: &Caller,
+        name: &ConfigName,
+        new: &NewRevision,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Result<Put, PutConfigError> {
+        let mut tx = self.db().begin().await?;
+        let record = configs::lock(&mut tx, &caller.namespace, name).await?;
+        precondition.check(standing(record.clone()).as_ref())?;
+        let before = newest(&mut tx, caller, name).await?;
+        if let (Some(config), Some(latest)) = (standing(record.clone()), &before)
+            && is_same(latest, new)
+        {
+            let revision =
+                configs::revision(&mut tx, &caller.namespace, name, latest.number).await?;
+            let revision = Box::new(revision.ok_or(StoreError::Corrupt { what: "revision" })?);
+            return Ok(Put::Stands {
+                revision,
+                version: config.version,
+            });
+        }
+        let revision = revision(caller, name, new, before.as_ref(), now)?;
+        if !configs::add_revision(&mut tx, &revision).await? {
+            return Err(PreconditionFailed::Version {
+                current: record.map_or(0, |config| config.version),
+            }
+            .into());
+        }
+        let version = written_version(&mut tx, caller, name).await?;
+        let event = note(&mut tx, caller, &revision, before.as_ref(), now).await?;
+        tx.commit().await?;
+        event.into_iter().for_each(|event| self.announce(event));
+        Ok(Put::Made {
+            revision: Box::new(revision),
+            version,
+        })
+    }
+}
+
+async fn newest(
+    tx: &mut Tx,
+    caller: &Caller,
+    name: &ConfigName,
+) -> Result<Option<RevisionHead>, StoreError> {
+    Ok(configs::revisions(tx, &caller.namespace, name, None, 1)
+        .await?
+        .pop())
+}
+
+async fn written_version(
+    tx: &mut Tx,
+    caller: &Caller,
+    name: &ConfigName,
+) -> Result<u64, StoreError> {
+    let written: Option<ConfigRecord> = configs::find(tx, &caller.namespace, name).await?;
+    written
+        .map(|config| config.version)
+        .ok_or(StoreError::Corrupt { what: "config" })
+}
+
+fn is_same(latest: &RevisionHead, new: &NewRevision) -> bool {
+    latest.kind.as_str() == new.kind
+        && latest.selector == new.aim.selector
+        && latest.priority == new.aim.priority
+        && latest.variables.is_empty()
+        && latest.sha256 == body_hash(new)
+}
+
+fn body_hash(new: &NewRevision) -> ContentHash {
+    ContentHash::from_bytes(trust::sha256(&new.body))
+}
+
+fn revision(
+    caller: &Caller,
+    name: &ConfigName,
+    new: &NewRevision,
+    before: Option<&RevisionHead>,
+    now: Timestamp,
+) -> Result<Revision, UnknownKind> {
+    Ok(Revision {
+        namespace: caller.namespace.clone(),
+        config: name.clone(),
+        number: before.map_or(RevisionNumber(1), |before| before.number.next()),
+        version: version::next(before, &new.aim),
+        kind: read_kind(&new.kind)?,
+        selector: new.aim.selector.clone(),
+        priority: new.aim.priority,
+        variables: BTreeMap::new(),
+        body: Arc::from(new.body.as_slice()),
+        sha256: body_hash(new),
+        author: caller.actor.clone(),
+        message: new.message.clone(),
+        created_at: now,
+        origin: "api".to_owned(),
+    })
+}
+
+async fn note(
+    tx: &mut Tx,
+    caller: &Caller,
+    revision: &Revision,
+    before: Option<&RevisionHead>,
+    now: Timestamp,
+) -> Result<Option<EventId>, StoreError> {
+    let event = NewEvent {
+        namespace: caller.namespace.clone(),
+        agent: None,
+        at: now,
+        kind: EventKind::RevisionCreated,
+        detail: BTreeMap::from([
+            ("config".to_owned(), revision.config.to_string()),
+            ("revision".to_owned(), revision.number.to_string()),
+            ("author".to_owned(), caller.actor.to_string()),
+        ]),
+    };
+    let last = events::append(tx, &[event]).await?;
+    let mut act = Act::new(
+        "config.revision_created",
+        "put",
+        format!("configs/{}", revision.config),
+    )
+    .new_value(shown(
+        revision.number,
+        &revision.selector.to_string(),
+        revision.priority,
+        &revision.sha256,
+    ));
+    if let Some(before) = before {
+        act = act.old(shown(
+            before.number,
+            &before.selector.to_string(),
+            before.priority,
+            &before.sha256,
+        ));
+    }
+    act.done(tx, caller, now).await?;
+    Ok(last)
+}
+
+/// A revision in the audit log: its body stands there by its hash only, so no secret does.
+fn shown(
+    number: RevisionNumber,
+    selector: &str,
+    priority: i64,
+    sha256: &ContentHash,
+) -> serde_json::Value {
+    serde_json::json!({
+        "revision": number.0, "selector": selector, "priority": priority, "sha256": sha256.to_string(),
+    })
+}
+
+/// The first line that holds the mark of a redacted secret.
+fn redacted_line(body: &[u8]) -> Option<(usize, &'static str)> {
+    let text = String::from_utf8_lossy(body);
+    let mark_in = |line: &str| REDACTED_MARKS.into_iter().find(|mark| line.contains(mark));
+    text.lines()
+        .enumerate()
+        .find_map(|(index, line)| Some((index + 1, mark_in(line)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_copied_from_a_redacted_display_is_found() {
+        let secret =
+            "exporters:\n  otlp:\n    headers: {api-key: hunter2}\n    endpoint: https://a:b@c/\n";
+        assert_eq!(redacted_line(secret.as_bytes()), None);
+        let shown = crate::admin::agents::redacted_body(secret.as_bytes());
+        assert_eq!(redacted_line(shown.as_bytes()), Some((3, "[REDACTED")));
+        let url = crate::admin::agents::redacted_body(
+            b"exporters:\n  otlp:\n    endpoint: https://a:b@c/\n",
+        );
+        assert!(redacted_line(url.as_bytes()).is_some(), "{url}");
+    }
+}
