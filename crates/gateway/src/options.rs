@@ -67,8 +67,8 @@ impl fmt::Debug for Clock {
 /// Sizes and counts that a peer may not exceed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one received message, on the wire and again after decompression (`limits.message`; 4 MiB).
-    pub message_bytes: usize,
+    /// What one received message may be, on the wire and again after decompression (4 MiB; [`opamp::Limits::SERVER`]).
+    pub received: opamp::Limits,
     /// Bytes of one sent message before compression; a larger one is dropped and counted (8 MiB: the largest merged config fits).
     pub reply_bytes: usize,
     /// Bytes of one request's head, request line included (16 KiB).
@@ -82,7 +82,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            message_bytes: 4 * 1024 * 1024,
+            received: opamp::Limits::SERVER,
             reply_bytes: 8 * 1024 * 1024,
             head_bytes: 16 * 1024,
             agents_per_connection: 256,

@@ -1,0 +1,204 @@
+//! Who is let in: session starts by a token bucket, connections by what they have proved and by the descriptors that are left.
+
+mod bucket;
+mod retry;
+mod unproven;
+
+use std::{sync::Arc, time::Duration};
+
+use metrics::Counter;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use self::{bucket::Bucket, retry::Spread};
+pub(crate) use self::{retry::retry_after_seconds, unproven::Ticket};
+use crate::{admission::unproven::Unproven, metrics::Metrics, options::Admission};
+
+/// How long refusals of one kind are gathered into one log line.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a restart takes, roughly; nobody is asked to come back sooner.
+const RESTART: Duration = Duration::from_secs(1);
+/// The longest window over which sessions that end in a drain are asked to return.
+const LONGEST_RETURN: Duration = Duration::from_secs(300);
+
+/// The gate of one gateway.
+pub(crate) struct Gate {
+    sessions_per_second: f64,
+    bucket: Mutex<Bucket>,
+    spread: Spread,
+    unproven: Arc<Unproven>,
+    descriptors: u64,
+    refusals: [Refusals; Reason::ALL.len()],
+}
+
+/// Why something was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// More session starts than the bucket holds.
+    Rate,
+    /// Too many connections that prove nothing; this one was the oldest.
+    Unproven,
+    /// The process runs out of descriptors.
+    Descriptors,
+    /// The engine has more uncommitted reports than it may hold.
+    Engine,
+    /// The server is going down.
+    Draining,
+    /// The credential is missing or was not accepted.
+    Unauthenticated,
+}
+
+impl Reason {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Rate, Self::Unproven, Self::Descriptors, Self::Engine, Self::Draining, Self::Unauthenticated];
+
+    /// The name in logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::Unproven => "unproven_connections",
+            Self::Descriptors => "descriptors",
+            Self::Engine => "overloaded",
+            Self::Draining => "draining",
+            Self::Unauthenticated => "unauthenticated",
+        }
+    }
+}
+
+/// A session start was refused; the peer may come back after this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub retry_after: Duration,
+}
+
+/// Counts the refusals of one reason and lets one line a second through to the log.
+struct Refusals {
+    counter: Counter,
+    gathered: Mutex<Gathered>,
+}
+
+#[derive(Default)]
+struct Gathered {
+    count: u64,
+    logged: Option<Instant>,
+}
+
+impl Gate {
+    pub fn new(options: &Admission, descriptors: u64, seed: u64, metrics: &Metrics) -> Self {
+        Self {
+            sessions_per_second: f64::from(options.sessions_per_second.max(1)),
+            bucket: Mutex::new(Bucket::new(options.sessions_per_second, options.burst, Instant::now())),
+            spread: Spread::new(options.retry_after, options.retry_window, seed),
+            unproven: Unproven::new(options.unproven_connections),
+            descriptors,
+            refusals: Reason::ALL.map(|reason| Refusals::new(metrics.refused(reason))),
+        }
+    }
+
+    /// Lets one session start, or says when to come back.
+    pub fn admit_session(&self) -> Result<(), Refused> {
+        if self.bucket.lock().take(Instant::now()) { Ok(()) } else { Err(self.refuse(Reason::Rate)) }
+    }
+
+    /// Whether a connection with this descriptor may stay. Descriptors are given lowest first, so the number says how many are in use.
+    pub fn has_descriptors(&self, descriptor: u64) -> bool {
+        descriptor < self.descriptors
+    }
+
+    /// Notes a connection that has proved nothing yet; may push out an older one.
+    pub fn enter(&self) -> Ticket {
+        let (ticket, evicted) = Unproven::enter(&self.unproven);
+        if evicted {
+            self.note(Reason::Unproven);
+        }
+        ticket
+    }
+
+    /// Ends all connections that have proved nothing.
+    pub fn abort_unproven(&self) {
+        self.unproven.abort_all();
+    }
+
+    /// Counts and logs a refusal, and says when to come back.
+    pub fn refuse(&self, reason: Reason) -> Refused {
+        self.note(reason);
+        Refused { retry_after: self.retry_after() }
+    }
+
+    /// When somebody who is refused may come back.
+    pub fn retry_after(&self) -> Duration {
+        self.spread.next()
+    }
+
+    /// A time in `0..window`, for whatever else is to be spread.
+    pub fn spread_over(&self, window: Duration) -> Duration {
+        self.spread.within(window)
+    }
+
+    /// When one of `sessions` that all end now may come back: at half the rate that is let in, after a moment in which a
+    /// restarted server starts.
+    pub fn spread_returns(&self, sessions: usize) -> Duration {
+        let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
+        let window = Duration::from_secs_f64(2.0 * f64::from(sessions) / self.sessions_per_second);
+        RESTART + self.spread.within(window.clamp(RESTART, LONGEST_RETURN))
+    }
+
+    fn note(&self, reason: Reason) {
+        self.refusals[reason as usize].note(reason);
+    }
+}
+
+impl Refusals {
+    fn new(counter: Counter) -> Self {
+        Self { counter, gathered: Mutex::default() }
+    }
+
+    fn note(&self, reason: Reason) {
+        self.counter.increment(1);
+        let mut gathered = self.gathered.lock();
+        gathered.count += 1;
+        let now = Instant::now();
+        if gathered.logged.is_some_and(|logged| now.duration_since(logged) < LOG_INTERVAL) {
+            return;
+        }
+        gathered.logged = Some(now);
+        let count = std::mem::take(&mut gathered.count);
+        drop(gathered);
+        tracing::warn!(event = "agent_admission_refused", reason = reason.as_str(), count, "refused");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate(options: &Admission) -> Gate {
+        Gate::new(options, 1000, 7, &Metrics::register())
+    }
+
+    #[tokio::test]
+    async fn a_fleet_of_15_000_that_returns_at_once_is_let_in() {
+        let gate = gate(&Admission::default());
+        assert!((0..15_000).all(|_| gate.admit_session().is_ok()));
+    }
+
+    #[tokio::test]
+    async fn beyond_the_burst_peers_are_spread_over_the_window() {
+        let options = Admission { sessions_per_second: 1, burst: 2, ..Admission::default() };
+        let gate = gate(&options);
+        let refused: Vec<Duration> =
+            (0..102).filter_map(|_| gate.admit_session().err()).map(|refused| refused.retry_after).collect();
+        assert!(99 <= refused.len());
+        let window = options.retry_after..options.retry_after + options.retry_window;
+        assert!(refused.iter().all(|after| window.contains(after)));
+        let early = refused.iter().filter(|after| **after < options.retry_after + options.retry_window / 2).count();
+        assert!((25..75).contains(&early), "{early} of {} in the first half", refused.len());
+    }
+
+    #[test]
+    fn reasons_are_numbered_in_order() {
+        assert!(Reason::ALL.iter().enumerate().all(|(index, reason)| *reason as usize == index));
+    }
+}

@@ -1,0 +1,243 @@
+//! One accepted connection: TLS, the first head, and on to the WebSocket session or to hyper.
+
+use std::{
+    cell::RefCell,
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Poll, ready},
+};
+
+use bytes::Bytes;
+use engine::{Principal, Transport};
+use opamp::ws::accept_key;
+use tokio::{
+    io::{AsyncRead, ReadBuf},
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    admission::{Reason, Ticket},
+    cut::Cut,
+    head::{Asked, First, first},
+    http::serve_http,
+    identity::Certificate,
+    refusal::Refusal,
+    roster::Open,
+    session::{Conversation, websocket::Session},
+    shared::Shared,
+    stream::{Socket, Stream, write_all},
+};
+
+/// What one read of a head takes at most. Upgrades that agents send fit many times over.
+const READ_BYTES: usize = 16 * 1024;
+
+thread_local! {
+    /// Where heads are read; what is incomplete is copied, so that a silent connection costs nothing.
+    static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
+}
+
+/// A connection as the listener hands it over.
+pub(crate) struct Accepted {
+    pub shared: Arc<Shared>,
+    pub tcp: TcpStream,
+    pub peer: SocketAddr,
+    pub acceptor: Option<TlsAcceptor>,
+    /// Its place among those that have proved nothing.
+    pub ticket: Ticket,
+    pub open: Open,
+    /// Why everything on it is refused, if so.
+    pub shed: Option<Reason>,
+}
+
+/// What a connection turned out to be.
+pub(crate) enum Opened {
+    /// An agent's WebSocket, with what came after the request.
+    WebSocket { stream: Stream, unread: Vec<u8>, principal: Box<Principal> },
+    /// Something for hyper, with what was read.
+    Http { stream: Stream, prefix: Bytes, certificate: Option<Certificate>, ticket: Ticket },
+    /// Nothing more.
+    Closed,
+}
+
+/// Serves a connection to its end.
+///
+/// The future of an idle connection is this one, and most are WebSockets: whatever else it goes through is boxed, and gone by then.
+pub(crate) fn serve(accepted: Accepted) -> impl Future<Output = ()> + Send {
+    let shared = Arc::clone(&accepted.shared);
+    let peer = accepted.peer;
+    // Boxed out here: what an async function is called with stays in its future to the end.
+    let opening = Box::pin(open(accepted));
+    async move {
+        let (opened, _open) = opening.await;
+        let upgraded = match opened {
+            Opened::Http { stream, prefix, certificate, ticket } => {
+                Box::pin(serve_http(&shared, peer, stream, prefix, certificate, ticket)).await
+            }
+            other => other,
+        };
+        if let Opened::WebSocket { stream, unread, principal } = upgraded {
+            let talk = Conversation::streaming(shared, *principal, Transport::WebSocket, peer);
+            Session::new(stream, unread, talk).run().await;
+        }
+    }
+}
+
+async fn open(accepted: Accepted) -> (Opened, Open) {
+    let Accepted { shared, tcp, peer, acceptor, ticket, open, shed } = accepted;
+    let opened = match shake_hands(&shared, Socket::new(tcp), acceptor, &ticket).await {
+        Ok(stream) => match read_first(&shared, stream, ticket, shed).await {
+            Ok(opened) => opened,
+            Err(error) => lost(peer, &error),
+        },
+        Err(error) => lost(peer, &error),
+    };
+    (opened, open)
+}
+
+fn lost(peer: SocketAddr, error: &io::Error) -> Opened {
+    tracing::debug!(event = "connection_lost", peer = %peer, error = %error, "lost before its first request");
+    Opened::Closed
+}
+
+/// TLS, where there is TLS.
+async fn shake_hands(
+    shared: &Shared,
+    socket: Socket,
+    acceptor: Option<TlsAcceptor>,
+    ticket: &Ticket,
+) -> io::Result<Stream> {
+    let Some(acceptor) = acceptor else { return Ok(Stream::Plain(socket)) };
+    let deadline = Instant::now() + shared.times.tls_handshake;
+    let handshake = async {
+        // A TLS session is made only for a peer that says something: a silent socket stays small.
+        socket.readable().await?;
+        ticket.spoke();
+        acceptor.accept(socket).await
+    };
+    match timeout_at(deadline, handshake).await {
+        Ok(stream) => stream.map(|stream| Stream::Tls(Box::new(stream))),
+        Err(_) => Err(too_slow(shared)),
+    }
+}
+
+fn too_slow(shared: &Shared) -> io::Error {
+    shared.metrics.cut(Cut::TooSlow).increment(1);
+    io::Error::new(io::ErrorKind::TimedOut, "too slow")
+}
+
+/// Reads until it is clear what the peer wants.
+async fn read_first(
+    shared: &Arc<Shared>,
+    mut stream: Stream,
+    ticket: Ticket,
+    shed: Option<Reason>,
+) -> io::Result<Opened> {
+    let certificate = match &stream {
+        Stream::Tls(tls) => Certificate::of(tls),
+        Stream::Plain(_) => None,
+    };
+    if let Stream::Tls(tls) = &stream
+        && tls.get_ref().1.alpn_protocol() == Some(b"h2")
+        && shed.is_none()
+    {
+        return Ok(Opened::Http { stream, prefix: Bytes::new(), certificate, ticket });
+    }
+    let limit = shared.limits.head_bytes;
+    let deadline = Instant::now() + shared.times.head;
+    let reading = read_head(&mut stream, &ticket, limit, |asked| {
+        if shed.is_some() { Err(Refusal::Unavailable { retry_after: shared.gate.retry_after() }) } else { answer(shared, asked, certificate) }
+    });
+    let Ok(head) = timeout_at(deadline, reading).await else { return Err(too_slow(shared)) };
+    match head? {
+        Head::Upgrade { answer: Ok((principal, answer)), unread } => {
+            // From here on the connection is an agent's and no longer among those that may be pushed out.
+            drop(ticket);
+            write_all(&mut stream, &answer).await?;
+            Ok(Opened::WebSocket { stream, unread, principal })
+        }
+        Head::Upgrade { answer: Err(refusal), .. } => refuse(stream, refusal).await,
+        Head::Other(_) if shed.is_some() => {
+            refuse(stream, Refusal::Unavailable { retry_after: shared.gate.retry_after() }).await
+        }
+        Head::Other(prefix) => Ok(Opened::Http { stream, prefix: prefix.into(), certificate, ticket }),
+        Head::TooLarge => refuse(stream, Refusal::HeadTooLarge).await,
+    }
+}
+
+/// The answer to a handshake: a principal and the bytes of the 101, or a refusal.
+type Answer = Result<(Box<Principal>, Vec<u8>), Refusal>;
+
+/// Decides on a WebSocket handshake.
+fn answer(shared: &Shared, asked: &Asked<'_>, certificate: Option<Certificate>) -> Answer {
+    let key = asked.key()?;
+    let principal = shared.start_session(asked.bearer(), certificate.as_ref())?;
+    Ok((Box::new(principal), switching_protocols(key)))
+}
+
+fn switching_protocols(key: &str) -> Vec<u8> {
+    let accept = accept_key(key);
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {accept}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+enum Head {
+    Upgrade { answer: Answer, unread: Vec<u8> },
+    Other(Vec<u8>),
+    TooLarge,
+}
+
+/// Reads into the thread's buffer and decides in the same poll; only an incomplete head is copied.
+async fn read_head(
+    stream: &mut Stream,
+    ticket: &Ticket,
+    limit: usize,
+    mut decide: impl FnMut(&Asked<'_>) -> Answer,
+) -> io::Result<Head> {
+    let mut kept = Vec::new();
+    let mut look = |bytes: &[u8]| match first(bytes) {
+        First::Upgrade { asked, length } => {
+            Some(Head::Upgrade { answer: decide(&asked), unread: bytes[length..].to_vec() })
+        }
+        First::Other => Some(Head::Other(bytes.to_vec())),
+        First::Incomplete if limit <= bytes.len() => Some(Head::TooLarge),
+        First::Incomplete => None,
+    };
+    loop {
+        let found = poll_fn(|cx| {
+            READ_BUFFER.with_borrow_mut(|buffer| {
+                let mut buffer = ReadBuf::new(buffer);
+                ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
+                let read = buffer.filled();
+                if read.is_empty() {
+                    return Poll::Ready(Err(io::Error::from(io::ErrorKind::UnexpectedEof)));
+                }
+                if kept.is_empty()
+                    && let Some(head) = look(read)
+                {
+                    return Poll::Ready(Ok(Some(head)));
+                }
+                kept.extend_from_slice(read);
+                Poll::Ready(Ok(look(&kept)))
+            })
+        })
+        .await?;
+        match found {
+            Some(head) => return Ok(head),
+            None => ticket.spoke(),
+        }
+    }
+}
+
+/// Answers by hand and closes.
+async fn refuse(mut stream: Stream, refusal: Refusal) -> io::Result<Opened> {
+    write_all(&mut stream, &refusal.to_http1()).await?;
+    poll_fn(|cx| tokio::io::AsyncWrite::poll_shutdown(Pin::new(&mut stream), cx)).await?;
+    Ok(Opened::Closed)
+}

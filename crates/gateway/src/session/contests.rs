@@ -1,0 +1,67 @@
+//! Messages that wait until it is known whether another connection still speaks for their agent.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use engine::Contest;
+use opamp::model::InstanceUid;
+
+/// Messages held for one contested agent after which nothing more is read until the contest is settled.
+const MOST_HELD: usize = 2;
+
+/// The contests of one connection. Rare, and over within seconds.
+#[derive(Default)]
+pub(crate) struct Contests(Vec<Pending>);
+
+struct Pending {
+    uid: InstanceUid,
+    probe: Pin<Box<dyn Future<Output = (Contest, bool)> + Send>>,
+    held: Vec<Vec<u8>>,
+}
+
+/// A contest that is over: whether the other connection is alive, and the messages that waited for it.
+pub(crate) struct Settled {
+    pub uid: InstanceUid,
+    pub contest: Contest,
+    pub alive: bool,
+    pub held: Vec<Vec<u8>>,
+}
+
+impl Contests {
+    /// Holds a message; the first one of an agent starts the question to the other connection.
+    pub fn hold(&mut self, contest: Contest, uid: InstanceUid, message: &[u8], timeout: Duration) {
+        if let Some(pending) = self.0.iter_mut().find(|pending| pending.uid == uid) {
+            pending.held.push(message.to_vec());
+            return;
+        }
+        let probe = Box::pin(async move {
+            let alive = contest.probe(timeout).await;
+            (contest, alive)
+        });
+        self.0.push(Pending { uid, probe, held: vec![message.to_vec()] });
+    }
+
+    /// Whether reading has to wait.
+    pub fn are_full(&self) -> bool {
+        self.0.iter().any(|pending| MOST_HELD <= pending.held.len())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The next contest that is over.
+    pub fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Settled> {
+        for index in 0..self.0.len() {
+            if let Poll::Ready((contest, alive)) = self.0[index].probe.as_mut().poll(cx) {
+                let Pending { uid, held, .. } = self.0.swap_remove(index);
+                return Poll::Ready(Settled { uid, contest, alive, held });
+            }
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,285 @@
+//! What a connection does with messages, whatever carries them: whose message it is, the engine's step, the reply.
+
+mod agents;
+mod contests;
+mod encode;
+pub(crate) mod grpc;
+pub(crate) mod plain;
+pub(crate) mod websocket;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use engine::{
+    Attach, AttachRequest, Attachment, Contest, DisconnectReason, ExchangeError, Heard, Mailbox, Outgoing,
+    Principal, Transport,
+};
+use opamp::{
+    Malformed,
+    model::InstanceUid,
+    server::{self, Encoded, ErrorKind, Reply},
+};
+use tokio::time::Instant;
+
+use self::{agents::Agents, encode::encode};
+use crate::{admission::Reason, cut::Cut, shared::Shared};
+
+/// The conversation of one connection (plain HTTP: of one request) with the agents behind it.
+pub(crate) struct Conversation {
+    shared: Arc<Shared>,
+    principal: Arc<Principal>,
+    mailbox: Option<Arc<Mailbox>>,
+    transport: Transport,
+    peer: SocketAddr,
+    agents: Agents,
+}
+
+/// What a received message leads to.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Send this. With `more`, this agent has something else to be taken.
+    Send { reply: Encoded, more: Option<Attachment> },
+    /// The message was not processed.
+    Refuse(Refused),
+    /// Another connection has this agent: find out whether it is alive, then [`Conversation::settle`] and hear the message again.
+    Contested { contest: Box<Contest>, uid: InstanceUid },
+    /// The connection is to end.
+    End(Cut),
+}
+
+/// Why a message was not processed, addressed to the agent if its uid could be read.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub uid: Option<InstanceUid>,
+    pub why: Why,
+}
+
+/// Why a message was not processed.
+#[derive(Debug)]
+pub(crate) enum Why {
+    /// The message is wrong; the text says how.
+    Bad(String),
+    /// Not now.
+    Later(Duration),
+}
+
+impl Refused {
+    /// As a message of the protocol.
+    pub fn encode(&self) -> Encoded {
+        match &self.why {
+            Why::Bad(text) => Reply::error(self.uid, ErrorKind::BadRequest, text, None),
+            Why::Later(after) => Reply::error(self.uid, ErrorKind::Unavailable, "overloaded", Some(*after)),
+        }
+    }
+}
+
+impl Conversation {
+    /// A conversation over a connection that can be woken.
+    pub fn streaming(shared: Arc<Shared>, principal: Principal, transport: Transport, peer: SocketAddr) -> Self {
+        Self::new(shared, principal, transport, peer, Some(Mailbox::new()))
+    }
+
+    /// The conversation of one request.
+    pub fn polled(shared: Arc<Shared>, principal: Principal, peer: SocketAddr) -> Self {
+        Self::new(shared, principal, Transport::Http, peer, None)
+    }
+
+    fn new(
+        shared: Arc<Shared>,
+        principal: Principal,
+        transport: Transport,
+        peer: SocketAddr,
+        mailbox: Option<Arc<Mailbox>>,
+    ) -> Self {
+        Self { shared, principal: Arc::new(principal), mailbox, transport, peer, agents: Agents::default() }
+    }
+
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// How the engine wakes this connection.
+    ///
+    /// # Panics
+    /// If the conversation is a polled one.
+    pub fn mailbox(&self) -> &Arc<Mailbox> {
+        self.mailbox.as_ref().expect("only conversations over a connection are woken")
+    }
+
+    /// Whether no agent is known on this connection (yet, or any more).
+    pub fn is_empty(&self) -> bool {
+        self.agents.is_empty()
+    }
+
+    /// Takes one message, bare protobuf.
+    pub fn hear(&mut self, message: &[u8]) -> Answer {
+        let started = Instant::now();
+        let answer = self.step(message);
+        self.shared.metrics.request_duration.record(started.elapsed());
+        answer
+    }
+
+    fn step(&mut self, message: &[u8]) -> Answer {
+        let uid = match server::peek(message).and_then(|peek| peek.uid.map_err(Malformed::InstanceUid)) {
+            Ok(uid) => uid,
+            Err(malformed) => return self.bad_request(None, &describe(&malformed)),
+        };
+        let attachment = match self.attachment(uid) {
+            Ok(attachment) => attachment,
+            Err(answer) => return *answer,
+        };
+        self.exchange(uid, &attachment, message)
+    }
+
+    /// The claim under which this connection speaks for the uid; claims it if need be.
+    fn attachment(&mut self, uid: InstanceUid) -> Result<Attachment, Box<Answer>> {
+        if let Some(attachment) = self.agents.find(uid) {
+            return Ok(attachment.clone());
+        }
+        let request = AttachRequest {
+            principal: &self.principal,
+            uid,
+            mailbox: self.mailbox.as_ref(),
+            transport: self.transport,
+            peer: self.peer,
+        };
+        let limit = self.shared.limits.agents_per_connection;
+        if limit <= self.agents.len() && !self.agents.expects(uid) {
+            let text = format!("this connection carries {limit} agents already");
+            return Err(Box::new(self.bad_request(Some(uid), &text)));
+        }
+        match self.shared.engine.attach(&request, self.shared.now()) {
+            Attach::Ready(attachment) => {
+                self.agents.insert(uid, attachment.clone());
+                Ok(attachment)
+            }
+            Attach::Contested(contest) => Err(Box::new(Answer::Contested { contest: Box::new(contest), uid })),
+            Attach::Refused(engine::Refusal::TooManyAgents) => Err(Box::new(self.unavailable(uid))),
+            Attach::Refused(refusal) => Err(Box::new(self.bad_request(Some(uid), &refusal.to_string()))),
+        }
+    }
+
+    /// Ends a contest for an agent of this connection.
+    pub fn settle(&mut self, contest: Contest, uid: InstanceUid, alive: bool) {
+        let attachment = self.shared.engine.settle(contest, alive, self.shared.now());
+        self.agents.insert(uid, attachment);
+    }
+
+    fn exchange(&mut self, uid: InstanceUid, attachment: &Attachment, message: &[u8]) -> Answer {
+        let mut disconnecting = false;
+        let limits = &self.shared.limits.received;
+        let now = self.shared.now();
+        let outcome = self.shared.engine.exchange(attachment, now, |wire| {
+            let received = server::receive(wire, message, limits)?;
+            disconnecting = received.changes.disconnecting;
+            Ok::<_, Malformed>(Heard {
+                changes: received.changes,
+                full_state_needed: received.full_state_needed,
+                carried_status: received.carried_status,
+                components_wanted: received.components_wanted,
+            })
+        });
+        if disconnecting {
+            self.agents.remove(uid);
+            self.shared.engine.detach(attachment, DisconnectReason::AgentDisconnect, now);
+        }
+        match outcome {
+            Ok(outgoing) => {
+                if let Some(text) = &outgoing.error {
+                    return self.bad_request(Some(uid), text);
+                }
+                let more = (outgoing.more && !disconnecting).then(|| attachment.clone());
+                Answer::Send { reply: self.encode(uid, &outgoing), more }
+            }
+            Err(ExchangeError::Decode(malformed)) => self.bad_request(Some(uid), &describe(&malformed)),
+            Err(ExchangeError::Overloaded { .. }) => self.unavailable(uid),
+            Err(ExchangeError::Superseded) => {
+                self.agents.remove(uid);
+                if self.agents.is_empty() { Answer::End(Cut::Superseded) } else { self.unavailable(uid) }
+            }
+        }
+    }
+
+    /// The next message for an agent that was woken, if there is one; with `true`, another may follow it.
+    pub fn take(&self, attachment: &Attachment) -> Option<(Encoded, bool)> {
+        let uid = self.agents.uid_of(attachment)?;
+        let outgoing = self.shared.engine.take(attachment, self.shared.now());
+        (!outgoing.is_empty()).then(|| (self.encode(uid, &outgoing), outgoing.more))
+    }
+
+    /// Encodes a message; what is over the limit stays here and the agent is only acknowledged (WS-09, HT-14).
+    fn encode(&self, uid: InstanceUid, outgoing: &Outgoing) -> Encoded {
+        let reply = encode(uid, outgoing);
+        let limit_bytes = self.shared.limits.reply_bytes;
+        if reply.len() <= limit_bytes {
+            return reply;
+        }
+        self.shared.metrics.oversize_dropped.increment(1);
+        let bytes = reply.len();
+        tracing::error!(event = "oversize_dropped", instance_uid = %uid, bytes, limit_bytes, "message over the limit not sent");
+        encode(uid, &Outgoing::default())
+    }
+
+    /// The refusals that tell every agent of this connection to come back later, spread over time.
+    pub fn farewells(&self) -> impl Iterator<Item = Encoded> {
+        self.agents.uids().map(|uid| {
+            let retry_after = Some(self.shared.drain_retry());
+            Reply::error(Some(uid), ErrorKind::Unavailable, "the server is going down", retry_after)
+        })
+    }
+
+    /// The refusal of what is no message, or none that can be processed.
+    pub fn refused(&self, uid: Option<InstanceUid>, text: &str) -> Refused {
+        self.shared.metrics.errors.increment(1);
+        tracing::debug!(event = "bad_request", peer = %self.peer, error = text, "a message could not be processed");
+        Refused { uid, why: Why::Bad(text.to_owned()) }
+    }
+
+    fn bad_request(&self, uid: Option<InstanceUid>, text: &str) -> Answer {
+        Answer::Refuse(self.refused(uid, text))
+    }
+
+    fn unavailable(&self, uid: InstanceUid) -> Answer {
+        let refused = self.shared.gate.refuse(Reason::Engine);
+        Answer::Refuse(Refused { uid: Some(uid), why: Why::Later(refused.retry_after) })
+    }
+
+    /// A message that makes the peer say something, if an agent is known: the answer proves that the connection lives.
+    pub fn wake_up_call(&self) -> Option<Encoded> {
+        let uid = self.agents.uids().next()?;
+        Some(encode(uid, &Outgoing { full_state: true, ..Outgoing::default() }))
+    }
+
+    /// Ends the claims on all agents.
+    pub fn end(&mut self, reason: DisconnectReason) {
+        let now = self.shared.now();
+        for attachment in self.agents.take() {
+            self.shared.engine.detach(&attachment, reason, now);
+        }
+    }
+}
+
+impl Drop for Conversation {
+    /// A connection that ended without a word, or whose task was aborted.
+    fn drop(&mut self) {
+        // Between two polls an agent has no connection, and is still there.
+        if self.mailbox.is_some() {
+            self.end(DisconnectReason::ConnectionClosed);
+        }
+    }
+}
+
+/// The whole chain of causes in one line.
+fn describe(malformed: &Malformed) -> String {
+    let mut text = malformed.to_string();
+    let mut cause = std::error::Error::source(malformed);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,302 @@
+//! One WebSocket: the byte stream on one side, the conversation on the other, and as little as possible between.
+//!
+//! An idle connection holds no buffer. Bytes are read into a buffer of the thread and decoded in the same poll; replies
+//! are written before the next read; only what is incomplete or not taken by the socket is kept.
+
+mod dialogue;
+mod output;
+
+use std::{
+    cell::RefCell,
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use engine::{CloseReason, Probe, Wakes};
+use opamp::ws::Decoder;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep},
+};
+
+use self::{
+    dialogue::{Dialogue, Phase, reason},
+    output::{Blocked, Output},
+};
+use super::Conversation;
+use crate::{cut::Cut, options::Times, roster::Place, stream::Stream};
+
+/// What one read takes at most.
+const READ_BYTES: usize = 64 * 1024;
+/// Replies are written when this much has gathered, even if more messages were read already.
+const GATHER_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// Where every connection of this thread reads into; nothing in it outlives a poll.
+    static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
+}
+
+/// One agent connection after its upgrade.
+pub(crate) struct Session {
+    stream: Stream,
+    decoder: Decoder,
+    dialogue: Dialogue,
+    /// What the socket did not take. While there is such, nothing is read and nothing is made to be written.
+    blocked: Option<Box<Blocked>>,
+    place: Option<Place>,
+    heard_at: Instant,
+    ping_at: Instant,
+}
+
+impl Session {
+    /// Takes over a connection whose upgrade was answered; `unread` came together with the request.
+    pub fn new(stream: Stream, unread: Vec<u8>, talk: Conversation) -> Self {
+        let now = Instant::now();
+        let ping_interval = talk.shared().times.ping_interval;
+        // The first ping comes earlier, by chance, so that a fleet that connected together is not pinged together.
+        let ping_at = now + ping_interval / 2 + talk.shared().gate.spread_over(ping_interval / 2);
+        let decoder = Decoder::server(&talk.shared().limits.received);
+        let dialogue = Dialogue::new(talk, unread, now);
+        Self { stream, decoder, dialogue, blocked: None, place: None, heard_at: now, ping_at }
+    }
+
+    /// Serves the connection until it ends.
+    pub async fn run(mut self) {
+        let mut sleep = pin!(tokio::time::sleep_until(self.deadline()));
+        let mailbox = Arc::clone(self.dialogue.talk.mailbox());
+        loop {
+            let mut word = pin!(mailbox.wait());
+            let event = poll_fn(|cx| {
+                if let Poll::Ready(wakes) = word.as_mut().poll(cx) {
+                    return Poll::Ready(Some(wakes));
+                }
+                self.poll(cx, sleep.as_mut()).map(|()| None)
+            });
+            match event.await {
+                Some(wakes) => self.note(wakes),
+                None => break,
+            }
+        }
+        // TLS says goodbye; whether that still gets out does not matter.
+        poll_fn(|cx| Poll::Ready(Pin::new(&mut self.stream).poll_shutdown(cx).is_ready())).await;
+    }
+
+    /// Takes word from the engine. A connection that closes drops it: probes are then answered "gone".
+    fn note(&mut self, wakes: Wakes) {
+        if self.dialogue.phase != Phase::Open {
+            return;
+        }
+        match wakes.close {
+            Some(CloseReason::CredentialRevoked) => return self.cut(Cut::CredentialRevoked, Instant::now()),
+            Some(CloseReason::AgentDeleted) => return self.cut(Cut::AgentDeleted, Instant::now()),
+            None => {}
+        }
+        if !wakes.probes.is_empty() {
+            self.ping_at = Instant::now();
+        }
+        self.dialogue.keep(wakes);
+    }
+
+    /// Does all there is to do; ready when the connection is over.
+    fn poll(&mut self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<()> {
+        if self.place.is_none() {
+            self.place = Some(self.dialogue.talk.shared().roster.enter(cx));
+        }
+        loop {
+            let now = Instant::now();
+            self.keep_time(now);
+            match self.drive(cx, now) {
+                Poll::Ready(Ok(())) => return Poll::Ready(()),
+                Poll::Ready(Err(error)) => {
+                    // The peer is gone; nobody reads what could still be said.
+                    tracing::debug!(event = "connection_lost", peer = %self.dialogue.talk.peer(), error = %error);
+                    return Poll::Ready(());
+                }
+                Poll::Pending => self.dialogue.tidy(),
+            }
+            let deadline = self.deadline();
+            if deadline < sleep.deadline() || sleep.is_elapsed() {
+                sleep.as_mut().reset(deadline);
+            }
+            ready!(sleep.as_mut().poll(cx));
+        }
+    }
+
+    fn times(&self) -> &Times {
+        &self.dialogue.talk.shared().times
+    }
+
+    /// When time alone makes something to do.
+    fn deadline(&self) -> Instant {
+        let times = self.times();
+        let next = match self.dialogue.phase {
+            Phase::Closing { until, .. } => until,
+            Phase::Open | Phase::Done => {
+                let alone = self.dialogue.talk.is_empty().then(|| self.dialogue.alone_since + times.first_message);
+                let ping = self.blocked.is_none().then_some(self.ping_at);
+                [alone, ping].into_iter().flatten().fold(self.heard_at + times.idle, Instant::min)
+            }
+        };
+        let stalled = self.blocked.as_ref().map(|blocked| blocked.progress_at + times.write_stall);
+        stalled.map_or(next, |stalled| stalled.min(next))
+    }
+
+    /// Ends, or starts to end, what is overdue, and pings when it is time.
+    fn keep_time(&mut self, now: Instant) {
+        let times = self.times();
+        if self.dialogue.talk.shared().roster.is_closed() {
+            return self.abandon(Cut::Draining);
+        }
+        if self.blocked.as_ref().is_some_and(|blocked| blocked.progress_at + times.write_stall <= now) {
+            return self.abandon(Cut::SlowReader);
+        }
+        let Dialogue { phase, talk, alone_since, .. } = &self.dialogue;
+        match phase {
+            Phase::Open if talk.shared().roster.is_draining() => {
+                let mut output = Output::default();
+                self.dialogue.say_farewell(&mut output, now);
+                self.queue(output, now);
+            }
+            Phase::Open if self.heard_at + times.idle <= now => self.cut(Cut::Idle, now),
+            Phase::Open if talk.is_empty() && *alone_since + times.first_message <= now => {
+                self.cut(Cut::NoFirstMessage, now);
+            }
+            Phase::Open if self.blocked.is_none() && self.ping_at <= now => {
+                self.ping_at = now + times.ping_interval;
+                let mut output = Output::default();
+                output.put_ping();
+                self.queue(output, now);
+            }
+            Phase::Closing { until, .. } if *until <= now => self.abandon(Cut::CloseUnanswered),
+            Phase::Open | Phase::Closing { .. } | Phase::Done => {}
+        }
+    }
+
+    /// Starts the closing handshake.
+    fn cut(&mut self, cut: Cut, now: Instant) {
+        let mut output = Output::default();
+        self.dialogue.close(cut, &mut output, now);
+        self.queue(output, now);
+    }
+
+    /// Ends the connection without a further word.
+    fn abandon(&mut self, cut: Cut) {
+        let Dialogue { phase, talk, .. } = &mut self.dialogue;
+        talk.shared().metrics.cut(cut).increment(1);
+        if *phase == Phase::Open {
+            tracing::info!(event = "connection_cut", peer = %talk.peer(), reason = cut.as_str(), "connection cut");
+        }
+        talk.end(reason(cut));
+        *phase = Phase::Done;
+        self.blocked = None;
+    }
+
+    /// Puts frames behind those that wait.
+    fn queue(&mut self, output: Output, now: Instant) {
+        match &mut self.blocked {
+            Some(blocked) => blocked.output.append(output),
+            None => self.blocked = Some(Blocked::new(output, &self.stream, now)),
+        }
+    }
+
+    /// Writes, pushes and reads until there is nothing to do; ready when the connection is over.
+    fn drive(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
+        loop {
+            // What is written goes first, so that a slow reader makes nothing more to write.
+            if let Some(blocked) = &mut self.blocked {
+                ready!(blocked.poll_send(&mut self.stream, cx, now))?;
+                self.blocked = None;
+            }
+            if self.dialogue.phase == Phase::Done {
+                return Poll::Ready(Ok(()));
+            }
+            if !self.attend_to_rare(cx, now)? {
+                ready!(self.poll_read(cx, now))?;
+            }
+        }
+    }
+
+    /// Does one thing of those that most connections never have; `false` if there was none and reading may go on.
+    fn attend_to_rare(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<bool> {
+        let Some(rare) = &mut self.dialogue.rare else { return Ok(false) };
+        let mut output = Output::default();
+        if let Some(attachment) = rare.woken.pop() {
+            self.dialogue.push(&attachment, &mut output);
+        } else if let Poll::Ready(settled) = rare.contests.poll_settled(cx) {
+            self.dialogue.settle(settled, &mut output, now);
+        } else if !rare.unread.is_empty() && !rare.contests.are_full() {
+            let mut unread = std::mem::take(&mut rare.unread);
+            return self.digest(cx, &mut unread, now).map(|()| true);
+        } else {
+            return Ok(false);
+        }
+        self.send(cx, output, now).map(|()| true)
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
+        if self.dialogue.rare.as_ref().is_some_and(|rare| rare.contests.are_full()) {
+            return Poll::Pending;
+        }
+        READ_BUFFER.with_borrow_mut(|buffer| {
+            let mut buffer = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            self.heard_at = now;
+            if let Some(rare) = &mut self.dialogue.rare {
+                rare.probes.drain(..).for_each(Probe::alive);
+            }
+            Poll::Ready(self.digest(cx, buffer.filled_mut(), now))
+        })
+    }
+
+    /// Decodes what was read, answers it and writes the answers.
+    fn digest(&mut self, cx: &mut Context<'_>, chunk: &mut [u8], now: Instant) -> io::Result<()> {
+        let mut input = chunk;
+        let mut output = Output::default();
+        while !input.is_empty() && self.dialogue.phase.is_listening() {
+            if self.has_to_wait(cx, &mut output)? {
+                self.dialogue.rare().unread.extend_from_slice(input);
+                break;
+            }
+            match self.decoder.next(&mut input) {
+                Ok(Some(event)) => self.dialogue.react(&event, &mut output, now),
+                Ok(None) => break,
+                Err(violation) => self.dialogue.violated(&violation, &mut output, now),
+            }
+        }
+        self.send(cx, output, now)
+    }
+
+    /// Whether what was read has to wait: for the socket to take replies, or for a contest.
+    fn has_to_wait(&mut self, cx: &mut Context<'_>, output: &mut Output) -> io::Result<bool> {
+        if self.dialogue.rare.as_ref().is_some_and(|rare| rare.contests.are_full()) {
+            return Ok(true);
+        }
+        if output.len() < GATHER_BYTES {
+            return Ok(false);
+        }
+        match output.poll_send(&mut self.stream, cx)? {
+            Poll::Ready(()) => {
+                *output = Output::default();
+                Ok(false)
+            }
+            Poll::Pending => Ok(true),
+        }
+    }
+
+    /// Writes now what the socket takes now, and keeps the rest.
+    fn send(&mut self, cx: &mut Context<'_>, mut output: Output, now: Instant) -> io::Result<()> {
+        if output.is_empty() {
+            return Ok(());
+        }
+        if output.poll_send(&mut self.stream, cx)?.is_pending() {
+            self.blocked = Some(Blocked::new(output, &self.stream, now));
+        }
+        Ok(())
+    }
+}
