@@ -231,7 +231,11 @@ impl Engine {
         }
         // Commands are for the process that was there; a new connection may be another one.
         state.queue = None;
-        events::agent_disconnected(agent, reason.as_str());
+        events::agent_disconnected(
+            agent,
+            reason.as_str(),
+            self.inner.connection_lines.admit(now),
+        );
         if state.flags.forgotten {
             return;
         }
@@ -267,8 +271,8 @@ impl Engine {
             mailbox.agent_attached();
         }
         agent.saw_message(now);
-        let known_before = !state.flags.unsaved;
-        events::agent_connected(agent, request.transport, known_before);
+        let shown = self.inner.connection_lines.admit(now);
+        events::agent_connected(agent, request.transport, request.peer, shown);
         let transport = request.transport.as_str().to_owned();
         let facts = [
             ("transport", transport.clone()),

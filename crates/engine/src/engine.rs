@@ -17,6 +17,7 @@ use crate::{
     agent::{Command, Flags, LiveAgent, Offered, Queued, State},
     desire::Pointer,
     drive::Missing,
+    events::ConnectionLines,
     options::EngineOptions,
     pending::PendingQueue,
     principal::{AgentTokens, AuthenticationError, KnownToken, Principal},
@@ -43,6 +44,7 @@ pub(crate) struct Inner {
     pub change_lock: Arc<tokio::sync::Mutex<()>>,
     pub latest_event: watch::Sender<EventId>,
     pub degraded: Mutex<Option<String>>,
+    pub connection_lines: ConnectionLines,
     random: Mutex<StdRng>,
 }
 
@@ -108,6 +110,7 @@ impl Engine {
             change_lock: Arc::default(),
             latest_event,
             degraded: Mutex::new(None),
+            connection_lines: ConnectionLines::default(),
             random,
         };
         let engine = Self {

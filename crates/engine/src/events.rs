@@ -1,10 +1,11 @@
 //! What the engine tells the outside as it happens: metrics, log events and the timed events of an agent.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use domain::{ContentHash, EventKind, NewEvent};
 use jiff::Timestamp;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use parking_lot::Mutex;
 
 use crate::agent::{LiveAgent, Transport};
 
@@ -53,15 +54,59 @@ pub fn register_metrics() {
     }
 }
 
-pub(crate) fn agent_connected(agent: &LiveAgent, transport: Transport, known_before: bool) {
-    gauge!(CONNECTED_AGENTS).increment(1.0);
-    tracing::debug!(event = "agent_connected", agent_id = %agent.id, transport = transport.as_str(), known_before);
+/// Lines about coming and going that a second may have at INFO; the rest of a storm goes to DEBUG and is counted.
+const CONNECTION_LINES_PER_SECOND: u32 = 20;
+
+/// Decides which lines of a storm are shown.
+#[derive(Default)]
+pub(crate) struct ConnectionLines(Mutex<LineCount>);
+
+#[derive(Default)]
+struct LineCount {
+    second: i64,
+    seen: u32,
 }
 
-pub(crate) fn agent_disconnected(agent: &LiveAgent, reason: &str) {
+impl ConnectionLines {
+    /// Whether a line is to be shown now.
+    pub fn admit(&self, now: Timestamp) -> bool {
+        let mut count = self.0.lock();
+        let second = now.as_second();
+        if count.second != second {
+            let hidden = count.seen.saturating_sub(CONNECTION_LINES_PER_SECOND);
+            if 0 < hidden {
+                tracing::info!(event = "connection_lines_suppressed", count = hidden);
+            }
+            *count = LineCount { second, seen: 0 };
+        }
+        count.seen += 1;
+        count.seen <= CONNECTION_LINES_PER_SECOND
+    }
+}
+
+pub(crate) fn agent_connected(
+    agent: &LiveAgent,
+    transport: Transport,
+    peer: SocketAddr,
+    shown: bool,
+) {
+    gauge!(CONNECTED_AGENTS).increment(1.0);
+    let transport = transport.as_str();
+    if shown {
+        tracing::info!(event = "agent_connected", agent_id = %agent.id, transport, %peer);
+    } else {
+        tracing::debug!(event = "agent_connected", agent_id = %agent.id, transport, %peer);
+    }
+}
+
+pub(crate) fn agent_disconnected(agent: &LiveAgent, reason: &str, shown: bool) {
     gauge!(CONNECTED_AGENTS).decrement(1.0);
     counter!(AGENT_DISCONNECTED).increment(1);
-    tracing::debug!(event = "agent_disconnected", agent_id = %agent.id, reason);
+    if shown {
+        tracing::info!(event = "agent_disconnected", agent_id = %agent.id, reason);
+    } else {
+        tracing::debug!(event = "agent_disconnected", agent_id = %agent.id, reason);
+    }
 }
 
 /// The claim moved to another connection: one goes, one comes, and no agent was lost.

@@ -1,0 +1,185 @@
+//! Connections that come, go and compete for the same agent.
+
+use std::time::Duration;
+
+use domain::{
+    EventId, EventKind, Namespace,
+    model::{Changes, InstanceUid},
+};
+use engine::{Attach, DisconnectReason, ExchangeError, Mailbox};
+
+use crate::harness::{World, described, health};
+
+#[tokio::test]
+async fn id_06_a_second_connection_takes_over_from_a_dead_one() {
+    let world = World::start().await;
+    let (mut old, _) = world.connect(1, &[]);
+    let mailbox = Mailbox::new();
+    let Attach::Contested(contest) = world.attach(old.uid, Some(&mailbox)) else {
+        panic!("not contested")
+    };
+    assert!(!contest.probe(Duration::from_millis(10)).await);
+    let attachment = world.engine.settle(contest, false, world.now);
+    assert_eq!(attachment.agent_id(), old.attachment.agent_id());
+    assert!(matches!(
+        old.try_say(&world, Changes::default()),
+        Err(ExchangeError::Superseded)
+    ));
+    // The old connection's end does not end the new claim.
+    world.engine.detach(
+        &old.attachment,
+        DisconnectReason::ConnectionClosed,
+        world.now,
+    );
+    let standing = world
+        .engine
+        .standing(&Namespace::default(), attachment.agent_id())
+        .unwrap();
+    assert!(standing.connected);
+}
+
+#[tokio::test]
+async fn id_06_a_second_connection_beside_a_live_one_gets_a_uid_of_its_own() {
+    let world = World::start().await;
+    let (mut old, _) = world.connect(1, &[]);
+    let mailbox = Mailbox::new();
+    let Attach::Contested(contest) = world.attach(old.uid, Some(&mailbox)) else {
+        panic!("not contested")
+    };
+    let (alive, ()) = tokio::join!(contest.probe(Duration::from_secs(5)), async {
+        for probe in old.mailbox.wait().await.probes {
+            probe.alive();
+        }
+    });
+    assert!(alive);
+    let twin = world.engine.settle(contest, alive, world.now);
+    assert_ne!(twin.agent_id(), old.attachment.agent_id());
+    let outgoing = world.engine.take(&twin, world.now);
+    assert_eq!(outgoing.new_uid, Some(twin.uid()));
+    assert!(old.try_say(&world, Changes::default()).is_ok());
+
+    // It adopts the uid: the same agent, no longer told.
+    let Attach::Ready(adopted) = world.attach(twin.uid(), Some(&mailbox)) else {
+        panic!("not ready")
+    };
+    assert!(adopted.is_same(&twin));
+    assert_eq!(world.engine.take(&adopted, world.now).new_uid, None);
+}
+
+#[tokio::test]
+async fn id_03_an_agent_that_asks_gets_a_uid_and_stays_the_same_agent() {
+    let world = World::start().await;
+    let (mut agent, _) = world.connect(1, &[]);
+    let answer = agent.say(
+        &world,
+        Changes {
+            requests_uid: true,
+            ..Changes::default()
+        },
+    );
+    let new_uid = answer.new_uid.unwrap();
+    let Attach::Ready(adopted) = world.attach(new_uid, Some(&agent.mailbox)) else {
+        panic!("not ready")
+    };
+    assert_eq!(adopted.agent_id(), agent.attachment.agent_id());
+    world.commit().await;
+    let namespace = Namespace::default();
+    let mut reader = world.db.read().await.unwrap();
+    let stored = store::agents::find_by_uid(&mut reader, &namespace, &new_uid)
+        .await
+        .unwrap();
+    assert_eq!(stored, Some(adopted.agent_id()));
+    assert_eq!(world.engine.find_by_uid(&namespace, agent.uid), None);
+}
+
+#[tokio::test]
+async fn dc_05_a_polling_agent_that_falls_silent_is_disconnected() {
+    let mut world = World::start().await;
+    let uid = InstanceUid::new([3; 16]);
+    let Attach::Ready(first) = world.attach(uid, None) else {
+        panic!("not ready")
+    };
+    world.pass(60);
+    let Attach::Ready(second) = world.attach(uid, None) else {
+        panic!("not ready")
+    };
+    assert!(first.is_same(&second));
+    world
+        .engine
+        .exchange(&second, world.now, |_| Ok::<_, ()>(Default::default()))
+        .unwrap();
+    assert_eq!(world.engine.expire(world.now), 0);
+    world.pass(91);
+    assert_eq!(world.engine.expire(world.now), 1);
+    assert!(
+        !world
+            .engine
+            .standing(&Namespace::default(), first.agent_id())
+            .unwrap()
+            .connected
+    );
+}
+
+#[tokio::test]
+async fn what_happens_to_an_agent_is_kept_as_events_in_order() {
+    let world = World::start().await;
+    let (mut agent, _) = world.connect(1, &[]);
+    agent.say(&world, health(true, 5));
+    agent.say(&world, health(false, 5));
+    agent.say(&world, health(true, 9));
+    world.engine.detach(
+        &agent.attachment,
+        DisconnectReason::AgentDisconnect,
+        world.now,
+    );
+    world.commit().await;
+    let mut reader = world.db.read().await.unwrap();
+    let events =
+        store::events::list_after(&mut reader, &Namespace::default(), EventId::default(), 100)
+            .await
+            .unwrap();
+    let kinds: Vec<EventKind> = events.iter().map(|event| event.kind).collect();
+    let wanted = [
+        EventKind::AgentCreated,
+        EventKind::AgentConnected,
+        EventKind::AgentUnhealthy,
+        EventKind::AgentHealthy,
+        EventKind::AgentRestarted,
+        EventKind::AgentDisconnected,
+    ];
+    assert_eq!(kinds, wanted);
+}
+
+#[tokio::test]
+async fn beyond_the_limit_of_agents_unknown_ones_are_refused_and_known_ones_are_not() {
+    let world = World::start_with(|options| options.limits.agents = 1).await;
+    let (agent, _) = world.connect(1, &[]);
+    let mailbox = Mailbox::new();
+    assert!(matches!(
+        world.attach(InstanceUid::new([2; 16]), Some(&mailbox)),
+        Attach::Refused(_)
+    ));
+    world.engine.detach(
+        &agent.attachment,
+        DisconnectReason::ConnectionClosed,
+        world.now,
+    );
+    assert!(matches!(
+        world.attach(agent.uid, Some(&mailbox)),
+        Attach::Ready(_)
+    ));
+}
+
+#[tokio::test]
+async fn rt_06_when_reports_are_not_stored_changes_are_refused_and_heartbeats_are_not() {
+    let world = World::start_with(|options| options.limits.pending_reports = 1).await;
+    let (mut first, _) = world.connect(1, &[]);
+    let (mut second, _) = world.connect(2, &[]);
+    assert!(matches!(
+        first.try_say(&world, described(&[("a", "b")])),
+        Err(ExchangeError::Overloaded { .. })
+    ));
+    assert!(second.try_say(&world, Changes::default()).is_ok());
+    world.commit().await;
+    assert!(first.try_say(&world, described(&[("a", "b")])).is_ok());
+}

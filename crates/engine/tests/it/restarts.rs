@@ -1,0 +1,87 @@
+//! What a crash and an orderly stop leave behind.
+
+use domain::{ConfigState, Namespace, model::ApplyState};
+
+use crate::harness::{World, body, health};
+
+const BODY: &str = "receivers: {}\n";
+
+#[tokio::test]
+async fn a_crash_loses_no_desired_state_and_no_committed_report() {
+    let mut world = World::start().await;
+    let (mut agent, _) = world.connect(1, &[("env", "prod")]);
+    world.release("edge", "env=prod", 0, BODY).await;
+    let offer = agent.pushed(&world).unwrap().config.unwrap();
+    agent.answers(&world, &offer.hash, ApplyState::Applied, "");
+    world.commit().await;
+    let id = agent.attachment.agent_id();
+
+    world.crash().await;
+    let standing = world.engine.standing(&Namespace::default(), id).unwrap();
+    assert_eq!(
+        (standing.desired, standing.config_state),
+        (Some(offer.hash), ConfigState::Applied)
+    );
+    assert!(!standing.connected);
+    let (again, answer) = world.connect(1, &[("env", "prod")]);
+    assert_eq!(again.attachment.agent_id(), id);
+    assert!(
+        answer.is_empty(),
+        "an agent that runs what it should is sent nothing: {answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_offer_that_was_cut_off_by_a_crash_is_made_again() {
+    let mut world = World::start().await;
+    let (agent, _) = world.connect(1, &[("env", "prod")]);
+    world.commit().await;
+    world.release("edge", "env=prod", 0, BODY).await;
+    assert!(agent.pushed(&world).is_some());
+    world.crash().await;
+    let (_agent, answer) = world.connect(1, &[("env", "prod")]);
+    assert_eq!(body(&answer).as_deref(), Some(BODY));
+}
+
+#[tokio::test]
+async fn sq_08_the_stored_session_never_runs_ahead_of_what_it_covers() {
+    let mut world = World::start().await;
+    let (mut agent, _) = world.connect(1, &[]);
+    world.commit().await;
+    agent.say(&world, health(false, 1));
+    // The report waits; the flush must leave this agent out.
+    assert_eq!(world.engine.flush_liveness().await.unwrap(), 0);
+    world.crash().await;
+    let mut reader = world.db.read().await.unwrap();
+    let stored = store::agents::load_all(&mut reader).await.unwrap();
+    let wire = domain::model::WireState::from_bytes(stored[0].wire.as_ref().unwrap()).unwrap();
+    assert_eq!(wire.sequence_num, Some(1));
+}
+
+#[tokio::test]
+async fn an_orderly_stop_writes_everything() {
+    let mut world = World::start().await;
+    let (mut agent, _) = world.connect(1, &[]);
+    agent.say(&world, health(true, 1));
+    world.engine.drain(world.now).await.unwrap();
+    let id = agent.attachment.agent_id();
+    world.crash().await;
+    let mut reader = world.db.read().await.unwrap();
+    let detail = store::agents::find(&mut reader, &Namespace::default(), id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(!detail.summary.connected);
+    assert_eq!(detail.summary.detached.unwrap().1, "server_stopping");
+    assert_eq!(detail.health.unwrap().start_time_unix_nano, 1);
+}
+
+#[tokio::test]
+async fn a_released_config_that_nobody_matched_is_made_for_the_first_agent_even_after_a_crash() {
+    let mut world = World::start().await;
+    world.release("edge", "env=prod", 0, BODY).await;
+    world.crash().await;
+    let (agent, _) = world.connect(1, &[("env", "prod")]);
+    world.engine.reconcile(world.now).await.unwrap();
+    assert_eq!(body(&agent.pushed(&world).unwrap()).as_deref(), Some(BODY));
+}
