@@ -39,7 +39,9 @@ pub enum ConfigState {
 }
 
 /// What keeps an agent from being sent what it should run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitsFor {
     /// A connection: it is away.
@@ -96,14 +98,17 @@ pub struct AgentSummary {
     /// Why applying failed, in the agent's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_error: Option<String>,
-    /// Whether it runs what it should (an unassigned agent does).
-    pub in_sync: bool,
+    /// Whether it runs what it should; absent while there is nothing that it should run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_sync: Option<bool>,
     /// Hex hash of what it should run; absent: unassigned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired_hash: Option<String>,
     /// Hex hash that it last answered with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported_hash: Option<String>,
+    /// Counts what operators change of it; its entity tag.
+    pub version: u64,
     /// When it was first seen.
     pub first_seen: Timestamp,
     /// When it was last heard of.
@@ -165,9 +170,6 @@ pub struct Agent {
     /// What it announced that it can do, by the names of the protocol without their prefix:
     /// `accepts_remote_config`.
     pub capabilities: Vec<String>,
-    /// Announced capability bits that this version has no name for, in hex.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unknown_capabilities: Option<String>,
     /// Custom capabilities, reverse-FQDN names.
     pub custom_capabilities: Vec<String>,
     /// What it says of itself.
@@ -183,12 +185,10 @@ pub struct Agent {
     pub config: AgentConfig,
     /// The packages that it reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub packages: Option<serde_json::Value>,
-    /// Its status of connection settings that were offered.
+    pub packages: Option<Packages>,
+    /// What became of connection settings that it was offered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub connection_settings: Option<serde_json::Value>,
+    pub connection_settings: Option<ReportedConfig>,
     /// Its connection, the live one or the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<Connection>,
@@ -266,6 +266,40 @@ pub struct Component {
     pub components: BTreeMap<String, Component>,
 }
 
+/// The packages that an agent reports.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Packages {
+    /// Hash over all that it was offered, hex.
+    pub offered_hash: String,
+    /// What went wrong with all of them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub error: String,
+    /// Each of them by name.
+    pub packages: BTreeMap<String, Package>,
+}
+
+/// One package that an agent reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Package {
+    /// `installed`, `install_pending`, `installing`, `install_failed` or `downloading`.
+    pub state: String,
+    /// The version it has.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
+    /// Hash of what it has, hex.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hash: String,
+    /// The version it was offered.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub offered_version: String,
+    /// Hash of what it was offered, hex.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub offered_hash: String,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub error: String,
+}
+
 /// What an agent should run, was sent, answered, and runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AgentConfig {
@@ -318,8 +352,7 @@ pub struct OfferedConfig {
     /// Its hash in hex.
     pub hash: String,
     /// When.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<Timestamp>,
+    pub at: Timestamp,
 }
 
 /// An agent's answer to an offer.
@@ -393,16 +426,13 @@ pub struct Connection {
     /// Where from.
     pub remote_address: String,
     /// Since when.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connected_at: Option<Timestamp>,
+    pub connected_at: Timestamp,
     /// When it ended, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disconnected_at: Option<Timestamp>,
     /// Why it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disconnect_reason: Option<String>,
-    /// Counts the agent's connections; reports of an older one are dropped.
-    pub epoch: u64,
 }
 
 /// Changes an agent's operator labels.
@@ -425,8 +455,11 @@ pub struct Accepted {
 pub struct HistoryEntry {
     /// When.
     pub at: Timestamp,
-    /// What: `labels`, `description`, `capabilities`, ….
+    /// What: `labels`, `description`, `uid`, `approval`.
     pub what: String,
+    /// Who changed it; absent: the agent itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
     /// The value before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]

@@ -8,19 +8,21 @@ use utoipa::{IntoParams, ToSchema};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AuditEntry {
     /// Its place in the chain, from 1, without gaps.
-    pub sequence: i64,
+    pub sequence: u64,
     /// When.
     pub at: Timestamp,
-    /// What was done, or refused: `config.put`, `request.refused`, ….
+    /// What was done, or refused: `config.revision_created`, `request.refused`, ….
     pub event: String,
     /// The namespace.
     pub namespace: String,
-    /// Who: `token:<id>`, `system`, `anonymous`.
+    /// Who: `admin` (the bootstrap token), `token:<id>`, `server`, `anonymous`.
     pub actor: String,
+    /// The verb: `put`, `release`, `delete`; of refused requests the HTTP method.
+    pub action: String,
     /// The agent's id, where one is concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
-    /// What it was done to: `config/gateway`.
+    /// What it was done to: `configs/gateway`.
     pub resource: String,
     /// The value before, secrets redacted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,11 +62,14 @@ pub struct ListAudit {
 pub struct AuditVerification {
     /// Whether every entry has the hash that its content and its forerunner demand.
     pub intact: bool,
-    /// Entries that were checked.
+    /// Entries that were checked and fit.
     pub entries: u64,
     /// The first entry that does not fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub broken_at: Option<i64>,
-    /// Hex hash of the last entry: keep it elsewhere to prove later that nothing was cut off.
+    pub broken_at: Option<u64>,
+    /// How it does not fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Hex hash of the last entry that fits: keep it elsewhere to prove later that nothing was cut off.
     pub head_hash: String,
 }

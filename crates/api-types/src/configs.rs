@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::SelectorInput;
-use crate::rollouts::Rollout;
+use crate::rollouts::{Rollout, StartedRollout};
 
 /// The kind of a config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -94,7 +94,7 @@ pub struct Config {
     /// The number of the revision that is in force; absent: never released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<u64>,
-    /// Its last rollout.
+    /// Its newest rollout; shown with one config, not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_rollout: Option<Rollout>,
     /// When its first revision was made.
@@ -127,4 +127,14 @@ pub struct DeleteConfig {
 pub enum DeleteAgents {
     /// They lose this layer; an agent that no other config matches runs on as it is.
     Remove,
+}
+
+/// A config that was deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeletedConfig {
+    /// Its name.
+    pub name: String,
+    /// The rollout that took it away from agents, where it was in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removal: Option<StartedRollout>,
 }

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::StringMap;
+
 /// One event. In the stream, `id` is the SSE id and `kind` the SSE event name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
@@ -18,10 +20,9 @@ pub struct Event {
     /// The agent's id, where one is concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
-    /// Further facts.
-    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
-    #[schema(value_type = Object)]
-    pub data: serde_json::Value,
+    /// Further facts by name.
+    #[serde(default, skip_serializing_if = "StringMap::is_empty")]
+    pub detail: StringMap,
 }
 
 /// Which events the stream sends.

@@ -28,7 +28,7 @@ pub struct Fleet {
     pub health_unknown: u64,
     /// Those that wait for approval.
     pub pending_approval: u64,
-    /// Those that run what they should.
+    /// Those that run what they should (agents without a config are not counted).
     pub in_sync: u64,
     /// All agents by config state; states without an agent are 0.
     pub by_config_state: BTreeMap<ConfigState, u64>,

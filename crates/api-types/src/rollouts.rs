@@ -15,9 +15,12 @@ pub struct StartRollout {
     /// The revision to release; the newest when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
-    /// `all_at_once`. Others are refused until they exist.
+    /// `all_at_once`, also when absent. Others are refused until they exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<String>,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     /// The same fields, one level deeper.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutSpec>,
@@ -30,9 +33,12 @@ pub struct RolloutSpec {
     /// The revision to release; the newest when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
-    /// `all_at_once`. Others are refused until they exist.
+    /// `all_at_once`, also when absent. Others are refused until they exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<String>,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// How a rollout moves on.
@@ -66,11 +72,26 @@ pub struct Rollout {
     pub status: RolloutStatus,
     /// Who started it.
     pub author: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
     /// When.
     pub created_at: Timestamp,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub completed_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    /// Why it was aborted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abort_reason: Option<String>,
+}
+
+/// A rollout that was started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StartedRollout {
+    /// The rollout.
+    pub rollout: Rollout,
+    /// How many agents it concerns: those that the old or the new revision matches.
+    pub affected: u64,
 }
 
 /// A rollout and how its agents stand.
@@ -78,8 +99,6 @@ pub struct Rollout {
 pub struct RolloutDetail {
     /// The rollout.
     pub rollout: Rollout,
-    /// How many agents' desired state it changed when it was released.
-    pub affected: u64,
     /// The agents that the revision's selector matches now.
     pub agents: RolloutAgents,
 }
