@@ -1,0 +1,253 @@
+//! The conversation with the server: what there is to report goes out, what the server asks for comes in.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use opamp::client::{BackoffOptions, ClientSession, Event, RemoteConfigOffer, SessionOptions};
+use opamp::model::{AgentCapabilities, InstanceUid};
+use opamp::runner::{Client, ClientEvent, Events, Runner, client};
+use opamp::transport::{ConnectOptions, Endpoint, TlsOptions};
+use runtime::CancellationToken;
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, info, warn};
+
+use crate::ledger::OfferHash;
+use crate::report::Report;
+use crate::settings::{ServerSettings, TlsSettings};
+use crate::supervisor::{Command, Offer};
+
+/// What the server asks for, as the rest of the agent gets it.
+#[derive(Debug)]
+pub struct Asks {
+    /// The newest offered configuration.
+    pub offers: watch::Sender<Option<Offer>>,
+    /// Commands, in order; one that finds the queue full is dropped, since the one before it does the same.
+    pub commands: mpsc::Sender<Command>,
+    /// The newest assigned uid.
+    pub uids: watch::Sender<Option<InstanceUid>>,
+}
+
+/// The link to the server.
+pub struct Link {
+    client: Client,
+    events: Events,
+    runner: Runner,
+    report: watch::Receiver<Report>,
+    asks: Asks,
+    endpoint: Arc<str>,
+}
+
+/// Why the settings lead to no connection at all.
+#[derive(Debug, Error)]
+pub enum LinkError {
+    /// The endpoint is none.
+    #[error("opamp.server.endpoint {endpoint}")]
+    Endpoint {
+        /// As configured.
+        endpoint: String,
+        /// What is wrong with it.
+        #[source]
+        source: opamp::transport::InvalidEndpoint,
+    },
+    /// A header is none.
+    #[error("opamp.server.headers: {name} is no HTTP header, or its value has characters that a header cannot have")]
+    Header {
+        /// The header's name.
+        name: String,
+    },
+    /// A file of `opamp.server.tls` cannot be read.
+    #[error("opamp.server.tls: reading {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Link {
+    /// A link of the agent `uid` to the server in `settings`. It reports what comes in `report`.
+    ///
+    /// # Errors
+    /// When the settings are unusable.
+    pub fn new(
+        settings: &ServerSettings,
+        uid: InstanceUid,
+        capabilities: AgentCapabilities,
+        report: watch::Receiver<Report>,
+        asks: Asks,
+    ) -> Result<Self, LinkError> {
+        let connect = connect_options(settings)?;
+        let mut options = SessionOptions::new(uid, capabilities);
+        options.heartbeat_interval = settings.polling_interval;
+        let (client, events, runner) = client(ClientSession::new(options), connect, BackoffOptions::default());
+        Ok(Self { client, events, runner, report, asks, endpoint: settings.endpoint.as_str().into() })
+    }
+
+    /// Talks to the server until `shutdown`, and says goodbye then.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Self { client, mut events, runner, mut report, asks, endpoint } = self;
+        let running = tokio::spawn(runner.run());
+        tell(&client, &report.borrow_and_update().clone(), None);
+        let mut told = report.borrow().clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                changed = report.changed() => {
+                    if changed.is_err() { break }
+                    let next = report.borrow_and_update().clone();
+                    tell(&client, &next, Some(&told));
+                    told = next;
+                }
+                event = events.next() => match event {
+                    Some(event) => act(event, &asks, &endpoint),
+                    None => break,
+                },
+            }
+        }
+        client.stop();
+        // The runner ends once the goodbye is out; nobody is interested in what the server says to it.
+        while events.next().await.is_some() {}
+        if let Err(error) = running.await {
+            warn!(error = %error, "the client broke off");
+        }
+    }
+}
+
+/// Hands what has changed since `told` to the session, which sends it.
+fn tell(client: &Client, report: &Report, told: Option<&Report>) {
+    client.session(|session| {
+        if told.is_none_or(|told| told.description != report.description) {
+            session.set_description(&report.description);
+        }
+        if let Some(health) = &report.health
+            && told.is_none_or(|told| told.health != report.health)
+        {
+            session.set_health(health);
+        }
+        if let Some(config) = &report.effective_config
+            && told.is_none_or(|told| told.effective_config != report.effective_config)
+        {
+            session.set_effective_config(config);
+        }
+        if let Some(status) = &report.remote_config_status
+            && told.is_none_or(|told| told.remote_config_status != report.remote_config_status)
+        {
+            session.set_remote_config_status(status);
+        }
+        if let Some(components) = &report.available_components
+            && told.is_none_or(|told| told.available_components != report.available_components)
+        {
+            session.set_available_components(components);
+        }
+    });
+}
+
+fn act(event: ClientEvent, asks: &Asks, endpoint: &str) {
+    match event {
+        ClientEvent::Connected => info!(event = "connected", endpoint, "connected to the server"),
+        ClientEvent::ConnectFailed { error, retry_in } => {
+            let error = runtime::logging::error_chain(&error);
+            warn!(event = "connect_failed", endpoint, retry_in_ms = millis(retry_in), error, "the server could not be reached");
+        }
+        ClientEvent::Disconnected { error, retry_in } => {
+            let error = error.map(|error| runtime::logging::error_chain(&error)).unwrap_or_default();
+            warn!(event = "disconnected", endpoint, retry_in_ms = millis(retry_in), error, "the connection to the server is gone");
+        }
+        ClientEvent::Server(event) => obey(event, asks),
+        other => debug!(event = ?other, "an event of the client was ignored"),
+    }
+}
+
+fn obey(event: Event, asks: &Asks) {
+    match event {
+        Event::RemoteConfig(RemoteConfigOffer { config: Some(config), hash }) => {
+            asks.offers.send_replace(Some(Offer { hash: OfferHash::of(&hash), config }));
+        }
+        // The server knows that the agent has this one.
+        Event::RemoteConfig(RemoteConfigOffer { config: None, .. }) => {}
+        Event::Restart => {
+            if asks.commands.try_send(Command::Restart).is_err() {
+                info!("a restart is under way already");
+            }
+        }
+        Event::UidChanged { new, .. } => {
+            asks.uids.send_replace(Some(new));
+        }
+        Event::Error(error) => warn!(event = "server_error", kind = ?error.kind, error = error.message, "the server refused a message"),
+        Event::ServerCapabilities(capabilities) => debug!(?capabilities, "the server's capabilities"),
+        other => debug!(event = ?other, "the server asked for something that this agent does not do"),
+    }
+}
+
+fn connect_options(settings: &ServerSettings) -> Result<ConnectOptions, LinkError> {
+    let endpoint: Endpoint =
+        settings.endpoint.parse().map_err(|source| LinkError::Endpoint { endpoint: settings.endpoint.clone(), source })?;
+    let mut options = ConnectOptions::new(endpoint);
+    options.headers = headers(settings)?;
+    options.tls = tls(&settings.tls)?;
+    Ok(options)
+}
+
+fn headers(settings: &ServerSettings) -> Result<HeaderMap, LinkError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &settings.headers {
+        let refused = || LinkError::Header { name: name.clone() };
+        let key = HeaderName::try_from(name.as_str()).map_err(|_| refused())?;
+        let mut value = HeaderValue::try_from(value.expose()).map_err(|_| refused())?;
+        value.set_sensitive(true);
+        headers.append(key, value);
+    }
+    Ok(headers)
+}
+
+fn tls(settings: &TlsSettings) -> Result<TlsOptions, LinkError> {
+    if settings.insecure {
+        warn!(event = "tls_unverified", "opamp.server.tls.insecure: the server's certificate is not checked, anyone on the way can command this agent");
+    }
+    let mut options = TlsOptions::default();
+    options.ca_pem = read(settings.ca_file.as_deref())?;
+    options.cert_pem = read(settings.cert_file.as_deref())?;
+    options.key_pem = read(settings.key_file.as_deref())?;
+    options.insecure_skip_verify = settings.insecure;
+    Ok(options)
+}
+
+fn read(path: Option<&Path>) -> Result<Option<Vec<u8>>, LinkError> {
+    let file = |path: &Path| fs::read(path).map_err(|source| LinkError::File { path: path.to_owned(), source });
+    path.map(file).transpose()
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(text: &str) -> ServerSettings {
+        let text = format!("opamp: {{ server: {{ endpoint: 'wss://h/v1/opamp', {text} }} }}\ncollector: {{ executable: /c, config_path: /p }}\n");
+        crate::settings::Settings::parse("t.yaml", &text, &runtime::Environment::default()).unwrap().opamp.server
+    }
+
+    #[test]
+    fn headers_are_sent_as_secrets() {
+        let options = connect_options(&settings("headers: {authorization: Bearer x}")).unwrap();
+        assert!(options.headers["authorization"].is_sensitive());
+        assert_eq!(options.headers["authorization"], "Bearer x");
+    }
+
+    #[test]
+    fn what_leads_to_no_connection_is_named() {
+        let refusal = |text: &str| connect_options(&settings(text)).unwrap_err().to_string();
+        assert!(refusal("headers: {'bad name': x}").contains("bad name"));
+        assert!(!refusal("headers: {x: \"sec\\nret\"}").contains("sec"));
+        assert!(refusal("tls: {ca_file: /no/such/ca.pem}").contains("reading /no/such/ca.pem"));
+    }
+}

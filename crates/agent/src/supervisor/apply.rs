@@ -1,0 +1,181 @@
+//! An offered configuration on its way: checked beside what runs, committed, taken over, reported.
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::{Offer, Supervisor, millis};
+use crate::collector::{ToolError, trim, validate};
+use crate::health::Phase;
+use crate::ledger::{Consideration, Content, OfferHash, Outcome, Status};
+use crate::settings::ReloadMode;
+use crate::site::{Offered, SiteError};
+
+/// Why an offer is not tried.
+enum Rejection {
+    /// It is bad, and will be the next time.
+    Bad(String),
+    /// It could not be checked or kept; that says nothing about it.
+    Unable(String),
+}
+
+fn unable(error: SiteError) -> Rejection {
+    Rejection::Unable(runtime::logging::error_chain(&error))
+}
+
+impl Supervisor {
+    /// Serves the newest offer, and any newer one that comes before it is committed.
+    pub(super) async fn serve_offers(&mut self, offers: &mut watch::Receiver<Option<Offer>>) {
+        let shutdown = self.shutdown.clone();
+        loop {
+            let Some(offer) = offers.borrow_and_update().clone() else { return };
+            let hash = offer.hash.as_str();
+            info!(event = "config_received", config_hash = hash, "Received remote config, hash: {hash}");
+            if !self.is_to_be_tried(&offer.hash) {
+                return;
+            }
+            let begun = Instant::now();
+            self.report.set_remote_config_status(&Status { offer: offer.hash.clone(), outcome: Outcome::Applying });
+            let checked = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                // A newer offer wins. Dropping the check ends it; it has changed nothing that runs.
+                Ok(()) = offers.changed() => {
+                    info!(event = "config_superseded", config_hash = hash, "a newer configuration came before this one was checked");
+                    continue;
+                }
+                checked = self.check(&offer) => checked,
+            };
+            match checked {
+                Ok(content) => self.take(offer.hash, content, begun).await,
+                Err(Rejection::Bad(reason)) => {
+                    let program = self.program();
+                    self.ledger.quarantine(offer.hash, reason, &program);
+                    self.tell_refusal();
+                }
+                Err(Rejection::Unable(reason)) => {
+                    self.ledger.fail(offer.hash, reason);
+                    self.tell_refusal();
+                }
+            }
+            return;
+        }
+    }
+
+    fn is_to_be_tried(&mut self, hash: &OfferHash) -> bool {
+        match self.ledger.consider(hash, &self.program()) {
+            Consideration::Try => return true,
+            Consideration::Runs => {
+                self.ledger.note_runs(hash.clone());
+                self.save_ledger();
+                self.publish_status();
+            }
+            Consideration::Refused(reason) => {
+                self.ledger.fail(hash.clone(), reason);
+                self.tell_refusal();
+            }
+        }
+        false
+    }
+
+    fn tell_refusal(&self) {
+        self.save_ledger();
+        self.publish_status();
+        if let Some(Status { offer, outcome: Outcome::Failed(reason) }) = self.ledger.status() {
+            warn!(event = "config_failed", config_hash = offer.as_str(), success = false, error = reason, "the configuration was refused; what runs, runs on");
+        }
+    }
+
+    /// Checks an offer without touching what runs.
+    async fn check(&self, offer: &Offer) -> Result<Content, Rejection> {
+        let bytes = match Offered::of(&offer.config).map_err(Rejection::Bad)? {
+            Offered::Bytes(bytes) => bytes,
+            Offered::Empty => return self.base().map_err(unable),
+        };
+        let launch = self.site.stage(&bytes).map_err(unable)?;
+        match validate(&launch, self.site.settings().command_timeout).await {
+            Ok(()) => Ok(Content::Kept(self.site.keep(&bytes).map_err(unable)?)),
+            Err(ToolError::Refused { reason }) => Err(Rejection::Bad(trim(&self.redactor.redact(&reason)))),
+            Err(error) => Err(Rejection::Unable(runtime::logging::error_chain(&error))),
+        }
+    }
+
+    /// What stood on the machine before the first offer.
+    fn base(&self) -> Result<Content, SiteError> {
+        self.ledger.base().cloned().map_or_else(|| self.site.capture(), Ok)
+    }
+
+    /// Puts a checked content in force and sees it through.
+    async fn take(&mut self, hash: OfferHash, content: Content, begun: Instant) {
+        let base = match self.base() {
+            Ok(base) => base,
+            Err(error) => {
+                self.ledger.fail(hash, runtime::logging::error_chain(&error));
+                return self.tell_refusal();
+            }
+        };
+        let before = self.ledger.clone();
+        self.count_run_time();
+        self.ledger.switch(hash.clone(), content, || base);
+        // The commit point: from here on an agent that is killed comes back to the new configuration.
+        if let Err(error) = self.ledger_record.save(&self.ledger) {
+            self.ledger = before;
+            self.ledger.fail(hash, runtime::logging::error_chain(&error));
+            return self.tell_refusal();
+        }
+        let outcome = match self.site.put_in_force(&self.ledger.current().content) {
+            Ok(()) => self.activate().await,
+            Err(error) => Err(runtime::logging::error_chain(&error)),
+        };
+        match outcome {
+            Err(reason) => {
+                self.roll_back(reason).await;
+            }
+            // On its way out the agent leaves the verdict to its successor.
+            Ok(()) if self.shutdown.is_cancelled() => {}
+            Ok(()) => self.tell_success(&hash, begun),
+        }
+    }
+
+    fn tell_success(&mut self, hash: &OfferHash, begun: Instant) {
+        self.failures = 0;
+        self.ledger.confirm_start();
+        self.save_ledger();
+        self.site.contents().sweep(&self.ledger.contents());
+        self.publish_effective();
+        self.publish_status();
+        info!(event = "config_applied", config_hash = hash.as_str(), duration_ms = millis(begun.elapsed()), success = true, pid = self.pid(), "Applied config successfully");
+    }
+
+    /// Has the collector run what is now in force: in the same process where that can be had.
+    async fn activate(&mut self) -> Result<(), String> {
+        let launch = self.site.launch(&self.ledger.current().content);
+        let can_reload = self.site.settings().reload == ReloadMode::Auto && launch.is_some_and(|launch| self.takes_over(&launch));
+        if can_reload {
+            return self.reload().await;
+        }
+        self.stop().await;
+        self.bring_up().await
+    }
+
+    async fn reload(&mut self) -> Result<(), String> {
+        let Some((running, _)) = &self.running else { return self.bring_up().await };
+        self.note_changing(running);
+        self.tail.begin();
+        info!(event = "reload", pid = self.pid(), config_hash = self.offer_text(), "reload: the running collector takes the new configuration over");
+        let Some((running, _)) = &self.running else { return self.bring_up().await };
+        if let Err(error) = running.hang_up() {
+            error!(error = %error, "the collector could not be told to reload and is restarted");
+            self.stop().await;
+            return self.bring_up().await;
+        }
+        // A reload begins with a clean stop of the old service, which may have to wait for hanging exporters.
+        let settings = self.site.settings();
+        let limit = settings.start_timeout + settings.stop_timeout;
+        let outcome = self.await_ready(limit).await;
+        if outcome.is_err() {
+            self.show(Phase::Crashed, "");
+        }
+        outcome
+    }
+}
