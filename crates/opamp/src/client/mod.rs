@@ -10,8 +10,6 @@ mod incoming;
 mod outgoing;
 mod session;
 mod status;
-#[cfg(test)]
-mod tests;
 
 pub use backoff::{Backoff, BackoffOptions, RetryAfter};
 pub use event::{CustomMessageRefused, Event, Received, Reconnect, RemoteConfigOffer, ServerError};

@@ -324,6 +324,7 @@ impl ClientSession {
     pub fn forget_server(&mut self) {
         self.server = KnownServer::default();
         self.custom_messages.clear();
+        self.connection = None;
     }
 
     /// Parts that did not fit in a message since the last call; report them to whoever watches.

@@ -1,5 +1,6 @@
 //! What a connection is made with.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub struct ConnectOptions {
     pub connect_timeout: Duration,
     /// Time for one plain HTTP exchange.
     pub request_timeout: Duration,
+    /// How long nothing may come on a stream before the server is asked for a sign of life.
+    pub idle_timeout: Duration,
     /// Whether plain HTTP requests are compressed.
     pub gzip: bool,
     /// The local address to connect from, if it matters.
@@ -42,6 +45,18 @@ pub struct TlsOptions {
     pub key_pem: Option<Vec<u8>>,
     /// Whether the server's certificate goes unchecked: for experiments only.
     pub insecure_skip_verify: bool,
+    /// The oldest version of TLS that is spoken.
+    pub min_version: TlsVersion,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum TlsVersion {
+    /// TLS 1.2, the protocol's default for the oldest version.
+    #[default]
+    V1_2,
+    /// TLS 1.3.
+    V1_3,
 }
 
 impl ConnectOptions {
@@ -53,6 +68,7 @@ impl ConnectOptions {
             tls: TlsOptions::default(),
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
             gzip: true,
             local_address: None,
             limits: Limits::CLIENT,
@@ -60,14 +76,15 @@ impl ConnectOptions {
     }
 }
 
-impl std::fmt::Debug for TlsOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for TlsOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsOptions")
             .field("ca_pem", &self.ca_pem.is_some())
             .field("include_system_roots", &self.include_system_roots)
             .field("cert_pem", &self.cert_pem.is_some())
-            .field("key_pem", &"[redacted]")
+            .field("key_pem", &self.key_pem.as_ref().map(|_| "[redacted]"))
             .field("insecure_skip_verify", &self.insecure_skip_verify)
+            .field("min_version", &self.min_version)
             .finish()
     }
 }

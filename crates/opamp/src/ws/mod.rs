@@ -9,8 +9,6 @@ mod encoder;
 mod frame;
 mod handshake;
 mod header;
-#[cfg(test)]
-mod tests;
 
 pub use decoder::{Close, Decoder, Event, Violation};
 pub use encoder::{put_close, put_masked_message, put_message, put_ping, put_pong};
