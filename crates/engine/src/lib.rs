@@ -8,6 +8,7 @@
 //! Start at [`Engine::exchange`] for what one message of an agent does, and at [`Change`] for how what agents should
 //! run is changed.
 
+pub mod admin;
 mod agent;
 mod attach;
 mod change;
@@ -39,3 +40,4 @@ pub use mailbox::{CloseReason, Mailbox, Probe, Wakes};
 pub use options::{AgentsAuth, ApprovalMode, EngineLimits, EngineOptions};
 pub use outgoing::Outgoing;
 pub use principal::{AuthMethod, AuthenticationError, Principal};
+pub use trust::Secret;

@@ -1,14 +1,20 @@
 //! The command line of `opamp-server`.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use runtime::SystemClock;
 use runtime::config::{ConfigError, Environment};
 use runtime::logging::error_chain;
-use tracing::{error, info, warn};
+use runtime::signals::StopSignals;
+use tracing::{error, info};
 
+use crate::admin_token::TokenPlace;
 use crate::config::{DatabasePlace, Settings};
+use crate::lifecycle::Server;
 
 /// The name of this program in logs and messages.
 pub const PROGRAM: &str = "opamp-server";
@@ -148,9 +154,43 @@ fn serve(settings: Settings) -> ExitCode {
 }
 
 async fn run(settings: Settings) -> anyhow::Result<()> {
-    let _ = &settings;
-    warn!("not wired yet");
-    Ok(())
+    // Listened to from the start, so that a stop during a long migration is not lost.
+    let mut signals = StopSignals::listen()?;
+    let server = Server::start(settings, Arc::new(SystemClock)).await?;
+    greet(&server);
+    let mut named = "";
+    let stop = async { named = signals.recv().await };
+    let outcome = server.run(async {
+        stop.await;
+        info!(
+            event = "server_stopping",
+            "told to stop; a second signal ends it at once"
+        );
+    });
+    Ok(outcome.await?)
+}
+
+/// On a terminal: where everything is, and the token that opens it.
+fn greet(server: &Server) {
+    if !std::io::stderr().is_terminal() {
+        return;
+    }
+    eprintln!(
+        "\n  agents connect to   ws://{}/v1/opamp",
+        server.agent_addr()
+    );
+    eprintln!(
+        "  REST API            http://{}/api/v1",
+        server.admin_addr()
+    );
+    if let TokenPlace::File(file) = server.token_place() {
+        let token = std::fs::read_to_string(file).unwrap_or_default();
+        eprintln!(
+            "  admin token         {} (in {})\n",
+            token.trim(),
+            file.display()
+        );
+    }
 }
 
 #[cfg(test)]

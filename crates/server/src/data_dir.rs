@@ -16,11 +16,12 @@ const TOKEN_FILE: &str = "admin-token";
 /// The longest token file that is read, in bytes.
 const MAX_TOKEN_BYTES: u64 = 4096;
 
-/// A data directory that this process holds until it drops it.
+/// A data directory.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: File,
+    /// Locked until it is dropped; none where several nodes may share the directory.
+    _lock: Option<File>,
 }
 
 /// Why a data directory cannot be used.
@@ -64,11 +65,7 @@ impl DataDir {
             let path = at.to_path_buf();
             move |source| DataDirError::Open { path, source }
         };
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(open(path))?;
+        make(path).map_err(open(path))?;
         let lock_path = path.join(LOCK_FILE);
         let mut options = OpenOptions::new();
         options
@@ -87,8 +84,16 @@ impl DataDir {
         write_holder(&mut lock).map_err(open(&lock_path))?;
         Ok(Self {
             path: path.to_path_buf(),
-            _lock: lock,
+            _lock: Some(lock),
         })
+    }
+
+    /// The directory without a hold on it: for a server whose database is elsewhere. It is made when it is first needed.
+    pub fn share(path: &Path) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            _lock: None,
+        }
     }
 
     /// The directory.
@@ -129,6 +134,7 @@ impl DataDir {
         let path = self.token_file();
         let draft = path.with_extension("new");
         let write = || {
+            make(&self.path)?;
             let mut options = OpenOptions::new();
             let mut file = options
                 .write(true)
@@ -146,6 +152,22 @@ impl DataDir {
             source,
         })
     }
+
+    /// Removes the token file, whose token opens nothing.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove_token(&self) -> Result<(), DataDirError> {
+        let path = self.token_file();
+        fs::remove_file(&path).map_err(|source| DataDirError::Token { path, source })
+    }
+}
+
+fn make(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
 }
 
 fn holder(lock: &mut File) -> String {
@@ -202,6 +224,18 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!(mode(&held.token_file()), 0o600);
         assert_eq!(mode(held.path()), 0o700);
+    }
+
+    #[test]
+    fn a_shared_directory_is_held_by_nobody() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let path = temp.path().join("data");
+        let (one, two) = (DataDir::share(&path), DataDir::share(&path));
+        assert!(!path.exists());
+        one.write_token("opamp_adm_x").expect("written");
+        assert!(two.read_token().expect("readable").is_some());
+        two.remove_token().expect("removed");
+        assert!(one.read_token().expect("readable").is_none());
     }
 
     #[test]

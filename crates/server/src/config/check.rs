@@ -304,7 +304,7 @@ fn limits(file: &File) -> Result<(), ConfigError> {
         return Err(file.refuse("limits.merged_config", "is less than limits.revision_body"));
     }
     let counts = [
-        ("limits.labels", limits.labels),
+        ("limits.agents", limits.agents),
         ("limits.agents_per_connection", limits.agents_per_connection),
         (
             "limits.sessions_per_second",

@@ -316,8 +316,8 @@ pub struct LimitsSection {
     pub revision_body: ByteSize,
     /// All layers of one agent, merged. Default `4MiB`.
     pub merged_config: ByteSize,
-    /// Labels of one agent. Default 128.
-    pub labels: usize,
+    /// Agents, connected or not, that are kept; an unknown one beyond it is refused. Default 200000.
+    pub agents: usize,
     /// Agents that share one connection. Default 256.
     pub agents_per_connection: usize,
     /// Session starts a second that are let in for good. Default 10000.
@@ -340,7 +340,7 @@ impl Default for LimitsSection {
             description: ByteSize::kib(64),
             revision_body: ByteSize::mib(1),
             merged_config: ByteSize::mib(4),
-            labels: 128,
+            agents: 200_000,
             agents_per_connection: 256,
             sessions_per_second: 10_000,
             session_burst: 20_000,

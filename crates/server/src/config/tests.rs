@@ -210,8 +210,8 @@ fn quantities_have_bounds() {
         "config.yaml:2: limits.message: \"4mb\" is no size",
     );
     check_refused(
-        "limits:\n  labels: 0\n",
-        "config.yaml:2: limits.labels: must be at least 1",
+        "limits:\n  agents: 0\n",
+        "config.yaml:2: limits.agents: must be at least 1",
     );
     check_refused(
         "limits:\n  merged_config: 64KiB\n",

@@ -1,0 +1,192 @@
+//! A server's life: open, serve, drain.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::Engine;
+use gateway::Gateway;
+use metrics_exporter_prometheus::PrometheusHandle;
+use runtime::{CancellationToken, Clock, TaskError, Tasks};
+use tracing::{info, warn};
+
+use crate::admin_plane::AdminPlane;
+use crate::admin_token::{self, TokenPlace};
+use crate::config::{DatabasePlace, Settings};
+use crate::data_dir::DataDir;
+use crate::error::{StartError, StopError};
+use crate::loops::Loops;
+use crate::options;
+
+/// How long the step that a loop is in may take when the server stops.
+const LOOPS_GRACE: Duration = Duration::from_secs(10);
+/// What a plane gets to end on top of its own drain time.
+const PLANE_GRACE: Duration = Duration::from_secs(5);
+
+/// A running server. Dropped without [`Server::stop`] it ends as if it were killed.
+pub struct Server {
+    engine: Engine,
+    clock: Arc<dyn Clock>,
+    agent_addr: SocketAddr,
+    admin_addr: SocketAddr,
+    token: TokenPlace,
+    readiness: crate::admin_router::Readiness,
+    agent_plane: Tasks,
+    admin_plane: Tasks,
+    loops: Tasks,
+    /// Held until everything else has ended.
+    _data_dir: DataDir,
+}
+
+impl Server {
+    /// Opens the database, takes both ports, and serves.
+    ///
+    /// # Errors
+    /// What stands in the way, by the key of the configuration that would change it.
+    pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let descriptors = runtime::raise_fd_limit();
+        let metrics = crate::metrics::install().map_err(StartError::Metrics)?;
+        engine::register_metrics();
+        for warning in &settings.warnings {
+            warn!(event = "configuration_warning", warning, "worth a look");
+        }
+        let data_dir = open_data_dir(&settings)?;
+        let db = store::Db::open(&options::database(&settings.database), clock.now()).await?;
+        let engine = Engine::open(db, options::engine(&settings)?, clock.now()).await?;
+        let token = admin_token::prepare(&engine, &data_dir, &settings, clock.now()).await?;
+        let gateway = Gateway::bind(options::gateway(&settings, &clock)?, engine.clone())?;
+        let admin = bind_admin(&settings).await?;
+        let (agent_addr, admin_addr) = (gateway.local_addr(), admin.1);
+        let mut server = Self {
+            engine,
+            clock,
+            agent_addr,
+            admin_addr,
+            token,
+            readiness: crate::admin_router::Readiness::default(),
+            agent_plane: Tasks::new(settings.timing.drain + PLANE_GRACE),
+            admin_plane: Tasks::new(PLANE_GRACE),
+            loops: Tasks::new(LOOPS_GRACE),
+            _data_dir: data_dir,
+        };
+        server.serve(&settings, gateway, admin.0, metrics);
+        info!(
+            event = "server_started",
+            version = env!("CARGO_PKG_VERSION"),
+            agents = %agent_addr,
+            admin = %admin_addr,
+            descriptors = descriptors.now,
+            known_agents = server.engine.known_agents(),
+            "ready"
+        );
+        Ok(server)
+    }
+
+    fn serve(
+        &mut self,
+        settings: &Settings,
+        gateway: Gateway,
+        admin: AdminPlane,
+        metrics: PrometheusHandle,
+    ) {
+        let loops = Loops {
+            engine: self.engine.clone(),
+            clock: Arc::clone(&self.clock),
+            timing: settings.timing.clone(),
+            metrics: metrics.clone(),
+        };
+        loops.start(&mut self.loops);
+        let router = crate::admin_router::router(self, settings, metrics);
+        self.admin_plane
+            .start("admin_plane", |shutdown| admin.serve(router, shutdown));
+        self.agent_plane
+            .start("agent_plane", |shutdown| serve_agents(gateway, shutdown));
+        self.readiness.set_ready();
+    }
+
+    /// Where agents connect.
+    pub fn agent_addr(&self) -> SocketAddr {
+        self.agent_addr
+    }
+
+    /// Where the REST API is.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// Where an administrator finds the token.
+    pub fn token_place(&self) -> &TokenPlace {
+        &self.token
+    }
+
+    /// The engine, for tests that look into it.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    pub(crate) fn readiness(&self) -> &crate::admin_router::Readiness {
+        &self.readiness
+    }
+
+    /// Serves until `stop` resolves or a part ends by itself, then drains.
+    ///
+    /// # Errors
+    /// The part that ended, or did not end in time, and what could not be written.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), StopError> {
+        let early = tokio::select! {
+            biased;
+            () = stop => Ok(()),
+            ended = self.agent_plane.first_end() => Err(ended),
+            ended = self.admin_plane.first_end() => Err(ended),
+            ended = self.loops.first_end() => Err(ended),
+        };
+        let drained = self.stop().await;
+        early.map_err(StopError::Task).and(drained)
+    }
+
+    /// Stops in good order: `/ready` says 503, agents are told when to come back, the loops end, and what is only in memory is
+    /// written.
+    ///
+    /// # Errors
+    /// The part that did not end in time, and what could not be written.
+    pub async fn stop(self) -> Result<(), StopError> {
+        self.readiness.set_draining();
+        let agents = self.agent_plane.shut_down().await;
+        let admins = self.admin_plane.shut_down().await;
+        let loops = self.loops.shut_down().await;
+        let written = self
+            .engine
+            .drain(self.clock.now())
+            .await
+            .map_err(StopError::Drain);
+        self.engine.db().close().await;
+        let ended: Result<(), TaskError> = agents.and(admins).and(loops);
+        ended.map_err(StopError::Task).and(written)
+    }
+}
+
+/// SQLite's file must be one process's; PostgreSQL's nodes may share a machine and a directory.
+fn open_data_dir(settings: &Settings) -> Result<DataDir, StartError> {
+    match settings.database.place {
+        DatabasePlace::Sqlite(_) => Ok(DataDir::hold(&settings.data_dir)?),
+        DatabasePlace::Postgres(_) => Ok(DataDir::share(&settings.data_dir)),
+    }
+}
+
+async fn bind_admin(settings: &Settings) -> Result<(AdminPlane, SocketAddr), StartError> {
+    let address = settings.admin_address;
+    let bound = AdminPlane::bind(address, settings.admin_tls.as_ref()).await;
+    let with_address = bound.and_then(|plane| plane.local_addr().map(|address| (plane, address)));
+    with_address.map_err(|source| StartError::AdminAddress { address, source })
+}
+
+async fn serve_agents(gateway: Gateway, shutdown: CancellationToken) -> Result<(), Infallible> {
+    gateway.serve(shutdown.cancelled_owned()).await;
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! From the server's settings to what its parts are told.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::{AgentsAuth, ApprovalMode, EngineLimits, EngineOptions};
+use gateway::{Admission, GatewayOptions, Limits, Times};
+use runtime::Clock;
+use rustls::crypto::aws_lc_rs;
+use store::{DbOptions, Location};
+
+use crate::config::file::{ApprovalKind, AuthKind};
+use crate::config::{Database, DatabasePlace, Settings};
+use crate::error::StartError;
+
+/// How long a caller waits for a connection to the database.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the store is told.
+pub fn database(database: &Database) -> DbOptions {
+    DbOptions {
+        location: match &database.place {
+            DatabasePlace::Sqlite(path) => Location::Sqlite(path.clone()),
+            DatabasePlace::Postgres(dsn) => Location::Postgres(dsn.expose().to_owned()),
+        },
+        max_connections: database.max_connections,
+        max_idle_connections: database.max_idle_connections,
+        acquire_timeout: ACQUIRE_TIMEOUT,
+    }
+}
+
+/// What the engine is told.
+///
+/// # Errors
+/// When the system has no randomness.
+pub fn engine(settings: &Settings) -> Result<EngineOptions, StartError> {
+    Ok(EngineOptions {
+        node: format!("{}:{}", host_name(), settings.agent_address.port()),
+        auth: match settings.auth {
+            AuthKind::None => AgentsAuth::None,
+            AuthKind::Token | AuthKind::Jwt | AuthKind::Mtls => AgentsAuth::Token,
+        },
+        approval: match settings.approval {
+            ApprovalKind::Automatic => ApprovalMode::Automatic,
+            ApprovalKind::Manual => ApprovalMode::Manual,
+        },
+        limits: engine_limits(settings),
+        liveness: settings.timing.liveness,
+        forget_offline_after: settings.retention.offline_agents,
+        keep_events: settings.retention.events,
+        ..EngineOptions::new(random()?)
+    })
+}
+
+fn engine_limits(settings: &Settings) -> EngineLimits {
+    let limits = &settings.limits;
+    let mut made = EngineLimits {
+        agents: limits.agents,
+        pending_reports: limits.pending_reports,
+        pending_bytes: limits.pending_report_bytes.as_usize(),
+        ..EngineLimits::default()
+    };
+    made.desired.body_bytes = limits.revision_body.as_usize();
+    made.desired.merged_bytes = limits.merged_config.as_usize();
+    made
+}
+
+/// What the gateway is told.
+///
+/// # Errors
+/// When the system has no randomness.
+pub fn gateway(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<GatewayOptions, StartError> {
+    let (limits, timing) = (&settings.limits, &settings.timing);
+    let clock = Arc::clone(clock);
+    let mut received = Limits::default().received;
+    received.message_bytes = limits.message.as_usize();
+    received.description_bytes = limits.description.as_usize();
+    received.effective_config_bytes = limits.effective_config.as_usize();
+    Ok(GatewayOptions {
+        address: settings.agent_address,
+        tls: settings.agent_tls.clone(),
+        limits: Limits {
+            received,
+            // A merged config travels with a little around it.
+            reply_bytes: limits.merged_config.as_usize().saturating_mul(2),
+            agents_per_connection: limits.agents_per_connection,
+            ..Limits::default()
+        },
+        times: Times {
+            head: timing.request_head,
+            tls_handshake: timing.tls_handshake,
+            first_message: timing.first_message,
+            ping_interval: timing.ping_interval,
+            idle: timing.liveness,
+            write_stall: timing.write_stall,
+            drain: timing.drain,
+            ..Times::default()
+        },
+        admission: Admission {
+            sessions_per_second: limits.sessions_per_second,
+            burst: limits.session_burst,
+            unproven_connections: limits.unproven_connections,
+            ..Admission::default()
+        },
+        seed: u64::from_le_bytes(random()?),
+        ..GatewayOptions::new(
+            settings.agent_address,
+            gateway::Clock::new(move || clock.now()),
+        )
+    })
+}
+
+/// What agents are told to connect to, unless it is configured.
+pub fn public_url(settings: &Settings, agent_addr: SocketAddr) -> String {
+    if let Some(url) = &settings.public_url {
+        return url.clone();
+    }
+    let scheme = if settings.agent_tls.is_some() {
+        "wss"
+    } else {
+        "ws"
+    };
+    let host = match agent_addr.ip() {
+        ip if ip.is_loopback() => "localhost".to_owned(),
+        ip if ip.is_unspecified() => host_name(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    format!("{scheme}://{host}:{}/v1/opamp", agent_addr.port())
+}
+
+fn random<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut bytes = [0; N];
+    let source = aws_lc_rs::default_provider().secure_random;
+    source
+        .fill(&mut bytes)
+        .map_err(|_| StartError::Randomness)?;
+    Ok(bytes)
+}
+
+/// This machine's name.
+fn host_name() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use runtime::Environment;
+
+    use super::*;
+
+    fn settings(text: &str) -> Settings {
+        Settings::parse("c.yaml", text, &Environment::default()).expect("a good file")
+    }
+
+    fn url(text: &str, address: &str) -> String {
+        public_url(&settings(text), address.parse().expect("an address"))
+    }
+
+    #[test]
+    fn agents_are_told_an_address_that_they_can_reach() {
+        assert_eq!(url("", "127.0.0.1:4320"), "ws://localhost:4320/v1/opamp");
+        assert_eq!(url("", "10.1.2.3:4320"), "ws://10.1.2.3:4320/v1/opamp");
+        assert_eq!(
+            url("", "[2001:db8::1]:4320"),
+            "ws://[2001:db8::1]:4320/v1/opamp"
+        );
+        assert_eq!(
+            url("", "0.0.0.0:4320"),
+            format!("ws://{}:4320/v1/opamp", host_name())
+        );
+        assert_eq!(
+            url(
+                "server: { public_url: 'wss://o.example.com/v1/opamp' }\n",
+                "0.0.0.0:1"
+            ),
+            "wss://o.example.com/v1/opamp"
+        );
+    }
+
+    #[test]
+    fn the_gateway_s_defaults_are_those_of_the_file() {
+        let clock: Arc<dyn Clock> = Arc::new(runtime::SystemClock);
+        let made = gateway(&settings(""), &clock).expect("options");
+        assert_eq!(made.limits, Limits::default());
+        assert_eq!(made.times, Times::default());
+        assert_eq!(made.admission, Admission::default());
+    }
+
+    #[test]
+    fn the_engine_s_defaults_are_those_of_the_file() {
+        let made = engine(&settings("")).expect("options");
+        let own = EngineOptions::new([0; 32]);
+        assert_eq!(format!("{:?}", made.limits), format!("{:?}", own.limits));
+        assert_eq!(
+            (made.liveness, made.forget_offline_after, made.keep_events),
+            (own.liveness, own.forget_offline_after, own.keep_events)
+        );
+        assert_ne!(made.seed, engine(&settings("")).expect("options").seed);
+    }
+}
