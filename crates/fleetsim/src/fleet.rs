@@ -140,6 +140,12 @@ impl Fleet {
         &self.shared.options
     }
 
+    /// Source addresses that it dials from in turn; 0: the kernel chooses.
+    #[must_use]
+    pub fn source_addresses(&self) -> usize {
+        self.shared.target.sources()
+    }
+
     /// What it has counted so far.
     #[must_use]
     pub fn stats(&self) -> Stats {

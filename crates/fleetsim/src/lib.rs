@@ -5,8 +5,10 @@
 
 mod agent;
 pub mod behavior;
+pub mod bench;
 pub mod capacity;
 pub mod certificate;
+pub mod cli;
 pub mod control;
 mod conversation;
 pub mod echo;

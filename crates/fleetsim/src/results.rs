@@ -121,6 +121,12 @@ impl Fleet {
         }
     }
 
+    /// How long after `moment` the present round was ordered.
+    #[must_use]
+    pub fn ordered_after(&self, moment: Instant) -> Duration {
+        since(self.shared.round_ns.load(Ordering::Relaxed), self.shared.mark_of(moment))
+    }
+
     /// How the configuration with this hash spread since `moment`.
     #[must_use]
     pub fn config_latency(&self, hash: &[u8], moment: Instant) -> ConfigLatency {
