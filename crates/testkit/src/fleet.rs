@@ -39,5 +39,8 @@ pub fn runs(agent: &AgentSnapshot, body: &str) -> bool {
 
 /// The SHA-256 of a text in hex, which is the hash of a config with that one file.
 pub fn sha256_hex(text: &str) -> String {
-    format!("{:x}", sha2::Sha256::digest(text.as_bytes()))
+    sha2::Sha256::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
