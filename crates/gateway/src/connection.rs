@@ -66,37 +66,34 @@ pub(crate) enum Opened {
 
 /// Serves a connection to its end.
 ///
-/// The future of an idle connection is this one, and most are WebSockets: whatever else it goes through is boxed, and gone by then.
+/// The future of an idle connection is this one, and most are WebSockets: whatever else it goes through is in the first
+/// box, and gone by then.
 pub(crate) fn serve(accepted: Accepted) -> impl Future<Output = ()> + Send {
-    let shared = Arc::clone(&accepted.shared);
-    let peer = accepted.peer;
-    // Boxed out here: what an async function is called with stays in its future to the end.
-    let opening = Box::pin(open(accepted));
+    let establishing = Box::pin(establish(accepted));
     async move {
-        let (opened, _open) = opening.await;
-        let upgraded = match opened {
-            Opened::Http { stream, prefix, certificate, ticket } => {
-                Box::pin(serve_http(&shared, peer, stream, prefix, certificate, ticket)).await
-            }
-            other => other,
-        };
-        if let Opened::WebSocket { stream, unread, principal } = upgraded {
-            let talk = Conversation::streaming(shared, *principal, Transport::WebSocket, peer);
-            Session::new(stream, unread, talk).run().await;
+        if let (Some(session), _open) = establishing.await {
+            session.run().await;
         }
     }
 }
 
-async fn open(accepted: Accepted) -> (Opened, Open) {
+/// Serves a connection for as long as it is anything but a WebSocket.
+async fn establish(accepted: Accepted) -> (Option<Box<Session>>, Open) {
     let Accepted { shared, tcp, peer, acceptor, ticket, open, shed } = accepted;
-    let opened = match shake_hands(&shared, Socket::new(tcp), acceptor, &ticket).await {
-        Ok(stream) => match read_first(&shared, stream, ticket, shed).await {
-            Ok(opened) => opened,
-            Err(error) => lost(peer, &error),
-        },
+    let opening = async {
+        let stream = shake_hands(&shared, Socket::new(tcp), acceptor, &ticket).await?;
+        read_first(&shared, stream, ticket, shed).await
+    };
+    let upgraded = match opening.await {
+        Ok(Opened::Http { stream, prefix, certificate, ticket }) => {
+            Box::pin(serve_http(&shared, peer, stream, prefix, certificate, ticket)).await
+        }
+        Ok(other) => other,
         Err(error) => lost(peer, &error),
     };
-    (opened, open)
+    let Opened::WebSocket { stream, unread, principal } = upgraded else { return (None, open) };
+    let talk = Conversation::streaming(shared, *principal, Transport::WebSocket, peer);
+    (Some(Session::new(stream, unread, talk)), open)
 }
 
 fn lost(peer: SocketAddr, error: &io::Error) -> Opened {
@@ -240,4 +237,29 @@ async fn refuse(mut stream: Stream, refusal: Refusal) -> io::Result<Opened> {
     write_all(&mut stream, &refusal.to_http1()).await?;
     poll_fn(|cx| tokio::io::AsyncWrite::poll_shutdown(Pin::new(&mut stream), cx)).await?;
     Ok(Opened::Closed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of what a function returns, which for an async function is all that it keeps across its waits.
+    fn size_of_result<A, R>(_: fn(A) -> R) -> usize {
+        size_of::<R>()
+    }
+
+    #[test]
+    fn an_idle_connection_is_a_small_future() {
+        let bytes = size_of_result(serve);
+        // Half of what an idle agent may cost here; the rest is tokio's task and registration, and the agents' list.
+        assert!(bytes <= 1024, "{bytes} bytes");
+    }
+
+    #[test]
+    fn the_answer_to_a_handshake_is_the_one_of_the_rfc() {
+        let answer = String::from_utf8(switching_protocols("dGhlIHNhbXBsZSBub25jZQ==")).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 101 "));
+        assert!(answer.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+        assert!(answer.ends_with("\r\n\r\n"));
+    }
 }

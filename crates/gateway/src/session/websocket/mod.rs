@@ -53,18 +53,18 @@ pub(crate) struct Session {
 
 impl Session {
     /// Takes over a connection whose upgrade was answered; `unread` came together with the request.
-    pub fn new(stream: Stream, unread: Vec<u8>, talk: Conversation) -> Self {
+    pub fn new(stream: Stream, unread: Vec<u8>, talk: Conversation) -> Box<Self> {
         let now = Instant::now();
         let ping_interval = talk.shared().times.ping_interval;
         // The first ping comes earlier, by chance, so that a fleet that connected together is not pinged together.
         let ping_at = now + ping_interval / 2 + talk.shared().gate.spread_over(ping_interval / 2);
         let decoder = Decoder::server(&talk.shared().limits.received);
         let dialogue = Dialogue::new(talk, unread, now);
-        Self { stream, decoder, dialogue, blocked: None, place: None, heard_at: now, ping_at }
+        Box::new(Self { stream, decoder, dialogue, blocked: None, place: None, heard_at: now, ping_at })
     }
 
     /// Serves the connection until it ends.
-    pub async fn run(mut self) {
+    pub async fn run(mut self: Box<Self>) {
         let mut sleep = pin!(tokio::time::sleep_until(self.deadline()));
         let mailbox = Arc::clone(self.dialogue.talk.mailbox());
         loop {
