@@ -80,7 +80,11 @@ impl Agent {
     /// Writes the agent's present state to the fleet's log, if there is one.
     pub(crate) fn log(&self, event: LogEvent) {
         if let Some(log) = &self.shared.log {
-            log.write(self.shared.options.clock.now(), event, self.shared.snapshot(self.index));
+            log.write(
+                self.shared.options.clock.now(),
+                event,
+                self.shared.snapshot(self.index),
+            );
         }
     }
 

@@ -77,7 +77,10 @@ impl FromStr for BehaviorShare {
             Some((share, argument)) => (share, Some(argument)),
             None => (rest, None),
         };
-        let unit = |source| BehaviorError::Unit { behavior: name.to_owned(), source };
+        let unit = |source| BehaviorError::Unit {
+            behavior: name.to_owned(),
+            source,
+        };
         let share = share.parse().map_err(unit)?;
         let after = || units::duration(argument.ok_or_else(shape)?).map_err(unit);
         let mut behavior = Behavior::default();
@@ -132,17 +135,38 @@ mod tests {
 
     #[test]
     fn every_form_of_the_flag_is_understood() {
-        assert_eq!(parsed("reject=5%:bad pipeline: x").reject.as_deref(), Some("bad pipeline: x"));
-        assert_eq!(parsed("slow=10%:2s").apply_after, Some(Duration::from_secs(2)));
-        assert_eq!(parsed("flap=3:500ms").flap_every, Some(Duration::from_millis(500)));
+        assert_eq!(
+            parsed("reject=5%:bad pipeline: x").reject.as_deref(),
+            Some("bad pipeline: x")
+        );
+        assert_eq!(
+            parsed("slow=10%:2s").apply_after,
+            Some(Duration::from_secs(2))
+        );
+        assert_eq!(
+            parsed("flap=3:500ms").flap_every,
+            Some(Duration::from_millis(500))
+        );
         assert_eq!(parsed("vanish=1").vanish, Some(Vanish::ForGood));
-        assert_eq!(parsed("vanish=1:30s").vanish, Some(Vanish::BackAfter(Duration::from_secs(30))));
+        assert_eq!(
+            parsed("vanish=1:30s").vanish,
+            Some(Vanish::BackAfter(Duration::from_secs(30)))
+        );
         assert!(parsed("never-read=2").never_read);
     }
 
     #[test]
     fn what_is_no_behavior_is_refused() {
-        for text in ["", "reject", "reject=5%", "slow=5%", "slow=5%:2", "explode=1", "never-read=1:x", "flap=x:1s"] {
+        for text in [
+            "",
+            "reject",
+            "reject=5%",
+            "slow=5%",
+            "slow=5%:2",
+            "explode=1",
+            "never-read=1:x",
+            "flap=x:1s",
+        ] {
             assert!(text.parse::<BehaviorShare>().is_err(), "{text}");
         }
     }
@@ -160,6 +184,12 @@ mod tests {
     fn more_shares_than_agents_are_refused() {
         let shares = ["reject=60%:no", "slow=60%:1s"].map(|text| text.parse().unwrap());
         let refused = assign(&shares, 10, 1).unwrap_err();
-        assert_eq!(refused, BehaviorError::TooMany { asked: 12, agents: 10 });
+        assert_eq!(
+            refused,
+            BehaviorError::TooMany {
+                asked: 12,
+                agents: 10
+            }
+        );
     }
 }

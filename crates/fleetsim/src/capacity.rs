@@ -45,14 +45,21 @@ pub fn raise_descriptor_limit(agents: usize) -> Result<u64, CapacityError> {
     let hard = limit.maximum.unwrap_or(u64::MAX);
     let wanted = hard.max(needed);
     for target in [wanted, hard] {
-        let raised = Rlimit { current: Some(target), maximum: Some(target.max(hard)) };
+        let raised = Rlimit {
+            current: Some(target),
+            maximum: Some(target.max(hard)),
+        };
         if setrlimit(Resource::Nofile, raised).is_ok() {
             break;
         }
     }
     let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     if allowed < needed {
-        return Err(CapacityError::Descriptors { agents, needed, allowed });
+        return Err(CapacityError::Descriptors {
+            agents,
+            needed,
+            allowed,
+        });
     }
     Ok(allowed)
 }
@@ -112,7 +119,9 @@ mod tests {
     #[test]
     fn the_descriptor_limit_is_raised_or_the_shortage_is_named() {
         assert!(raise_descriptor_limit(10).is_ok_and(|limit| 210 <= limit));
-        let refused = raise_descriptor_limit(2_000_000_000).unwrap_err().to_string();
+        let refused = raise_descriptor_limit(2_000_000_000)
+            .unwrap_err()
+            .to_string();
         assert!(refused.contains("2000000200 open files"), "{refused}");
     }
 }

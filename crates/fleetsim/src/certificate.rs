@@ -1,6 +1,10 @@
 //! A self-signed certificate for servers under test: P-256, for loopback alone.
 
-use std::{io, path::{Path, PathBuf}, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
@@ -40,7 +44,10 @@ impl Certificate {
         let names = ["127.0.0.1", "::1", "localhost"].map(str::to_owned);
         // P-256 is what rcgen takes unless told otherwise; the test below holds it to that.
         let made = rcgen::generate_simple_self_signed(names).map_err(CertificateError::Make)?;
-        Ok(Self { cert_pem: made.cert.pem(), key_pem: made.signing_key.serialize_pem() })
+        Ok(Self {
+            cert_pem: made.cert.pem(),
+            key_pem: made.signing_key.serialize_pem(),
+        })
     }
 
     /// Reads one from two PEM files.
@@ -49,10 +56,16 @@ impl Certificate {
     /// When a file cannot be read.
     pub fn read(cert: &Path, key: &Path) -> Result<Self, CertificateError> {
         let read = |path: &Path| {
-            let failed = |source| CertificateError::File { path: path.to_owned(), source };
+            let failed = |source| CertificateError::File {
+                path: path.to_owned(),
+                source,
+            };
             std::fs::read_to_string(path).map_err(failed)
         };
-        Ok(Self { cert_pem: read(cert)?, key_pem: read(key)? })
+        Ok(Self {
+            cert_pem: read(cert)?,
+            key_pem: read(key)?,
+        })
     }
 
     /// Writes `cert.pem` and `key.pem` into a directory and returns their paths.
@@ -67,7 +80,10 @@ impl Certificate {
                 Err(source) => Err(CertificateError::File { path, source }),
             }
         };
-        Ok((write("cert.pem", &self.cert_pem)?, write("key.pem", &self.key_pem)?))
+        Ok((
+            write("cert.pem", &self.cert_pem)?,
+            write("key.pem", &self.key_pem)?,
+        ))
     }
 
     /// The certificate, which is also the root that clients trust.

@@ -120,7 +120,10 @@ impl<'a> Commander<'a> {
     /// A commander of this fleet.
     #[must_use]
     pub fn new(fleet: &'a Fleet) -> Self {
-        Self { fleet, marked: None }
+        Self {
+            fleet,
+            marked: None,
+        }
     }
 
     /// Carries out one command and answers it; `None` for the one that ends everything.
@@ -187,7 +190,10 @@ mod tests {
             ("  agent 7 ", Command::Agent(7)),
             ("storm", Command::Storm),
             ("redial held", Command::Redial(Redial::Held)),
-            ("redial 2s", Command::Redial(Redial::Every(Duration::from_secs(2)))),
+            (
+                "redial 2s",
+                Command::Redial(Redial::Every(Duration::from_secs(2))),
+            ),
             ("flip 10%", Command::Flip(Share::Percent(10.0))),
             ("health 3 bad", Command::Health(3, false)),
             ("loop 10s", Command::Loop(Duration::from_secs(10))),
@@ -200,7 +206,14 @@ mod tests {
 
     #[test]
     fn what_is_no_command_is_answered_with_those_there_are() {
-        for line in ["", "explode", "agent", "agent x", "health 3 so-so", "storm now"] {
+        for line in [
+            "",
+            "explode",
+            "agent",
+            "agent x",
+            "health 3 so-so",
+            "storm now",
+        ] {
             let error = line.parse::<Command>().unwrap_err().to_string();
             assert!(error.contains("flip SHARE"), "{error}");
         }

@@ -51,7 +51,10 @@ pub(crate) struct Conversation<'a> {
 impl<'a> Conversation<'a> {
     pub(crate) fn new(agent: &'a mut Agent) -> Self {
         let now = Instant::now();
-        let flaps = agent.profile().behavior().and_then(|behavior| behavior.flap_every);
+        let flaps = agent
+            .profile()
+            .behavior()
+            .and_then(|behavior| behavior.flap_every);
         Self {
             agent,
             must_speak: true,
@@ -106,7 +109,9 @@ impl<'a> Conversation<'a> {
         {
             let mut state = slot.state.lock();
             state.outstanding += 1;
-            state.session.write(&mut message, &self.agent.profile(), shared.wall_ns());
+            state
+                .session
+                .write(&mut message, &self.agent.profile(), shared.wall_ns());
         }
         shared.counters.sent.add();
         self.last_sent = Instant::now();
@@ -127,7 +132,9 @@ impl<'a> Conversation<'a> {
         let mut state = shared.slots[self.agent.index].state.lock();
         state.outstanding = state.outstanding.saturating_sub(1);
         let before = state.session.version();
-        let reaction = state.session.receive(answer, &self.agent.profile(), shared.wall_ns());
+        let reaction = state
+            .session
+            .receive(answer, &self.agent.profile(), shared.wall_ns());
         let changed = before != state.session.version();
         if first {
             state.marks.answered = mark;
@@ -146,7 +153,11 @@ impl<'a> Conversation<'a> {
 
         if first {
             self.agent.count_answered();
-            self.reads = !self.agent.profile().behavior().is_some_and(|script| script.never_read);
+            self.reads = !self
+                .agent
+                .profile()
+                .behavior()
+                .is_some_and(|script| script.never_read);
         }
         if settled {
             self.agent.count_settled();
@@ -259,7 +270,10 @@ impl<'a> Conversation<'a> {
         // One that is due already waits for the transport, not for the timer.
         let waits = !heartbeat.is_zero() && !self.must_speak;
         let heartbeat = waits.then(|| self.last_sent + heartbeat);
-        let due = [heartbeat, self.apply_at, self.flap_at].into_iter().flatten().min();
+        let due = [heartbeat, self.apply_at, self.flap_at]
+            .into_iter()
+            .flatten()
+            .min();
         if let Some(due) = due
             && due < timer.deadline().into_std()
         {
@@ -270,7 +284,12 @@ impl<'a> Conversation<'a> {
     /// Says goodbye and closes in order.
     async fn leave(self, mut link: Link) -> End {
         let mut goodbye = Vec::new();
-        self.agent.slot().state.lock().session.write_goodbye(&mut goodbye);
+        self.agent
+            .slot()
+            .state
+            .lock()
+            .session
+            .write_goodbye(&mut goodbye);
         let closing = async {
             if link.can_send() {
                 link.send(&goodbye).await?;

@@ -33,7 +33,10 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{certificate::{Certificate, CertificateError}, stream::Stream};
+use crate::{
+    certificate::{Certificate, CertificateError},
+    stream::Stream,
+};
 
 /// Connections that may wait to be accepted, as on the real server.
 const BACKLOG: u32 = 4096;
@@ -73,14 +76,20 @@ impl EchoServer {
     ///
     /// # Errors
     /// When the address is taken or the certificate is unusable.
-    pub fn start(address: SocketAddr, certificate: Option<&Certificate>) -> Result<Self, EchoError> {
+    pub fn start(
+        address: SocketAddr,
+        certificate: Option<&Certificate>,
+    ) -> Result<Self, EchoError> {
         let config = certificate.map(Certificate::server_config).transpose();
         let tls = config.map_err(EchoError::Tls)?.map(TlsAcceptor::from);
         let failed = |source| EchoError::Listen { address, source };
         let listener = listen(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let answer = Arc::new(Answers::new());
-        Ok(Self { address, accepting: tokio::spawn(accept(listener, tls, answer)) })
+        Ok(Self {
+            address,
+            accepting: tokio::spawn(accept(listener, tls, answer)),
+        })
     }
 
     /// Where it listens.
@@ -194,7 +203,14 @@ struct Echo {
 impl Echo {
     fn new(stream: Stream, answers: Arc<Answers>) -> Self {
         let decoder = ws::Decoder::server(&Limits::SERVER);
-        Self { stream, decoder, out: Vec::new(), written: 0, closing: false, answers }
+        Self {
+            stream,
+            decoder,
+            out: Vec::new(),
+            written: 0,
+            closing: false,
+            answers,
+        }
     }
 
     async fn run(mut self, early: Bytes) {

@@ -98,11 +98,18 @@ impl Fleet {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         capacity::raise_descriptor_limit(options.agents).map_err(StartError::Capacity)?;
         let profile = FleetProfile::new(&options).map_err(StartError::Behaviors)?;
-        let target = Target::new(&options).await.map_err(|source| StartError::Target {
-            endpoint: options.endpoint.to_string(),
-            source,
-        })?;
-        let log = options.log.as_deref().map(Log::create).transpose().map_err(StartError::Log)?;
+        let target = Target::new(&options)
+            .await
+            .map_err(|source| StartError::Target {
+                endpoint: options.endpoint.to_string(),
+                source,
+            })?;
+        let log = options
+            .log
+            .as_deref()
+            .map(Log::create)
+            .transpose()
+            .map_err(StartError::Log)?;
         let agents = options.agents;
         let mut shared = Shared {
             dials: Semaphore::new(options.dial_window.max(1)),
@@ -119,7 +126,9 @@ impl Fleet {
             log,
         };
         let born = shared.wall_ns();
-        shared.slots = (0..agents).map(|index| Slot::new(&shared.profile, index, born)).collect();
+        shared.slots = (0..agents)
+            .map(|index| Slot::new(&shared.profile, index, born))
+            .collect();
         let shared = Arc::new(shared);
         let mut tasks = JoinSet::new();
         for index in 0..agents {
@@ -155,7 +164,9 @@ impl Fleet {
     /// What each of its agents is and runs.
     #[must_use]
     pub fn agents(&self) -> Vec<AgentSnapshot> {
-        (0..self.size()).map(|index| self.shared.snapshot(index)).collect()
+        (0..self.size())
+            .map(|index| self.shared.snapshot(index))
+            .collect()
     }
 
     /// One of its agents.
@@ -164,8 +175,15 @@ impl Fleet {
     /// If the fleet has no agent of this number.
     #[must_use]
     pub fn agent(&self, index: usize) -> SimAgent<'_> {
-        assert!(index < self.size(), "no agent {index} in a fleet of {}", self.size());
-        SimAgent { shared: &self.shared, index }
+        assert!(
+            index < self.size(),
+            "no agent {index} in a fleet of {}",
+            self.size()
+        );
+        SimAgent {
+            shared: &self.shared,
+            index,
+        }
     }
 
     /// What agents do from now on whose connection ends.
@@ -231,7 +249,12 @@ impl Fleet {
     pub async fn quiet(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
-            if self.shared.slots.iter().all(|slot| slot.state.lock().outstanding == 0) {
+            if self
+                .shared
+                .slots
+                .iter()
+                .all(|slot| slot.state.lock().outstanding == 0)
+            {
                 return true;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -262,7 +285,11 @@ impl Fleet {
     }
 
     pub(crate) fn marks(&self) -> Vec<Marks> {
-        self.shared.slots.iter().map(|slot| slot.state.lock().marks).collect()
+        self.shared
+            .slots
+            .iter()
+            .map(|slot| slot.state.lock().marks)
+            .collect()
     }
 
     fn order(&self, order: OrderSet) {
@@ -274,7 +301,9 @@ impl Fleet {
     fn begin_round(&self) {
         self.shared.counters.answered.reset();
         self.shared.counters.settled.reset();
-        self.shared.round_ns.store(self.shared.mark(), Ordering::Relaxed);
+        self.shared
+            .round_ns
+            .store(self.shared.mark(), Ordering::Relaxed);
     }
 }
 
@@ -343,7 +372,11 @@ impl SimAgent<'_> {
     fn set_failing(&self, component: Option<usize>) {
         self.slot().state.lock().session.set_failing(component);
         if let Some(log) = &self.shared.log {
-            log.write(self.shared.options.clock.now(), LogEvent::Changed, self.snapshot());
+            log.write(
+                self.shared.options.clock.now(),
+                LogEvent::Changed,
+                self.snapshot(),
+            );
         }
         self.slot().orders.give(OrderSet::SPEAK);
     }
@@ -387,9 +420,15 @@ impl Shared {
             connected: state.connected,
             offered_hash: hex(offered),
             status,
-            error: if failed { agent.rejection().unwrap_or_default().to_owned() } else { String::new() },
+            error: if failed {
+                agent.rejection().unwrap_or_default().to_owned()
+            } else {
+                String::new()
+            },
             running_hash: hex(session.running_hash()),
-            effective_sha256: body.map(|body| hex(&Sha256::digest(body))).unwrap_or_default(),
+            effective_sha256: body
+                .map(|body| hex(&Sha256::digest(body)))
+                .unwrap_or_default(),
             healthy: session.failing().is_none(),
             failing_component: session.failing(),
             sequence: session.sequence(),

@@ -126,10 +126,13 @@ fn weighted(key: &str, part: &str) -> Result<(String, f64), DistributionError> {
     let Some((value, weight)) = part.rsplit_once(':') else {
         return Ok((part.to_owned(), 1.0));
     };
-    let parsed = weight.trim().parse().map_err(|_| DistributionError::Weight {
-        key: key.to_owned(),
-        weight: weight.to_owned(),
-    })?;
+    let parsed = weight
+        .trim()
+        .parse()
+        .map_err(|_| DistributionError::Weight {
+            key: key.to_owned(),
+            weight: weight.to_owned(),
+        })?;
     Ok((value.to_owned(), parsed))
 }
 
@@ -180,7 +183,15 @@ mod tests {
 
     #[test]
     fn what_is_no_distribution_is_refused_by_name() {
-        let cases = ["env", "=prod:1", "env=", "env=prod:x", "env=prod:0", "env=prod:-2", "env=a:1,a:2"];
+        let cases = [
+            "env",
+            "=prod:1",
+            "env=",
+            "env=prod:x",
+            "env=prod:0",
+            "env=prod:-2",
+            "env=a:1,a:2",
+        ];
         for text in cases {
             let parsed = text.parse::<Distribution>();
             // An empty value is a legal label value; only the key must not be empty.

@@ -93,5 +93,7 @@ impl Log {
 /// When the file cannot be read or a line of it is no log line.
 pub fn read(path: &Path) -> io::Result<Vec<LogLine>> {
     let text = std::fs::read_to_string(path)?;
-    text.lines().map(|line| serde_json::from_str(line).map_err(io::Error::other)).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).map_err(io::Error::other))
+        .collect()
 }

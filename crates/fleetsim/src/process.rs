@@ -38,7 +38,10 @@ impl Process {
     /// The process with this id.
     #[must_use]
     pub fn new(pid: u32) -> Self {
-        Self { pid, ticks_per_second: rustix::param::clock_ticks_per_second().max(1) }
+        Self {
+            pid,
+            ticks_per_second: rustix::param::clock_ticks_per_second().max(1),
+        }
     }
 
     /// This process.
@@ -97,7 +100,9 @@ fn cpu_ticks(stat: &str) -> Option<(u64, u64)> {
 }
 
 fn status_field(status: &str, name: &str) -> Option<u64> {
-    let line = status.lines().find(|line| line.split(':').next() == Some(name))?;
+    let line = status
+        .lines()
+        .find(|line| line.split(':').next() == Some(name))?;
     line.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 

@@ -31,7 +31,10 @@ impl FleetProfile {
     /// When the behaviors ask for more agents than there are.
     pub(crate) fn new(options: &Options) -> Result<Self, BehaviorError> {
         let deal = |distribution: &Distribution| {
-            (distribution.clone(), distribution.assign(options.agents, options.seed))
+            (
+                distribution.clone(),
+                distribution.assign(options.agents, options.seed),
+            )
         };
         Ok(Self {
             identity: Identity {
@@ -87,12 +90,17 @@ impl<'a> AgentProfile<'a> {
 
     /// Appends its `AgentDescription`.
     pub(crate) fn write_description(self, out: &mut Vec<u8>) {
-        self.fleet.identity.write_description(out, self.index, &self.labels());
+        self.fleet
+            .identity
+            .write_description(out, self.index, &self.labels());
     }
 
     /// Appends its own configuration as an `AgentConfigMap`.
     pub(crate) fn write_own_config(self, out: &mut Vec<u8>) {
-        let text = self.fleet.identity.effective_config(&self.fleet.effective, self.index);
+        let text = self
+            .fleet
+            .identity
+            .effective_config(&self.fleet.effective, self.index);
         write_single_file(out, "", &text);
     }
 }

@@ -105,7 +105,11 @@ impl Fleet {
     #[must_use]
     pub fn round(&self) -> Round {
         let ordered = self.shared.round_ns.load(Ordering::Relaxed);
-        let marks: Vec<Marks> = self.marks().into_iter().filter(|m| ordered <= m.dialed).collect();
+        let marks: Vec<Marks> = self
+            .marks()
+            .into_iter()
+            .filter(|m| ordered <= m.dialed)
+            .collect();
         let after = |pick: fn(&Marks) -> u64| {
             let reached = marks.iter().map(pick).filter(|mark| *mark != 0);
             summarize(reached.map(|mark| since(mark, ordered)).collect())
@@ -124,7 +128,10 @@ impl Fleet {
     /// How long after `moment` the present round was ordered.
     #[must_use]
     pub fn ordered_after(&self, moment: Instant) -> Duration {
-        since(self.shared.round_ns.load(Ordering::Relaxed), self.shared.mark_of(moment))
+        since(
+            self.shared.round_ns.load(Ordering::Relaxed),
+            self.shared.mark_of(moment),
+        )
     }
 
     /// How the configuration with this hash spread since `moment`.
@@ -180,14 +187,22 @@ impl Fleet {
     #[must_use]
     pub fn running(&self, hash: &[u8]) -> usize {
         let runs = |state: &AgentState| state.session.running_hash() == hash;
-        self.shared.slots.iter().filter(|slot| runs(&slot.state.lock())).count()
+        self.shared
+            .slots
+            .iter()
+            .filter(|slot| runs(&slot.state.lock()))
+            .count()
     }
 
     /// How the configuration spread that was offered most lately: since `marked`, or else since
     /// the first agent had it.
     #[must_use]
     pub fn newest_config(&self, marked: Option<Instant>) -> Option<ConfigLatency> {
-        let newest = self.shared.slots.iter().max_by_key(|slot| slot.state.lock().marks.checked)?;
+        let newest = self
+            .shared
+            .slots
+            .iter()
+            .max_by_key(|slot| slot.state.lock().marks.checked)?;
         let hash = newest.state.lock().session.status().0.to_vec();
         let mut first = None;
         self.each_with(&hash, |state| {

@@ -71,7 +71,14 @@ mod tests {
     #[test]
     fn percentiles_are_values_that_occurred() {
         let hundred: Vec<u32> = (1..=100).collect();
-        let cases = [(0.0, 1), (1.0, 1), (50.0, 50), (99.0, 99), (99.5, 100), (100.0, 100)];
+        let cases = [
+            (0.0, 1),
+            (1.0, 1),
+            (50.0, 50),
+            (99.0, 99),
+            (99.5, 100),
+            (100.0, 100),
+        ];
         for (percent, expected) in cases {
             assert_eq!(percentile(&hundred, percent), Some(expected), "p{percent}");
         }
@@ -83,7 +90,15 @@ mod tests {
     fn a_summary_has_first_and_last_whatever_the_order() {
         let durations = [30, 10, 20].map(Duration::from_millis).to_vec();
         let summary = summarize(durations).unwrap();
-        assert_eq!((summary.count, summary.first_ms, summary.p50_ms, summary.last_ms), (3, 10.0, 20.0, 30.0));
+        assert_eq!(
+            (
+                summary.count,
+                summary.first_ms,
+                summary.p50_ms,
+                summary.last_ms
+            ),
+            (3, 10.0, 20.0, 30.0)
+        );
         assert_eq!(summarize(Vec::new()), None);
     }
 

@@ -112,9 +112,14 @@ pub fn apply(script: &Loaded<Script>, options: &mut Options) -> Result<Vec<Step>
     set(&mut options.effective_bytes, value.effective_config_bytes);
     options.heartbeat = value.heartbeat.unwrap_or(options.heartbeat);
     for (key, values) in &value.labels {
-        let weights = values.iter().map(|(value, weight)| (value.clone(), *weight)).collect();
+        let weights = values
+            .iter()
+            .map(|(value, weight)| (value.clone(), *weight))
+            .collect();
         let refused = |error| script.refuse(&format!("labels.{key}"), format!("{error}"));
-        options.labels.push(Distribution::new(key, weights).map_err(refused)?);
+        options
+            .labels
+            .push(Distribution::new(key, weights).map_err(refused)?);
     }
     for (at, behavior) in value.behaviors.iter().enumerate() {
         let refused = |error| script.refuse("behaviors", format!("entry {}: {error}", at + 1));
@@ -123,7 +128,10 @@ pub fn apply(script: &Loaded<Script>, options: &mut Options) -> Result<Vec<Step>
     let mut steps = Vec::new();
     for (at, step) in value.steps.iter().enumerate() {
         let refused = |error| script.refuse("steps", format!("entry {}: {error}", at + 1));
-        steps.push(Step { at: step.at, command: step.command.parse().map_err(refused)? });
+        steps.push(Step {
+            at: step.at,
+            command: step.command.parse().map_err(refused)?,
+        });
     }
     steps.sort_by_key(|step| step.at);
     Ok(steps)
@@ -138,7 +146,10 @@ impl ScriptBehavior {
             (false, Some(_)) => return Err("back_after needs vanish: true".to_owned()),
         };
         Ok(BehaviorShare {
-            share: self.share.parse().map_err(|error: crate::units::UnitError| error.to_string())?,
+            share: self
+                .share
+                .parse()
+                .map_err(|error: crate::units::UnitError| error.to_string())?,
             behavior: Behavior {
                 reject: self.reject.clone(),
                 apply_after: self.slow,
@@ -178,7 +189,10 @@ steps:
   - { at: 10s, do: storm }
 ";
         let (options, steps) = read(text).unwrap();
-        assert_eq!((options.agents, options.heartbeat), (200, Duration::from_secs(5)));
+        assert_eq!(
+            (options.agents, options.heartbeat),
+            (200, Duration::from_secs(5))
+        );
         assert_eq!(options.labels[0].key(), "env");
         let rejecting = &options.behaviors[0].behavior;
         assert_eq!(rejecting.reject.as_deref(), Some("bad pipeline"));
@@ -192,16 +206,25 @@ steps:
     #[test]
     fn what_a_script_leaves_out_stays() {
         let (options, steps) = read("attributes: 20\n").unwrap();
-        assert_eq!((options.agents, options.attributes, steps.len()), (10, 20, 0));
+        assert_eq!(
+            (options.agents, options.attributes, steps.len()),
+            (10, 20, 0)
+        );
     }
 
     #[test]
     fn mistakes_are_named_with_their_place() {
         let cases = [
             ("agnets: 3\n", "fleet.yaml:1: unknown key agnets"),
-            ("agents: 3\nbehaviors:\n  - { share: 5, reject: x, slwo: 2s }\n", "slwo"),
+            (
+                "agents: 3\nbehaviors:\n  - { share: 5, reject: x, slwo: 2s }\n",
+                "slwo",
+            ),
             ("behaviors:\n  - { share: much, reject: x }\n", "entry 1"),
-            ("behaviors:\n  - { share: 5%, back_after: 2s }\n", "needs vanish"),
+            (
+                "behaviors:\n  - { share: 5%, back_after: 2s }\n",
+                "needs vanish",
+            ),
             ("labels: { env: { prod: 0 } }\n", "label env"),
             ("steps:\n  - { at: 10s, do: explode }\n", "explode"),
         ];

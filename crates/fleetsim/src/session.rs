@@ -10,7 +10,9 @@ use crate::{
     behavior::Vanish,
     profile::{AgentProfile, FleetProfile},
     wire::{
-        answer::{Answer, Offer, REPORT_AVAILABLE_COMPONENTS, REPORT_FULL_STATE, Refusal, RetryAfter},
+        answer::{
+            Answer, Offer, REPORT_AVAILABLE_COMPONENTS, REPORT_FULL_STATE, Refusal, RetryAfter,
+        },
         content::Content,
         encode,
     },
@@ -166,7 +168,11 @@ impl Session {
         agent: &AgentProfile<'_>,
         now_ns: u64,
     ) -> Reaction {
-        if let Some(Refusal { message, unavailable }) = answer.error {
+        if let Some(Refusal {
+            message,
+            unavailable,
+        }) = answer.error
+        {
             return unavailable.map_or(Reaction::Refused(message), Reaction::Leave);
         }
         if answer.restart {
@@ -187,7 +193,9 @@ impl Session {
         if answer.flags & REPORT_AVAILABLE_COMPONENTS != 0 {
             self.owed |= part::COMPONENTS_FULL;
         }
-        answer.offer.map_or(Reaction::Stay, |offer| self.take_offer(offer, agent))
+        answer
+            .offer
+            .map_or(Reaction::Stay, |offer| self.take_offer(offer, agent))
     }
 
     fn take_offer(&mut self, offer: Offer, agent: &AgentProfile<'_>) -> Reaction {
@@ -296,7 +304,9 @@ impl Session {
     fn write_health(&self, out: &mut Vec<u8>, fleet: &FleetProfile, now_ns: u64) {
         let length = fleet.health.len(self.failing_component);
         encode::header(out, 5, length);
-        fleet.health.write(out, self.failing_component, self.started_ns, now_ns);
+        fleet
+            .health
+            .write(out, self.failing_component, self.started_ns, now_ns);
     }
 
     fn write_status(&self, out: &mut Vec<u8>, agent: &AgentProfile<'_>) {

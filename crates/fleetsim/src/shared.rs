@@ -107,5 +107,7 @@ impl Shared {
 }
 
 fn to_mark(since_start: Duration) -> u64 {
-    u64::try_from(since_start.as_nanos()).unwrap_or(u64::MAX).max(1)
+    u64::try_from(since_start.as_nanos())
+        .unwrap_or(u64::MAX)
+        .max(1)
 }

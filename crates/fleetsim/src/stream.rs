@@ -57,4 +57,3 @@ impl AsyncWrite for Stream {
         }
     }
 }
-

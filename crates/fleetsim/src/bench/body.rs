@@ -4,8 +4,9 @@
 pub(super) fn collector_config(bytes: usize, version: u32) -> String {
     let mut text = format!("# benchmark configuration, version {version}\n{HEAD}");
     for number in 0.. {
-        let line =
-            format!("      - {{ key: bench.{number:04}, value: \"version {version}\", action: upsert }}\n");
+        let line = format!(
+            "      - {{ key: bench.{number:04}, value: \"version {version}\", action: upsert }}\n"
+        );
         if bytes < text.len() + line.len() {
             break;
         }

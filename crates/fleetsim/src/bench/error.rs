@@ -8,13 +8,17 @@ use crate::{certificate::CertificateError, fleet::StartError};
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
     /// A program that was not built for release.
-    #[error("{program} is a debug build: its figures mean nothing (use --smoke to try the procedure)")]
+    #[error(
+        "{program} is a debug build: its figures mean nothing (use --smoke to try the procedure)"
+    )]
     DebugBuild {
         /// Which program.
         program: String,
     },
     /// Fewer agents than the budgets are defined for.
-    #[error("the budgets are defined for {needed} agents, not {agents} (use --smoke to try the procedure)")]
+    #[error(
+        "the budgets are defined for {needed} agents, not {agents} (use --smoke to try the procedure)"
+    )]
     TooFewAgents {
         /// Agents asked for.
         agents: usize,

@@ -24,10 +24,15 @@ impl Machine {
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
         let field = |text: &str, name: &str| {
             let line = text.lines().find(|line| line.starts_with(name));
-            line.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim().to_owned())
+            line.and_then(|line| line.split_once(':'))
+                .map(|(_, value)| value.trim().to_owned())
         };
         let memory = field(&read("/proc/meminfo"), "MemTotal").unwrap_or_default();
-        let memory_kib = memory.split(' ').next().and_then(|kib| kib.parse().ok()).unwrap_or(0_u64);
+        let memory_kib = memory
+            .split(' ')
+            .next()
+            .and_then(|kib| kib.parse().ok())
+            .unwrap_or(0_u64);
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         Self {
             cpu: field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown".into()),
@@ -41,7 +46,16 @@ impl Machine {
 
 impl std::fmt::Display for Machine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { cpu, cores, memory_mib, kernel, .. } = self;
-        write!(f, "{cores} cores of {cpu}, {memory_mib} MiB, Linux {kernel}")
+        let Self {
+            cpu,
+            cores,
+            memory_mib,
+            kernel,
+            ..
+        } = self;
+        write!(
+            f,
+            "{cores} cores of {cpu}, {memory_mib} MiB, Linux {kernel}"
+        )
     }
 }

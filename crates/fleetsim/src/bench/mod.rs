@@ -79,7 +79,13 @@ impl BenchOptions {
     /// every measurement works, and nothing about speed.
     #[must_use]
     pub fn smoke(server: PathBuf, directory: PathBuf) -> Self {
-        Self { agents: 200, runs: 1, smoke: true, directory, ..Self::full(server) }
+        Self {
+            agents: 200,
+            runs: 1,
+            smoke: true,
+            directory,
+            ..Self::full(server)
+        }
     }
 
     fn plan(&self, mode: Mode) -> Plan {
@@ -102,14 +108,14 @@ pub async fn run(options: &BenchOptions, say: impl Fn(&str)) -> Result<Report, B
     let raised = capacity::raise_descriptor_limit(2 * options.agents);
     let open_files = match raised {
         Ok(limit) => limit,
-        Err(_) => {
-            capacity::raise_descriptor_limit(options.agents).map_err(BenchError::Capacity)?
-        }
+        Err(_) => capacity::raise_descriptor_limit(options.agents).map_err(BenchError::Capacity)?,
     };
     let machine = Machine::this();
     say(&format!("{machine}; {open_files} open files"));
-    std::fs::create_dir_all(&options.directory)
-        .map_err(BenchError::io(format!("creating {}", options.directory.display())))?;
+    std::fs::create_dir_all(&options.directory).map_err(BenchError::io(format!(
+        "creating {}",
+        options.directory.display()
+    )))?;
     let mut records = Vec::new();
     for run in 1..=options.runs {
         for mode in &options.modes {
@@ -129,38 +135,50 @@ pub async fn run(options: &BenchOptions, say: impl Fn(&str)) -> Result<Report, B
 /// Refuses what would give figures that mean nothing.
 fn check(options: &BenchOptions) -> Result<(), BenchError> {
     let found = std::fs::metadata(&options.server).map(drop);
-    found.map_err(|source| BenchError::Program { path: options.server.clone(), source })?;
+    found.map_err(|source| BenchError::Program {
+        path: options.server.clone(),
+        source,
+    })?;
     if options.smoke {
         return Ok(());
     }
     if cfg!(debug_assertions) {
-        return Err(BenchError::DebugBuild { program: "opamp-fleetsim".to_owned() });
+        return Err(BenchError::DebugBuild {
+            program: "opamp-fleetsim".to_owned(),
+        });
     }
     if is_debug_build(&options.server) {
-        return Err(BenchError::DebugBuild { program: options.server.display().to_string() });
+        return Err(BenchError::DebugBuild {
+            program: options.server.display().to_string(),
+        });
     }
     if options.agents < BUDGET_AGENTS {
-        return Err(BenchError::TooFewAgents { agents: options.agents, needed: BUDGET_AGENTS });
+        return Err(BenchError::TooFewAgents {
+            agents: options.agents,
+            needed: BUDGET_AGENTS,
+        });
     }
     Ok(())
 }
 
 /// Whether a program comes out of cargo's directory for debug builds, or says that it is one.
 fn is_debug_build(program: &Path) -> bool {
-    let resolved = program.canonicalize().unwrap_or_else(|_| program.to_owned());
-    if resolved.components().any(|part| part.as_os_str() == "debug") {
+    let resolved = program
+        .canonicalize()
+        .unwrap_or_else(|_| program.to_owned());
+    if resolved
+        .components()
+        .any(|part| part.as_os_str() == "debug")
+    {
         return true;
     }
-    let version = std::process::Command::new(program).arg("--version").output();
+    let version = std::process::Command::new(program)
+        .arg("--version")
+        .output();
     version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("debug"))
 }
 
-async fn measure(
-    options: &BenchOptions,
-    mode: Mode,
-    run: usize,
-    say: &impl Fn(&str),
-) -> RunRecord {
+async fn measure(options: &BenchOptions, mode: Mode, run: usize, say: &impl Fn(&str)) -> RunRecord {
     let began = Instant::now();
     let mut record = RunRecord {
         mode,
@@ -230,7 +248,9 @@ async fn measure_echo(
     record: &mut RunRecord,
     say: &impl Fn(&str),
 ) -> Result<(), BenchError> {
-    let Some(echo) = &options.echo else { return Ok(()) };
+    let Some(echo) = &options.echo else {
+        return Ok(());
+    };
     let plan = options.plan(record.mode);
     let directory = Scratch::new(&options.directory)?;
     let certificate = match record.mode {
@@ -245,10 +265,16 @@ async fn measure_echo(
     let fleet = phases::attach(fleet_options, &plan).await?;
     let after = phases::flushed(process, Duration::ZERO, &plan).await?;
     let mut add = |figure: Figure, measured: Measured| {
-        say(&format!("  echo: {}", told(figure, record.mode, &measured).trim_start()));
+        say(&format!(
+            "  echo: {}",
+            told(figure, record.mode, &measured).trim_start()
+        ));
         record.echo.insert(figure, measured);
     };
-    add(Figure::IdleMemory, phases::memory(before, after, plan.agents));
+    add(
+        Figure::IdleMemory,
+        phases::memory(before, after, plan.agents),
+    );
     let report = phases::status_report(process, &fleet, &plan, Duration::ZERO).await?;
     add(Figure::StatusReport, report);
     add(Figure::Storm, phases::storm(process, &fleet, &plan).await?);
@@ -264,7 +290,9 @@ async fn start_echo(
 ) -> Result<(Program, String), BenchError> {
     let mut arguments = vec!["echo".to_owned()];
     if let Some(certificate) = certificate {
-        let files = certificate.write(directory).map_err(BenchError::Certificate)?;
+        let files = certificate
+            .write(directory)
+            .map_err(BenchError::Certificate)?;
         let (cert, key) = (files.0.display().to_string(), files.1.display().to_string());
         arguments.extend(["--cert-file".to_owned(), cert, "--key-file".to_owned(), key]);
     }
@@ -286,7 +314,9 @@ async fn start_echo(
 
 /// One figure as a line for people.
 fn told(figure: Figure, mode: Mode, measured: &Measured) -> String {
-    let value = measured.value.map_or_else(|| "–".to_owned(), report::number);
+    let value = measured
+        .value
+        .map_or_else(|| "–".to_owned(), report::number);
     let budget = report::number(figure.budget(mode));
     let (title, unit) = (figure.title(), figure.unit());
     let mut line = format!("  {title}: {value} {unit} (budget {budget})");
@@ -298,7 +328,12 @@ fn told(figure: Figure, mode: Mode, measured: &Measured) -> String {
 }
 
 fn keep(options: &BenchOptions, record: &RunRecord) -> Result<(), BenchError> {
-    let stamp: String = record.started_at.chars().filter(char::is_ascii_alphanumeric).take(15).collect();
+    let stamp: String = record
+        .started_at
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(15)
+        .collect();
     let name = format!("{stamp}-{}-{}.json", record.mode.name(), record.run);
     let path = options.directory.join(name);
     let text = serde_json::to_string_pretty(record).expect("a record has only plain fields");
@@ -340,8 +375,13 @@ mod tests {
     #[tokio::test]
     async fn debug_builds_and_small_fleets_are_refused() {
         let server = std::env::current_exe().unwrap();
-        let refused = run(&BenchOptions::full(server.clone()), |_| {}).await.unwrap_err();
-        assert!(matches!(refused, BenchError::DebugBuild { .. }), "{refused}");
+        let refused = run(&BenchOptions::full(server.clone()), |_| {})
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(refused, BenchError::DebugBuild { .. }),
+            "{refused}"
+        );
         assert!(is_debug_build(&server), "this test itself is one");
 
         let missing = BenchOptions::full("no-such-program".into());

@@ -28,9 +28,9 @@ pub(super) fn fleet_options(
     endpoint: &str,
     cert_pem: Option<&str>,
 ) -> Result<Options, BenchError> {
-    let endpoint = endpoint.parse().map_err(|error| {
-        BenchError::io("reading the endpoint")(std::io::Error::other(error))
-    })?;
+    let endpoint = endpoint
+        .parse()
+        .map_err(|error| BenchError::io("reading the endpoint")(std::io::Error::other(error)))?;
     let mut options = Options::new(endpoint, plan.agents);
     options.ramp = plan.ramp();
     options.redial = Redial::Every(Duration::from_millis(100));
@@ -46,7 +46,9 @@ pub(super) fn fleet_options(
 pub(super) async fn attach(options: Options, plan: &Plan) -> Result<Fleet, BenchError> {
     let fleet = Fleet::start(options).await.map_err(BenchError::Fleet)?;
     let settled = fleet.settled(plan.limit).await;
-    in_time(settled, plan, || format!("all agents attached: {:?}", fleet.stats()))?;
+    in_time(settled, plan, || {
+        format!("all agents attached: {:?}", fleet.stats())
+    })?;
     Ok(fleet)
 }
 
@@ -62,7 +64,9 @@ async fn release(
     server.put_config(CONFIG, &body).await?;
     let began = server.release(CONFIG).await?;
     let received = fleet.received(&hash, plan.agents, plan.limit).await;
-    in_time(received, plan, || format!("all agents have version {version}: {:?}", fleet.stats()))?;
+    in_time(received, plan, || {
+        format!("all agents have version {version}: {:?}", fleet.stats())
+    })?;
     Ok((hash, began))
 }
 
@@ -74,13 +78,16 @@ pub(super) async fn idle_memory(
     before: Usage,
 ) -> Result<Measured, BenchError> {
     let (hash, _) = release(server, fleet, plan, 1).await?;
-    in_time(fleet.quiet(plan.limit).await, plan, || "statuses are answered".to_owned())?;
+    in_time(fleet.quiet(plan.limit).await, plan, || {
+        "statuses are answered".to_owned()
+    })?;
     tokio::time::sleep(plan.idle).await;
     let after = usage(server.program.process())?;
     let running = fleet.running(&hash);
     let counts = server.fleet().await?;
-    let measured = memory(before, after, plan.agents)
-        .unless(running == plan.agents, || format!("only {running} agents run the config"));
+    let measured = memory(before, after, plan.agents).unless(running == plan.agents, || {
+        format!("only {running} agents run the config")
+    });
     let in_sync = counts.in_sync;
     Ok(measured.unless(in_sync == plan.agents as u64, || {
         format!("the server says that {in_sync} agents run what they should")
@@ -90,7 +97,10 @@ pub(super) async fn idle_memory(
 /// The same of a server that has no state.
 pub(super) fn memory(before: Usage, after: Usage, agents: usize) -> Measured {
     let grown = after.rss_kib as f64 - before.rss_kib as f64;
-    Measured::new(grown / agents as f64, json!({ "before": before, "after": after }))
+    Measured::new(
+        grown / agents as f64,
+        json!({ "before": before, "after": after }),
+    )
 }
 
 /// CPU time of the whole server for each answer to a report in which only times changed.
@@ -119,9 +129,16 @@ pub(super) async fn status_report(
         "load_cpu_us_per_answer": per_answer(load, answers),
         "counts": counts,
     });
-    Ok(Measured::new(per_answer(after.cpu().saturating_sub(before.cpu()), answers), detail)
-        .unless(all_answered, || "some reports were never answered".to_owned())
-        .unless(counts.lost == 0, || format!("{} connections were lost", counts.lost)))
+    Ok(Measured::new(
+        per_answer(after.cpu().saturating_sub(before.cpu()), answers),
+        detail,
+    )
+    .unless(all_answered, || {
+        "some reports were never answered".to_owned()
+    })
+    .unless(counts.lost == 0, || {
+        format!("{} connections were lost", counts.lost)
+    }))
 }
 
 /// CPU time of the whole server for each answer to a health flip, stored.
@@ -151,14 +168,22 @@ pub(super) async fn stored_change(
         "load_cpu_us_per_answer": per_answer(load, answers),
         "counts": counts,
     });
-    Ok(Measured::new(per_answer(after.cpu().saturating_sub(before.cpu()), answers), detail)
-        .unless(0.999 <= answered_share, || {
-            format!("only {:.2} % of the flips were answered", 100.0 * answered_share)
-        })
-        .unless(plan.changes_per_second * 0.98 <= rate, || {
-            format!("only {rate:.0} flips a second could be made")
-        })
-        .unless(counts.lost == 0, || format!("{} connections were lost", counts.lost)))
+    Ok(Measured::new(
+        per_answer(after.cpu().saturating_sub(before.cpu()), answers),
+        detail,
+    )
+    .unless(0.999 <= answered_share, || {
+        format!(
+            "only {:.2} % of the flips were answered",
+            100.0 * answered_share
+        )
+    })
+    .unless(plan.changes_per_second * 0.98 <= rate, || {
+        format!("only {rate:.0} flips a second could be made")
+    })
+    .unless(counts.lost == 0, || {
+        format!("{} connections were lost", counts.lost)
+    }))
 }
 
 /// Turns the health of one agent after the other over, at the planned rate.
@@ -195,7 +220,9 @@ pub(super) async fn fan_out(
     flushed(process, Duration::from_secs(1), plan).await?;
     let after = usage(process)?;
     let counts = fleet.stats().since(&counted);
-    let last = latency.received.map_or(0.0, |received| received.last_ms / 1000.0);
+    let last = latency
+        .received
+        .map_or(0.0, |received| received.last_ms / 1000.0);
     let detail = json!({
         "latency": latency,
         "server_cpu_ms_until_statuses_are_stored":
@@ -207,7 +234,9 @@ pub(super) async fn fan_out(
         .unless(counts.hash_mismatches == 0, || {
             format!("{} offers had a wrong hash", counts.hash_mismatches)
         })
-        .unless(counts.lost == 0, || format!("{} connections were lost", counts.lost)))
+        .unless(counts.lost == 0, || {
+            format!("{} connections were lost", counts.lost)
+        }))
 }
 
 /// Seconds from closing every socket until the last agent has all its answers again.
@@ -219,11 +248,15 @@ pub(super) async fn storm(
     let (before, counted) = (usage(process)?, fleet.stats());
     fleet.storm();
     let settled = fleet.settled(plan.limit).await;
-    in_time(settled, plan, || format!("all agents back after the storm: {:?}", fleet.stats()))?;
+    in_time(settled, plan, || {
+        format!("all agents back after the storm: {:?}", fleet.stats())
+    })?;
     let after = usage(process)?;
     let round = fleet.round();
     let counts = fleet.stats().since(&counted);
-    let last = round.settled_after.map_or(0.0, |settled| settled.last_ms / 1000.0);
+    let last = round
+        .settled_after
+        .map_or(0.0, |settled| settled.last_ms / 1000.0);
     let (refusals, errors) = (counts.refusals(), counts.dial_errors + counts.lost);
     let detail = json!({
         "round": round,
@@ -235,7 +268,9 @@ pub(super) async fn storm(
     });
     Ok(Measured::new(last, detail)
         .unless(refusals == 0, || format!("{refusals} dials were refused"))
-        .unless(errors == 0, || format!("{errors} dials or connections failed")))
+        .unless(errors == 0, || {
+            format!("{errors} dials or connections failed")
+        }))
 }
 
 /// Seconds from `/ready` after a kill -9 until all agents are attached in the desired state.
@@ -250,7 +285,9 @@ pub(super) async fn restart_storm(
     server.program.kill().await?;
     let killed = Instant::now();
     let gone = fleet.wait(plan.limit, |stats| stats.connected == 0).await;
-    in_time(gone, plan, || "all agents noticed that the server was killed".to_owned())?;
+    in_time(gone, plan, || {
+        "all agents noticed that the server was killed".to_owned()
+    })?;
     let counted = fleet.stats();
 
     *server = setup.start().await?;
@@ -258,11 +295,15 @@ pub(super) async fn restart_storm(
     fleet.set_redial(Redial::Every(Duration::from_millis(100)));
     fleet.dial();
     let settled = fleet.settled(plan.limit).await;
-    in_time(settled, plan, || format!("all agents back after the kill: {:?}", fleet.stats()))?;
+    in_time(settled, plan, || {
+        format!("all agents back after the kill: {:?}", fleet.stats())
+    })?;
     let round = fleet.round();
     // The round was ordered a moment after `/ready`, and that moment counts.
     let late = fleet.ordered_after(ready);
-    let last = round.settled_after.map_or(0.0, |settled| settled.last_ms / 1000.0);
+    let last = round
+        .settled_after
+        .map_or(0.0, |settled| settled.last_ms / 1000.0);
     let running = fleet.running(&hash);
     let in_sync = server_agrees(server, plan, ready).await;
     let counts = fleet.stats().since(&counted);
@@ -275,10 +316,18 @@ pub(super) async fn restart_storm(
         "counts": counts,
     });
     Ok(Measured::new(late.as_secs_f64() + last, detail)
-        .unless(running == plan.agents, || format!("only {running} agents run the config"))
-        .unless(counts.refusals() == 0, || format!("{} dials were refused", counts.refusals()))
-        .unless(counts.lost == 0, || format!("{} connections were lost", counts.lost))
-        .unless(in_sync.is_ok(), || "the server does not say that all are in sync".to_owned()))
+        .unless(running == plan.agents, || {
+            format!("only {running} agents run the config")
+        })
+        .unless(counts.refusals() == 0, || {
+            format!("{} dials were refused", counts.refusals())
+        })
+        .unless(counts.lost == 0, || {
+            format!("{} connections were lost", counts.lost)
+        })
+        .unless(in_sync.is_ok(), || {
+            "the server does not say that all are in sync".to_owned()
+        }))
 }
 
 /// Waits until the API shows every agent connected and in sync; how long after `ready` that was.
@@ -294,7 +343,9 @@ async fn server_agrees(
         if (counts.connected, counts.in_sync) == (all, all) {
             return Ok(ready.elapsed());
         }
-        in_time(Instant::now() < deadline, plan, || format!("in sync: {counts:?}"))?;
+        in_time(Instant::now() < deadline, plan, || {
+            format!("in sync: {counts:?}")
+        })?;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -321,13 +372,19 @@ pub(super) async fn flushed(
 }
 
 pub(super) fn usage(process: Process) -> Result<Usage, BenchError> {
-    process.usage().map_err(BenchError::io(format!("looking at process {}", process.pid())))
+    process.usage().map_err(BenchError::io(format!(
+        "looking at process {}",
+        process.pid()
+    )))
 }
 
 fn in_time(came: bool, plan: &Plan, what: impl FnOnce() -> String) -> Result<(), BenchError> {
     match came {
         true => Ok(()),
-        false => Err(BenchError::Late { what: what(), limit: plan.limit }),
+        false => Err(BenchError::Late {
+            what: what(),
+            limit: plan.limit,
+        }),
     }
 }
 

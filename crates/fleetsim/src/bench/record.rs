@@ -42,7 +42,11 @@ pub struct RunRecord {
 impl Measured {
     /// A good value.
     pub(super) fn new(value: f64, detail: Value) -> Self {
-        Self { value: Some(value), problems: Vec::new(), detail }
+        Self {
+            value: Some(value),
+            problems: Vec::new(),
+            detail,
+        }
     }
 
     /// Adds a problem where there is one.

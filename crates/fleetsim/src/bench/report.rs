@@ -72,13 +72,18 @@ impl Row {
 impl Report {
     pub(super) fn new(options: &BenchOptions, machine: Machine, records: Vec<RunRecord>) -> Self {
         let rows = options.modes.iter().flat_map(|mode| {
-            let wanted = Figure::ALL.iter().filter(|figure| options.figures.contains(figure));
+            let wanted = Figure::ALL
+                .iter()
+                .filter(|figure| options.figures.contains(figure));
             wanted.map(|figure| row(*figure, *mode, &records))
         });
         Self {
             command: options.command.clone(),
             machine,
-            measured_at: records.last().map(|run| run.started_at.clone()).unwrap_or_default(),
+            measured_at: records
+                .last()
+                .map(|run| run.started_at.clone())
+                .unwrap_or_default(),
             agents: options.agents,
             runs: options.runs,
             smoke: options.smoke,
@@ -93,11 +98,20 @@ impl Report {
         let mut problems: Vec<String> = Vec::new();
         for record in &self.records {
             let place = format!("{} run {}", record.mode.name(), record.run);
-            problems.extend(record.aborted.iter().map(|reason| format!("{place}: {reason}")));
+            problems.extend(
+                record
+                    .aborted
+                    .iter()
+                    .map(|reason| format!("{place}: {reason}")),
+            );
         }
         for row in &self.rows {
             let place = format!("{}, {}", row.figure.title(), row.mode.name());
-            problems.extend(row.problems.iter().map(|problem| format!("{place}: {problem}")));
+            problems.extend(
+                row.problems
+                    .iter()
+                    .map(|problem| format!("{place}: {problem}")),
+            );
         }
         problems
     }
@@ -108,12 +122,19 @@ impl Report {
         let mut lines = vec![COLUMNS.map(str::to_owned)];
         lines.extend(self.rows.iter().map(cells));
         let width = |column: usize| {
-            lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)
+            lines
+                .iter()
+                .map(|line| line[column].chars().count())
+                .max()
+                .unwrap_or(0)
         };
         let widths: Vec<usize> = (0..COLUMNS.len()).map(width).collect();
         let mut text = String::new();
         for line in &lines {
-            let padded = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+            let padded = line
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:<width$}"));
             text.push_str(padded.collect::<Vec<_>>().join("  ").trim_end());
             text.push('\n');
         }
@@ -133,7 +154,10 @@ impl Report {
         }
         add(&format!("- Command: `{}`", self.command));
         add(&format!("- Machine: {}", self.machine));
-        add(&format!("- Agents: {}; runs of each mode: {}", self.agents, self.runs));
+        add(&format!(
+            "- Agents: {}; runs of each mode: {}",
+            self.agents, self.runs
+        ));
         add(&format!("- Measured: {}\n", self.measured_at));
         add(&format!("| {} |", COLUMNS.join(" | ")));
         add(&format!("|{}", "---|".repeat(COLUMNS.len())));
@@ -147,8 +171,17 @@ impl Report {
     }
 }
 
-const COLUMNS: [&str; 9] =
-    ["figure", "mode", "unit", "budget", "median", "worst", "echo server", "Go reference", "verdict"];
+const COLUMNS: [&str; 9] = [
+    "figure",
+    "mode",
+    "unit",
+    "budget",
+    "median",
+    "worst",
+    "echo server",
+    "Go reference",
+    "verdict",
+];
 
 fn cells(row: &Row) -> [String; 9] {
     let shown = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), number);
@@ -166,14 +199,28 @@ fn cells(row: &Row) -> [String; 9] {
 }
 
 fn row(figure: Figure, mode: Mode, records: &[RunRecord]) -> Row {
-    let runs: Vec<&RunRecord> = records.iter().filter(|record| record.mode == mode).collect();
-    let measured: Vec<&Measured> =
-        runs.iter().filter_map(|record| record.figures.get(&figure)).collect();
-    let values: Vec<f64> = measured.iter().filter_map(|measured| measured.value).collect();
-    let mut problems: Vec<String> =
-        measured.iter().flat_map(|measured| measured.problems.clone()).collect();
+    let runs: Vec<&RunRecord> = records
+        .iter()
+        .filter(|record| record.mode == mode)
+        .collect();
+    let measured: Vec<&Measured> = runs
+        .iter()
+        .filter_map(|record| record.figures.get(&figure))
+        .collect();
+    let values: Vec<f64> = measured
+        .iter()
+        .filter_map(|measured| measured.value)
+        .collect();
+    let mut problems: Vec<String> = measured
+        .iter()
+        .flat_map(|measured| measured.problems.clone())
+        .collect();
     if !values.is_empty() && values.len() < runs.len() {
-        problems.push(format!("measured in {} of {} runs", values.len(), runs.len()));
+        problems.push(format!(
+            "measured in {} of {} runs",
+            values.len(),
+            runs.len()
+        ));
     }
     problems.dedup();
     let echo: Vec<f64> = runs
@@ -235,9 +282,18 @@ mod tests {
     #[test]
     fn a_row_has_the_median_and_the_worst_of_its_runs() {
         let values = [0.5, 0.9, 0.4];
-        let report = report(values.iter().enumerate().map(|(at, v)| record(at + 1, *v, None)).collect());
+        let report = report(
+            values
+                .iter()
+                .enumerate()
+                .map(|(at, v)| record(at + 1, *v, None))
+                .collect(),
+        );
         let row = &report.rows[0];
-        assert_eq!((row.median, row.worst, row.within()), (Some(0.5), Some(0.9), true));
+        assert_eq!(
+            (row.median, row.worst, row.within()),
+            (Some(0.5), Some(0.9), true)
+        );
         assert!(report.table().contains("within"), "{}", report.table());
     }
 
@@ -257,12 +313,23 @@ mod tests {
         broken.aborted = Some("the server died".to_owned());
         let report = report(vec![record(1, 0.1, None), broken]);
         assert!(!report.rows[0].within());
-        assert!(report.problems().iter().any(|problem| problem.contains("the server died")));
+        assert!(
+            report
+                .problems()
+                .iter()
+                .any(|problem| problem.contains("the server died"))
+        );
     }
 
     #[test]
     fn numbers_keep_the_digits_that_mean_something() {
-        let cases = [(14.0, "14"), (5.12, "5.1"), (0.624, "0.62"), (123.4, "123"), (0.0, "0.00")];
+        let cases = [
+            (14.0, "14"),
+            (5.12, "5.1"),
+            (0.624, "0.62"),
+            (123.4, "123"),
+            (0.0, "0.00"),
+        ];
         for (value, shown) in cases {
             assert_eq!(number(value), shown);
         }

@@ -9,11 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api_types::{
-    configs::PutConfig,
-    fleet::Fleet as FleetCounts,
-    rollouts::StartRollout,
-};
+use api_types::{configs::PutConfig, fleet::Fleet as FleetCounts, rollouts::StartRollout};
 use rand::RngExt as _;
 use reqwest::{Client, RequestBuilder};
 use serde::de::DeserializeOwned;
@@ -43,7 +39,9 @@ impl Program {
         log: PathBuf,
         stdout: Stdio,
     ) -> Result<Self, BenchError> {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
         let stderr = File::options().create(true).append(true).open(&log);
         let stderr = stderr.map_err(BenchError::io(format!("opening {}", log.display())))?;
         let child = Command::new(path)
@@ -53,8 +51,15 @@ impl Program {
             .stderr(stderr)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|source| BenchError::Program { path: path.to_owned(), source })?;
-        Ok(Self { name: name.unwrap_or_default(), child, log })
+            .map_err(|source| BenchError::Program {
+                path: path.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            name: name.unwrap_or_default(),
+            child,
+            log,
+        })
     }
 
     pub(super) fn child(&mut self) -> &mut Child {
@@ -79,12 +84,19 @@ impl Program {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let last: Vec<&str> = log.lines().rev().take(10).collect();
         let log = last.into_iter().rev().collect::<Vec<_>>().join("\n");
-        BenchError::Child { program: self.name.clone(), what: what.to_owned(), log }
+        BenchError::Child {
+            program: self.name.clone(),
+            what: what.to_owned(),
+            log,
+        }
     }
 
     /// Kills it as `kill -9` does, and waits until it is gone.
     pub(super) async fn kill(&mut self) -> Result<(), BenchError> {
-        self.child.kill().await.map_err(BenchError::io(format!("killing {}", self.name)))
+        self.child
+            .kill()
+            .await
+            .map_err(BenchError::io(format!("killing {}", self.name)))
     }
 }
 
@@ -126,7 +138,8 @@ impl ServerSetup {
         };
         let path = setup.config_file();
         let text = setup.config(liveness_flush)?;
-        std::fs::write(&path, text).map_err(BenchError::io(format!("writing {}", path.display())))?;
+        std::fs::write(&path, text)
+            .map_err(BenchError::io(format!("writing {}", path.display())))?;
         Ok(setup)
     }
 
@@ -137,20 +150,37 @@ impl ServerSetup {
     fn config(&self, liveness_flush: Option<Duration>) -> Result<String, BenchError> {
         let mut text = String::new();
         let mut line = |parts: std::fmt::Arguments<'_>| {
-            text.write_fmt(parts).expect("writing to a string cannot fail");
+            text.write_fmt(parts)
+                .expect("writing to a string cannot fail");
             text.push('\n');
         };
         line(format_args!("server:"));
-        line(format_args!("  listen: {{ grpc: \"{}\", http: \"{}\" }}", self.agents, self.admin));
+        line(format_args!(
+            "  listen: {{ grpc: \"{}\", http: \"{}\" }}",
+            self.agents, self.admin
+        ));
         if let Some(certificate) = &self.certificate {
-            let files = certificate.write(&self.directory).map_err(BenchError::Certificate)?;
+            let files = certificate
+                .write(&self.directory)
+                .map_err(BenchError::Certificate)?;
             let (cert, key) = (quoted(&files.0), quoted(&files.1));
-            line(format_args!("  tls: {{ enabled: true, cert_file: {cert}, key_file: {key} }}"));
+            line(format_args!(
+                "  tls: {{ enabled: true, cert_file: {cert}, key_file: {key} }}"
+            ));
         }
-        line(format_args!("data_dir: {}", quoted(&self.directory.join("data"))));
-        line(format_args!("admin: {{ bootstrap_token: \"{}\" }}", self.token));
+        line(format_args!(
+            "data_dir: {}",
+            quoted(&self.directory.join("data"))
+        ));
+        line(format_args!(
+            "admin: {{ bootstrap_token: \"{}\" }}",
+            self.token
+        ));
         if let Some(interval) = liveness_flush {
-            line(format_args!("timing: {{ liveness_flush: {}ms }}", interval.as_millis()));
+            line(format_args!(
+                "timing: {{ liveness_flush: {}ms }}",
+                interval.as_millis()
+            ));
         }
         Ok(text)
     }
@@ -159,13 +189,17 @@ impl ServerSetup {
     pub(super) async fn start(&self) -> Result<Server, BenchError> {
         let config = self.config_file().display().to_string();
         let log = self.directory.join("server.log");
-        let program =
-            Program::start(&self.program, &["--config", &config], log, Stdio::null())?;
+        let program = Program::start(&self.program, &["--config", &config], log, Stdio::null())?;
         let client = Client::builder().timeout(API_LIMIT).build();
         let client = client.map_err(http("making an HTTP client"))?;
         let base = format!("http://{}", self.admin);
-        let mut server =
-            Server { program, client, base, token: self.token.clone(), ready_at: Instant::now() };
+        let mut server = Server {
+            program,
+            client,
+            base,
+            token: self.token.clone(),
+            ready_at: Instant::now(),
+        };
         server.wait_until_ready().await?;
         Ok(server)
     }
@@ -223,7 +257,9 @@ impl Server {
         };
         let path = format!("/api/v1/configs/{name}");
         let request = self.client.put(self.url(&path)).json(&request);
-        self.call::<serde_json::Value>(&format!("PUT {path}"), request).await.map(drop)
+        self.call::<serde_json::Value>(&format!("PUT {path}"), request)
+            .await
+            .map(drop)
     }
 
     /// Releases the newest revision; returns the moment before the first byte was sent.
@@ -235,13 +271,18 @@ impl Server {
         let path = format!("/api/v1/configs/{name}/rollouts");
         let request = self.client.post(self.url(&path)).json(&request);
         let began = Instant::now();
-        self.call::<serde_json::Value>(&format!("POST {path}"), request).await?;
+        self.call::<serde_json::Value>(&format!("POST {path}"), request)
+            .await?;
         Ok(began)
     }
 
     /// The server's own count of its fleet.
     pub(super) async fn fleet(&self) -> Result<FleetCounts, BenchError> {
-        self.call("GET /api/v1/fleet", self.client.get(self.url("/api/v1/fleet"))).await
+        self.call(
+            "GET /api/v1/fleet",
+            self.client.get(self.url("/api/v1/fleet")),
+        )
+        .await
     }
 
     fn url(&self, path: &str) -> String {
@@ -253,11 +294,19 @@ impl Server {
         what: &str,
         request: RequestBuilder,
     ) -> Result<T, BenchError> {
-        let answer = request.bearer_auth(&self.token).send().await.map_err(http(what))?;
+        let answer = request
+            .bearer_auth(&self.token)
+            .send()
+            .await
+            .map_err(http(what))?;
         let status = answer.status();
         if !status.is_success() {
             let body = answer.text().await.unwrap_or_default();
-            return Err(BenchError::Refused { what: what.to_owned(), status: status.as_u16(), body });
+            return Err(BenchError::Refused {
+                what: what.to_owned(),
+                status: status.as_u16(),
+                body,
+            });
         }
         answer.json().await.map_err(http(what))
     }
@@ -284,5 +333,7 @@ fn free_address() -> Result<SocketAddr, BenchError> {
             return Ok(address);
         }
     }
-    Err(BenchError::io("finding a free port")(std::io::ErrorKind::AddrInUse.into()))
+    Err(BenchError::io("finding a free port")(
+        std::io::ErrorKind::AddrInUse.into(),
+    ))
 }

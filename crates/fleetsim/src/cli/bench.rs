@@ -63,11 +63,19 @@ impl BenchArgs {
                 let written = std::fs::write(path, &markdown);
                 written.with_context(|| format!("writing {}", path.display()))?;
             }
-            print_line(&format!("{}\n{}\n{}", report.command, report.machine, report.table()));
+            print_line(&format!(
+                "{}\n{}\n{}",
+                report.command,
+                report.machine,
+                report.table()
+            ));
             for problem in report.problems() {
                 print_line(&format!("problem: {problem}"));
             }
-            print_line(&format!("raw results and performance.md: {}", options.directory.display()));
+            print_line(&format!(
+                "raw results and performance.md: {}",
+                options.directory.display()
+            ));
             Ok(match report.problems().is_empty() {
                 true => ExitCode::SUCCESS,
                 false => ExitCode::FAILURE,

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Fleet, Stats, process::{Process, Usage}};
+use crate::{
+    Fleet, Stats,
+    process::{Process, Usage},
+};
 
 /// Shows the fleet's counters on standard error: in place on a terminal, else one line in ten seconds.
 pub(super) struct Progress {
@@ -16,7 +19,11 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(server: Option<Process>) -> Self {
-        Self { terminal: stderr().is_terminal(), server, last: None }
+        Self {
+            terminal: stderr().is_terminal(),
+            server,
+            last: None,
+        }
     }
 
     /// Time between two looks.
@@ -55,7 +62,10 @@ impl Progress {
             let cpu = before.map_or(0.0, |before| {
                 usage.cpu().saturating_sub(before.cpu()).as_secs_f64() * rate * 100.0
             });
-            line.push_str(&format!("  server {cpu:.0}% CPU {} MiB", usage.rss_kib / 1024));
+            line.push_str(&format!(
+                "  server {cpu:.0}% CPU {} MiB",
+                usage.rss_kib / 1024
+            ));
         }
         self.last = Some((now, stats, usage));
         self.write(&line);
@@ -74,7 +84,10 @@ impl Progress {
         }
         // Back to the line's begin, and whatever was longer is erased.
         let mut out = stderr().lock();
-        if write!(out, "\r{line}\x1b[K").and_then(|()| out.flush()).is_err() {
+        if write!(out, "\r{line}\x1b[K")
+            .and_then(|()| out.flush())
+            .is_err()
+        {
             tracing::debug!("standard error is closed");
         }
     }

@@ -32,7 +32,11 @@ const LOG_FLUSH: Duration = Duration::from_millis(200);
 #[derive(Debug, clap::Args)]
 pub(super) struct RunArgs {
     /// Server: ws(s)://, http(s):// or grpc(s)://
-    #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:4320/v1/opamp")]
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "ws://127.0.0.1:4320/v1/opamp"
+    )]
     endpoint: Endpoint,
     /// How many agents [default: 100]
     #[arg(short = 'n', long, value_name = "N")]
@@ -75,7 +79,12 @@ pub(super) struct RunArgs {
     #[arg(long = "source", value_name = "IP")]
     sources: Vec<IpAddr>,
     /// The agents' bearer token
-    #[arg(long, value_name = "TOKEN", env = "OPAMP_TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "OPAMP_TOKEN",
+        hide_env_values = true
+    )]
     token: Option<String>,
     /// Certificates to trust, in PEM form
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
@@ -136,7 +145,9 @@ impl RunArgs {
         options.agents = self.agents.unwrap_or(options.agents);
         options.attributes = self.attributes.unwrap_or(options.attributes);
         options.health_components = self.health_components.unwrap_or(options.health_components);
-        options.effective_bytes = self.effective_config_bytes.unwrap_or(options.effective_bytes);
+        options.effective_bytes = self
+            .effective_config_bytes
+            .unwrap_or(options.effective_bytes);
         options.effective_follows_offer = !self.keep_own_config;
         options.heartbeat = self.heartbeat.unwrap_or(options.heartbeat);
         options.labels.extend(self.labels.iter().cloned());
@@ -156,10 +167,15 @@ impl RunArgs {
     fn trust(&self) -> anyhow::Result<Trust> {
         if let Some(path) = &self.ca_file {
             let pem = std::fs::read_to_string(path);
-            return Ok(Trust::Roots(pem.with_context(|| format!("reading {}", path.display()))?));
+            return Ok(Trust::Roots(
+                pem.with_context(|| format!("reading {}", path.display()))?,
+            ));
         }
         if self.endpoint.is_tls() && !self.insecure {
-            bail!("{} needs --ca-file, or --insecure to accept any certificate", self.endpoint);
+            bail!(
+                "{} needs --ca-file, or --insecure to accept any certificate",
+                self.endpoint
+            );
         }
         Ok(Trust::Anything)
     }
@@ -198,10 +214,15 @@ impl RunArgs {
             last_round: Some(fleet.round()).filter(|round| Some(round) != start.as_ref()),
             start,
             config: fleet.newest_config(marked),
-            server: server_before.zip(server).and_then(|(before, server)| cost(before, server)),
+            server: server_before
+                .zip(server)
+                .and_then(|(before, server)| cost(before, server)),
             fleet: own_before.and_then(|before| cost(before, Process::own())),
         };
-        fleet.stop(STOP_LIMIT).await.context("writing the fleet's log")?;
+        fleet
+            .stop(STOP_LIMIT)
+            .await
+            .context("writing the fleet's log")?;
         let text = serde_json::to_string_pretty(&result)?;
         if let Some(path) = &self.result {
             std::fs::write(path, &text).with_context(|| format!("writing {}", path.display()))?;
@@ -228,7 +249,10 @@ impl Session<'_> {
         let mut signals = StopSignals::listen()?;
         let mut lines = Some(standard_input());
         let end = duration.map(|duration| self.began + duration);
-        let interval = self.progress.as_ref().map_or(Duration::from_secs(3600), Progress::interval);
+        let interval = self
+            .progress
+            .as_ref()
+            .map_or(Duration::from_secs(3600), Progress::interval);
         let mut shows = tokio::time::interval(interval);
         let mut flushes = tokio::time::interval(LOG_FLUSH);
         flushes.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -59,8 +59,10 @@ impl Target {
             true => capacity::sources_for(options.agents, address.ip()),
             false => options.sources.clone(),
         };
-        let authorization =
-            options.token.as_ref().map(|token| format!("Bearer {}", token.expose()));
+        let authorization = options
+            .token
+            .as_ref()
+            .map(|token| format!("Bearer {}", token.expose()));
         Ok(Self {
             tls: match endpoint.is_tls() {
                 true => Some(connector(&endpoint, &options.trust)?),
@@ -88,25 +90,36 @@ impl Target {
     ) -> Result<Link, LinkError> {
         let source = self.sources.get(index % self.sources.len().max(1)).copied();
         if self.endpoint.transport() != Transport::WebSocket {
-            let options = ConnectOptions { local_address: source, ..self.library.clone() };
+            let options = ConnectOptions {
+                local_address: source,
+                ..self.library.clone()
+            };
             let connection = Box::pin(Connection::connect(&options, InstanceUid::new(uid))).await?;
             return Ok(Link::Library(Box::new(connection)));
         }
-        let tcp = self.tcp(source).await.map_err(|error| LinkError::io("connecting", error))?;
+        let tcp = self
+            .tcp(source)
+            .await
+            .map_err(|error| LinkError::io("connecting", error))?;
         let stream = match &self.tls {
             None => Stream::Plain(tcp),
             Some((connector, name)) => {
                 let handshake = Box::pin(connector.connect(name.clone(), tcp));
-                let stream = handshake.await.map_err(|error| LinkError::io("TLS handshake", error))?;
+                let stream = handshake
+                    .await
+                    .map_err(|error| LinkError::io("TLS handshake", error))?;
                 Stream::Tls(Box::new(stream.into()))
             }
         };
-        let headers = self.authorization.as_deref().map(|value| ("Authorization", value));
+        let headers = self
+            .authorization
+            .as_deref()
+            .map(|value| ("Authorization", value));
         let authority = authority(&self.endpoint);
         let headers = headers.as_slice();
-        let request =
-            opamp::ws::client_request(&authority, self.endpoint.path(), nonce, headers);
-        Ok(Link::Ws(Box::pin(WsLink::upgrade(stream, &request, nonce)).await?))
+        let request = opamp::ws::client_request(&authority, self.endpoint.path(), nonce, headers);
+        let link = Box::pin(WsLink::upgrade(stream, &request, nonce)).await?;
+        Ok(Link::Ws(Box::new(link)))
     }
 
     async fn tcp(&self, source: Option<IpAddr>) -> io::Result<TcpStream> {
@@ -124,8 +137,13 @@ impl Target {
 
 async fn resolve(endpoint: &Endpoint) -> Result<SocketAddr, TargetError> {
     let host = endpoint.host();
-    let failed = |source| TargetError::Resolve { host: host.to_owned(), source };
-    let mut found = tokio::net::lookup_host((host, endpoint.port())).await.map_err(failed)?;
+    let failed = |source| TargetError::Resolve {
+        host: host.to_owned(),
+        source,
+    };
+    let mut found = tokio::net::lookup_host((host, endpoint.port()))
+        .await
+        .map_err(failed)?;
     let address = found.next();
     address.ok_or_else(|| failed(io::Error::from(io::ErrorKind::NotFound)))
 }
@@ -147,14 +165,17 @@ fn library_options(
     let mut library = ConnectOptions::new(options.endpoint.clone());
     library.connect_timeout = options.dial_timeout;
     library.tls = match &options.trust {
-        Trust::Anything => TlsOptions { insecure_skip_verify: true, ..TlsOptions::default() },
-        Trust::Roots(pem) => {
-            TlsOptions { ca_pem: Some(pem.clone().into_bytes()), ..TlsOptions::default() }
-        }
+        Trust::Anything => TlsOptions {
+            insecure_skip_verify: true,
+            ..TlsOptions::default()
+        },
+        Trust::Roots(pem) => TlsOptions {
+            ca_pem: Some(pem.clone().into_bytes()),
+            ..TlsOptions::default()
+        },
     };
     if let Some(value) = authorization {
-        let mut value =
-            http::HeaderValue::from_str(value).map_err(|_| TargetError::Token)?;
+        let mut value = http::HeaderValue::from_str(value).map_err(|_| TargetError::Token)?;
         value.set_sensitive(true);
         library.headers.insert(http::header::AUTHORIZATION, value);
     }

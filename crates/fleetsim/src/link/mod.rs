@@ -14,8 +14,8 @@ use opamp::{
     transport::{ConnectError, Connection, TransportError},
 };
 
-pub use self::dial::TargetError;
 pub(crate) use self::dial::Target;
+pub use self::dial::TargetError;
 use self::ws::WsLink;
 use crate::wire::{
     answer::{self, Answer},
@@ -25,7 +25,7 @@ use crate::wire::{
 /// An open connection.
 pub(crate) enum Link {
     /// Ours.
-    Ws(WsLink),
+    Ws(Box<WsLink>),
     /// The library's: plain HTTP or gRPC.
     Library(Box<Connection>),
 }
@@ -77,9 +77,9 @@ impl Link {
                 link.queue(message);
                 Ok(())
             }
-            Self::Library(connection) => {
-                Box::pin(connection.send(message.to_vec())).await.map_err(LinkError::from)
-            }
+            Self::Library(connection) => Box::pin(connection.send(message.to_vec()))
+                .await
+                .map_err(LinkError::from),
         }
     }
 
@@ -121,16 +121,23 @@ impl LinkError {
         what: &'static str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self::Io { what, source: source.into() }
+        Self::Io {
+            what,
+            source: source.into(),
+        }
     }
 }
 
 impl From<TransportError> for LinkError {
     fn from(error: TransportError) -> Self {
         match error {
-            TransportError::Refused { status, retry_after } => {
-                Self::Refused { status, retry_after: delay(retry_after) }
-            }
+            TransportError::Refused {
+                status,
+                retry_after,
+            } => Self::Refused {
+                status,
+                retry_after: delay(retry_after),
+            },
             TransportError::Closed { code, reason } => Self::Closed { code, reason },
             TransportError::Timeout => Self::TimedOut,
             other => Self::io("talking to the server", other),
@@ -141,9 +148,13 @@ impl From<TransportError> for LinkError {
 impl From<ConnectError> for LinkError {
     fn from(error: ConnectError) -> Self {
         match error {
-            ConnectError::Refused { status, retry_after } => {
-                Self::Refused { status, retry_after: delay(retry_after) }
-            }
+            ConnectError::Refused {
+                status,
+                retry_after,
+            } => Self::Refused {
+                status,
+                retry_after: delay(retry_after),
+            },
             ConnectError::Timeout => Self::TimedOut,
             other => Self::io("connecting", other),
         }

@@ -10,7 +10,9 @@ use rustls::{
         Resumption, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
+    crypto::{
+        CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    },
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
 
@@ -93,13 +95,8 @@ impl ServerCertVerifier for Verifier {
         if self.seen.lock().iter().any(|seen| seen == end_entity) {
             return Ok(ServerCertVerified::assertion());
         }
-        let verified = roots.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        )?;
+        let verified =
+            roots.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
         self.seen.lock().push(end_entity.clone().into_owned());
         Ok(verified)
     }

@@ -118,7 +118,9 @@ impl WsLink {
                 }
             }
         };
-        tokio::time::timeout(CLOSE_TIMEOUT, handshake).await.map_err(|_| LinkError::TimedOut)?
+        tokio::time::timeout(CLOSE_TIMEOUT, handshake)
+            .await
+            .map_err(|_| LinkError::TimedOut)?
     }
 
     fn poll_receive(
@@ -144,7 +146,11 @@ impl WsLink {
         }
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>, contents: &Contents) -> Poll<Result<(), LinkError>> {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        contents: &Contents,
+    ) -> Poll<Result<(), LinkError>> {
         BUFFER.with_borrow_mut(|buffer| {
             let mut read = ReadBuf::new(buffer);
             let polled = Pin::new(&mut self.stream).poll_read(cx, &mut read);
@@ -167,7 +173,8 @@ impl WsLink {
                 Some(ws::Event::Binary(message)) => {
                     let message = ws::strip_header(message).map_err(|_| LinkError::Malformed)?;
                     let answer = answer::read(message, contents);
-                    self.inbox.push_back(answer.map_err(|_| LinkError::Malformed)?);
+                    self.inbox
+                        .push_back(answer.map_err(|_| LinkError::Malformed)?);
                 }
                 Some(ws::Event::Ping(payload)) => {
                     let key = self.masks.random();
@@ -210,7 +217,10 @@ impl WsLink {
 
 /// The error for a server that did not switch protocols, with its `Retry-After`.
 fn refused(status: u16, response: &[u8]) -> LinkError {
-    LinkError::Refused { status, retry_after: retry_after(response) }
+    LinkError::Refused {
+        status,
+        retry_after: retry_after(response),
+    }
 }
 
 /// `Retry-After` in seconds out of a response's head.
@@ -234,7 +244,10 @@ mod tests {
     fn rt_09_retry_after_is_read_from_a_refusal() {
         let response = b"HTTP/1.1 503 Service Unavailable\r\nretry-After: 7\r\n\r\n";
         assert_eq!(retry_after(response), Some(Duration::from_secs(7)));
-        assert_eq!(retry_after(b"HTTP/1.1 503 x\r\nRetry-After: soon\r\n\r\n"), None);
+        assert_eq!(
+            retry_after(b"HTTP/1.1 503 x\r\nRetry-After: soon\r\n\r\n"),
+            None
+        );
         assert_eq!(retry_after(b""), None);
     }
 }

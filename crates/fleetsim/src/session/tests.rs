@@ -4,7 +4,10 @@ use opamp::proto::{AgentToServer, RemoteConfigStatuses};
 use prost::Message as _;
 
 use super::*;
-use crate::{behavior::Behavior, behavior::BehaviorShare, options::Options, units::Share, wire::answer, wire::content::Contents};
+use crate::{
+    behavior::Behavior, behavior::BehaviorShare, options::Options, units::Share, wire::answer,
+    wire::content::Contents,
+};
 
 struct Agent {
     fleet: FleetProfile,
@@ -20,17 +23,27 @@ impl Agent {
     fn with(behavior: Behavior) -> Self {
         let endpoint = "ws://127.0.0.1:1".parse().unwrap();
         let mut options = Options::new(endpoint, 1);
-        options.behaviors = vec![BehaviorShare { share: Share::Count(1), behavior }];
+        options.behaviors = vec![BehaviorShare {
+            share: Share::Count(1),
+            behavior,
+        }];
         let fleet = FleetProfile::new(&options).unwrap();
         let session = Session::new(fleet.identity.uid(0), 5);
-        Self { fleet, session, contents: Contents::default() }
+        Self {
+            fleet,
+            session,
+            contents: Contents::default(),
+        }
     }
 
     /// An agent whose first report, in full, was answered.
     fn settled(behavior: Behavior) -> Self {
         let mut agent = Self::with(behavior);
         agent.says();
-        agent.hears(Answer { capabilities: 0x7, ..Answer::default() });
+        agent.hears(Answer {
+            capabilities: 0x7,
+            ..Answer::default()
+        });
         agent
     }
 
@@ -63,8 +76,14 @@ fn st_01_the_first_message_is_a_full_status_report() {
     assert_eq!(message.instance_uid.len(), 16);
     assert!(message.agent_description.is_some() && message.effective_config.is_some());
     assert_eq!(message.health.unwrap().start_time_unix_nano, 5);
-    assert!(message.available_components.unwrap().components.is_empty(), "the hash alone");
-    assert!(message.remote_config_status.is_none(), "nothing was offered yet");
+    assert!(
+        message.available_components.unwrap().components.is_empty(),
+        "the hash alone"
+    );
+    assert!(
+        message.remote_config_status.is_none(),
+        "nothing was offered yet"
+    );
 }
 
 #[test]
@@ -74,7 +93,12 @@ fn sq_01_the_sequence_grows_by_one_with_every_message() {
     assert_eq!(numbers, [1, 2, 3]);
     let mut goodbye = Vec::new();
     agent.session.write_goodbye(&mut goodbye);
-    assert_eq!(AgentToServer::decode(goodbye.as_slice()).unwrap().sequence_num, 4);
+    assert_eq!(
+        AgentToServer::decode(goodbye.as_slice())
+            .unwrap()
+            .sequence_num,
+        4
+    );
 }
 
 #[test]
@@ -99,7 +123,10 @@ fn sq_04_a_request_for_full_state_is_answered_with_all_of_it() {
     let mut agent = Agent::settled(Behavior::default());
     agent.is_offered("a: 1\n");
     agent.says();
-    agent.hears(Answer { flags: REPORT_FULL_STATE, ..Answer::default() });
+    agent.hears(Answer {
+        flags: REPORT_FULL_STATE,
+        ..Answer::default()
+    });
     assert!(agent.session.owes());
     let message = agent.says();
     assert!(message.agent_description.is_some() && message.health.is_some());
@@ -110,14 +137,23 @@ fn sq_04_a_request_for_full_state_is_answered_with_all_of_it() {
 #[test]
 fn st_04_an_answer_that_changes_nothing_is_not_answered() {
     let mut agent = Agent::settled(Behavior::default());
-    assert_eq!(agent.hears(Answer { capabilities: 0x7, ..Answer::default() }), Reaction::Stay);
+    assert_eq!(
+        agent.hears(Answer {
+            capabilities: 0x7,
+            ..Answer::default()
+        }),
+        Reaction::Stay
+    );
     assert!(!agent.session.owes());
 }
 
 #[test]
 fn co_03_the_component_list_travels_when_it_is_asked_for() {
     let mut agent = Agent::settled(Behavior::default());
-    agent.hears(Answer { flags: REPORT_AVAILABLE_COMPONENTS, ..Answer::default() });
+    agent.hears(Answer {
+        flags: REPORT_AVAILABLE_COMPONENTS,
+        ..Answer::default()
+    });
     let components = agent.says().available_components.unwrap();
     assert_eq!(components.components.len(), 10);
     assert!(agent.says().available_components.is_none());
@@ -126,9 +162,15 @@ fn co_03_the_component_list_travels_when_it_is_asked_for() {
 #[test]
 fn cp_06_a_server_that_takes_no_effective_config_gets_none() {
     let mut agent = Agent::new();
-    agent.hears(Answer { capabilities: 0x1, ..Answer::default() });
+    agent.hears(Answer {
+        capabilities: 0x1,
+        ..Answer::default()
+    });
     assert!(agent.says().effective_config.is_none());
-    agent.hears(Answer { flags: REPORT_FULL_STATE, ..Answer::default() });
+    agent.hears(Answer {
+        flags: REPORT_FULL_STATE,
+        ..Answer::default()
+    });
     let message = agent.says();
     assert!(message.health.is_some() && message.effective_config.is_none());
 }
@@ -141,14 +183,22 @@ fn cf_06_an_applied_config_is_echoed_and_becomes_the_effective_one() {
     let status = message.remote_config_status.unwrap();
     assert_eq!(&status.last_remote_config_hash[..], b"a: 1\n");
     assert_eq!(status.status, RemoteConfigStatuses::Applied as i32);
-    let map = message.effective_config.unwrap().config_map.unwrap().config_map;
+    let map = message
+        .effective_config
+        .unwrap()
+        .config_map
+        .unwrap()
+        .config_map;
     assert_eq!(&map["config.yaml"].body[..], b"a: 1\n");
     assert_eq!(agent.session.running_hash(), b"a: 1\n");
 }
 
 #[test]
 fn cf_06_a_rejected_config_is_echoed_with_its_reason_and_does_not_run() {
-    let mut agent = Agent::settled(Behavior { reject: Some("bad pipeline".into()), ..Behavior::default() });
+    let mut agent = Agent::settled(Behavior {
+        reject: Some("bad pipeline".into()),
+        ..Behavior::default()
+    });
     agent.is_offered("a: 1\n");
     let message = agent.says();
     let status = message.remote_config_status.unwrap();
@@ -160,7 +210,10 @@ fn cf_06_a_rejected_config_is_echoed_with_its_reason_and_does_not_run() {
 #[test]
 fn cf_06_a_slow_agent_says_applying_first() {
     let delay = Duration::from_secs(2);
-    let mut agent = Agent::settled(Behavior { apply_after: Some(delay), ..Behavior::default() });
+    let mut agent = Agent::settled(Behavior {
+        apply_after: Some(delay),
+        ..Behavior::default()
+    });
     assert_eq!(agent.is_offered("a: 1\n"), Reaction::ApplyAfter(delay));
     let status = agent.says().remote_config_status.unwrap();
     assert_eq!(status.status, RemoteConfigStatuses::Applying as i32);
@@ -174,7 +227,10 @@ fn cf_06_a_slow_agent_says_applying_first() {
 #[test]
 fn a_newer_offer_replaces_one_that_is_being_applied() {
     let delay = Duration::from_secs(2);
-    let mut agent = Agent::settled(Behavior { apply_after: Some(delay), ..Behavior::default() });
+    let mut agent = Agent::settled(Behavior {
+        apply_after: Some(delay),
+        ..Behavior::default()
+    });
     agent.is_offered("a: 1\n");
     agent.is_offered("a: 2\n");
     let profile = agent.fleet.agent(0);
@@ -193,7 +249,10 @@ fn st_07_the_same_offer_again_is_neither_applied_nor_answered() {
 
 #[test]
 fn a_failed_config_that_is_offered_again_is_tried_again() {
-    let mut agent = Agent::settled(Behavior { reject: Some("no".into()), ..Behavior::default() });
+    let mut agent = Agent::settled(Behavior {
+        reject: Some("no".into()),
+        ..Behavior::default()
+    });
     agent.is_offered("a: 1\n");
     agent.says();
     agent.is_offered("a: 1\n");
@@ -203,24 +262,40 @@ fn a_failed_config_that_is_offered_again_is_tried_again() {
 #[test]
 fn cm_02_a_restart_command_excludes_everything_else() {
     let mut agent = Agent::settled(Behavior::default());
-    agent.hears(Answer { restart: true, flags: REPORT_FULL_STATE, ..Answer::default() });
+    agent.hears(Answer {
+        restart: true,
+        flags: REPORT_FULL_STATE,
+        ..Answer::default()
+    });
     let message = agent.says();
     assert_eq!(message.health.unwrap().start_time_unix_nano, 99);
-    assert!(message.agent_description.is_none(), "the flag beside a command is ignored");
+    assert!(
+        message.agent_description.is_none(),
+        "the flag beside a command is ignored"
+    );
 }
 
 #[test]
 fn id_05_a_new_uid_is_used_in_all_later_messages() {
     let mut agent = Agent::settled(Behavior::default());
-    agent.hears(Answer { new_uid: Some([9; 16]), ..Answer::default() });
+    agent.hears(Answer {
+        new_uid: Some([9; 16]),
+        ..Answer::default()
+    });
     assert_eq!(agent.says().instance_uid, vec![9; 16]);
 }
 
 #[test]
 fn rt_05_a_message_that_was_a_bad_request_is_not_sent_again() {
     let mut agent = Agent::settled(Behavior::default());
-    let refusal = Refusal { message: "what?".into(), unavailable: None };
-    let reaction = agent.hears(Answer { error: Some(refusal), ..Answer::default() });
+    let refusal = Refusal {
+        message: "what?".into(),
+        unavailable: None,
+    };
+    let reaction = agent.hears(Answer {
+        error: Some(refusal),
+        ..Answer::default()
+    });
     assert_eq!(reaction, Reaction::Refused("what?".into()));
     assert!(!agent.session.owes());
 }
@@ -229,8 +304,14 @@ fn rt_05_a_message_that_was_a_bad_request_is_not_sent_again() {
 fn rt_07_unavailable_means_leave_and_come_back_when_told() {
     let mut agent = Agent::settled(Behavior::default());
     let told = RetryAfter::Told(Duration::from_secs(3));
-    let refusal = Refusal { message: "busy".into(), unavailable: Some(told) };
-    let reaction = agent.hears(Answer { error: Some(refusal), ..Answer::default() });
+    let refusal = Refusal {
+        message: "busy".into(),
+        unavailable: Some(told),
+    };
+    let reaction = agent.hears(Answer {
+        error: Some(refusal),
+        ..Answer::default()
+    });
     assert_eq!(reaction, Reaction::Leave(told));
 }
 
@@ -257,8 +338,14 @@ fn health_is_reported_when_it_changes_or_is_touched() {
 
 #[test]
 fn an_agent_that_vanishes_keeps_its_old_config() {
-    let behavior = Behavior { vanish: Some(Vanish::ForGood), ..Behavior::default() };
+    let behavior = Behavior {
+        vanish: Some(Vanish::ForGood),
+        ..Behavior::default()
+    };
     let mut agent = Agent::settled(behavior);
-    assert_eq!(agent.is_offered("a: 1\n"), Reaction::Vanish(Vanish::ForGood));
+    assert_eq!(
+        agent.is_offered("a: 1\n"),
+        Reaction::Vanish(Vanish::ForGood)
+    );
     assert!(!agent.session.owes() && agent.session.running_hash().is_empty());
 }

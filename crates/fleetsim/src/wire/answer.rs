@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::content::{Content, Contents};
+use super::content::{Content, Contents, Files};
 
 /// Bit of `ServerToAgentFlags`: the agent must report everything.
 pub(crate) const REPORT_FULL_STATE: u64 = 1;
@@ -87,17 +87,27 @@ fn read_offer(config: &[u8], contents: &Contents) -> Result<Offer, Malformed> {
         }
     }
     let Some(map) = map else {
-        return Ok(Offer { hash: hash.into(), content: None, hash_matches: true });
+        return Ok(Offer {
+            hash: hash.into(),
+            content: None,
+            hash_matches: true,
+        });
     };
     let (content, hash_matches) = contents.take(hash, map, read_files)?;
-    Ok(Offer { hash: hash.into(), content: Some(content), hash_matches })
+    Ok(Offer {
+        hash: hash.into(),
+        content: Some(content),
+        hash_matches,
+    })
 }
 
 /// Name, body and content type of each file of an `AgentConfigMap`, sorted by name.
-fn read_files(map: &[u8]) -> Result<Vec<(&str, &[u8], &str)>, Malformed> {
+fn read_files(map: &[u8]) -> Result<Files<'_>, Malformed> {
     let mut files = Vec::new();
     for entry in Fields(map) {
-        let (1, Value::Bytes(entry)) = entry? else { continue };
+        let (1, Value::Bytes(entry)) = entry? else {
+            continue;
+        };
         files.push(read_file(entry)?);
     }
     files.sort_unstable();
@@ -150,7 +160,10 @@ fn read_refusal(error: &[u8]) -> Result<Refusal, Malformed> {
         }
     }
     let unavailable = (kind == UNAVAILABLE).then_some(retry);
-    Ok(Refusal { message: message.to_owned(), unavailable })
+    Ok(Refusal {
+        message: message.to_owned(),
+        unavailable,
+    })
 }
 
 fn read_uid(identification: &[u8]) -> Result<Option<[u8; 16]>, Malformed> {

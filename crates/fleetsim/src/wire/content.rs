@@ -50,7 +50,9 @@ impl Contents {
             return content;
         }
         held.retain(|_, content| 0 < content.strong_count());
-        let content = Arc::new(Content { encoded: map.into() });
+        let content = Arc::new(Content {
+            encoded: map.into(),
+        });
         held.insert(key, Arc::downgrade(&content));
         content
     }

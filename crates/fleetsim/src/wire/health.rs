@@ -38,7 +38,10 @@ impl HealthTemplates {
     /// Templates for so many components below the root.
     pub(crate) fn new(components: usize) -> Self {
         let failing = (0..components.max(1)).map(|at| Template::new(components, Some(at)));
-        Self { healthy: Template::new(components, None), failing: failing.collect() }
+        Self {
+            healthy: Template::new(components, None),
+            failing: failing.collect(),
+        }
     }
 
     /// Appends a `ComponentHealth`: `failing` names the component that is not well, if one is.
@@ -89,7 +92,11 @@ impl Template {
         }
         let starts = places(&bytes, START_MARK);
         let observed = places(&bytes, OBSERVED_MARK);
-        Self { bytes, starts, observed }
+        Self {
+            bytes,
+            starts,
+            observed,
+        }
     }
 }
 
@@ -116,7 +123,10 @@ fn health(out: &mut Vec<u8>, healthy: bool) {
 
 fn places(bytes: &[u8], mark: u64) -> Vec<usize> {
     let windows = bytes.windows(8).enumerate();
-    windows.filter(|(_, window)| *window == mark.to_le_bytes()).map(|(at, _)| at).collect()
+    windows
+        .filter(|(_, window)| *window == mark.to_le_bytes())
+        .map(|(at, _)| at)
+        .collect()
 }
 
 #[cfg(test)]
@@ -141,7 +151,10 @@ mod tests {
         assert!(health.component_health_map.contains_key("receiver:otlp/2"));
         for part in health.component_health_map.values().chain([&health]) {
             assert!(part.healthy);
-            assert_eq!((part.start_time_unix_nano, part.status_time_unix_nano), (11, 22));
+            assert_eq!(
+                (part.start_time_unix_nano, part.status_time_unix_nano),
+                (11, 22)
+            );
         }
     }
 
@@ -151,7 +164,10 @@ mod tests {
         let failing = &health.component_health_map["processor:memory_limiter"];
         assert!(!health.healthy && !failing.healthy);
         assert_eq!(failing.last_error, UNHEALTHY_REASON);
-        let well = health.component_health_map.values().filter(|part| part.healthy);
+        let well = health
+            .component_health_map
+            .values()
+            .filter(|part| part.healthy);
         assert_eq!(well.count(), 9);
     }
 

@@ -23,8 +23,11 @@ pub(crate) struct Identity {
 const IDENTIFYING: [&str; 3] = ["service.name", "service.instance.id", "service.version"];
 
 /// Attributes that describe where an agent runs.
-const DESCRIBING: [(&str, &str); 3] =
-    [("os.type", "linux"), ("host.arch", "amd64"), ("service.namespace", "fleetsim")];
+const DESCRIBING: [(&str, &str); 3] = [
+    ("os.type", "linux"),
+    ("host.arch", "amd64"),
+    ("service.namespace", "fleetsim"),
+];
 
 impl Identity {
     /// The name of an agent, which is also its host's: `sim-00042`.
@@ -134,7 +137,12 @@ impl EffectiveTemplate {
         while text.len() < bytes {
             text.push('#');
         }
-        Self { text: text.into_bytes(), name_at, name_length: name.len(), holes }
+        Self {
+            text: text.into_bytes(),
+            name_at,
+            name_length: name.len(),
+            holes,
+        }
     }
 }
 
@@ -180,7 +188,10 @@ impl Components {
                 });
             });
         }
-        Self { hash: Sha256::digest(&details).into(), details }
+        Self {
+            hash: Sha256::digest(&details).into(),
+            details,
+        }
     }
 
     /// Appends an `AvailableComponents` of the hash alone.
@@ -197,10 +208,12 @@ impl Components {
 
 /// Lower-case hex, as hashes are shown everywhere.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("writing to a string cannot fail");
+            text
+        })
 }
 
 #[cfg(test)]
@@ -211,7 +224,11 @@ mod tests {
     use super::*;
 
     fn identity() -> Identity {
-        Identity { seed: 1, name: "sim".into(), attributes: 12 }
+        Identity {
+            seed: 1,
+            name: "sim".into(),
+            attributes: 12,
+        }
     }
 
     #[test]
@@ -226,7 +243,10 @@ mod tests {
 
     #[test]
     fn id_02_the_same_seed_gives_the_same_uid_and_another_does_not() {
-        let other = Identity { seed: 2, ..identity() };
+        let other = Identity {
+            seed: 2,
+            ..identity()
+        };
         assert_eq!(identity().uid(7), identity().uid(7));
         assert_ne!(identity().uid(7), other.uid(7));
     }
@@ -234,11 +254,17 @@ mod tests {
     #[test]
     fn de_01_a_description_has_the_wanted_number_of_attributes_labels_included() {
         for (attributes, expected) in [(12, 12), (20, 20), (0, 6)] {
-            let identity = Identity { attributes, ..identity() };
+            let identity = Identity {
+                attributes,
+                ..identity()
+            };
             let mut out = Vec::new();
             identity.write_description(&mut out, 3, &[("env", "prod"), ("zone", "a")]);
             let description = AgentDescription::decode(out.as_slice()).unwrap();
-            let all = description.identifying_attributes.iter().chain(&description.non_identifying_attributes);
+            let all = description
+                .identifying_attributes
+                .iter()
+                .chain(&description.non_identifying_attributes);
             let keys: std::collections::BTreeSet<_> = all.map(|pair| &pair.key).collect();
             assert_eq!(keys.len(), expected, "{attributes}: {keys:?}");
         }

@@ -9,7 +9,9 @@ const AGENTS: usize = 200;
 
 fn options(server: &EchoServer, certificate: Option<&Certificate>) -> Options {
     let scheme = if certificate.is_some() { "wss" } else { "ws" };
-    let endpoint = format!("{scheme}://{}/v1/opamp", server.address()).parse().unwrap();
+    let endpoint = format!("{scheme}://{}/v1/opamp", server.address())
+        .parse()
+        .expect("an endpoint");
     let mut options = Options::new(endpoint, AGENTS);
     options.ramp = Ramp::Storm;
     if let Some(certificate) = certificate {
@@ -18,9 +20,16 @@ fn options(server: &EchoServer, certificate: Option<&Certificate>) -> Options {
     options
 }
 
+fn listening(certificate: Option<&Certificate>) -> EchoServer {
+    let address = "127.0.0.1:0".parse().expect("an address");
+    EchoServer::start(address, certificate).expect("a free port")
+}
+
 async fn start(certificate: Option<&Certificate>) -> (EchoServer, Fleet) {
-    let server = EchoServer::start("127.0.0.1:0".parse().unwrap(), certificate).unwrap();
-    let fleet = Fleet::start(options(&server, certificate)).await.unwrap();
+    let server = listening(certificate);
+    let fleet = Fleet::start(options(&server, certificate))
+        .await
+        .expect("a fleet");
     (server, fleet)
 }
 
@@ -32,16 +41,23 @@ async fn attaches_storms_and_leaves(certificate: Option<Certificate>) {
     fleet.storm();
     assert!(fleet.settled(LIMIT).await, "{:?}", fleet.stats());
     let stats = fleet.stats();
-    assert_eq!((stats.dials, stats.refusals(), stats.lost), (2 * AGENTS as u64, 0, 0));
+    assert_eq!(
+        (stats.dials, stats.refusals(), stats.lost),
+        (2 * AGENTS as u64, 0, 0)
+    );
 
     fleet.begin_closed_loop();
-    assert!(fleet.wait(LIMIT, |stats| 10 * (AGENTS as u64) < stats.received).await);
+    assert!(
+        fleet
+            .wait(LIMIT, |stats| 10 * (AGENTS as u64) < stats.received)
+            .await
+    );
     fleet.end_closed_loop();
     assert!(fleet.quiet(LIMIT).await);
     let stats = fleet.stats();
     assert_eq!(stats.sent, stats.received, "each message is answered once");
 
-    let stats = fleet.stop(LIMIT).await.unwrap();
+    let stats = fleet.stop(LIMIT).await.expect("no log to write");
     assert_eq!((stats.connected, stats.lost), (0, 0));
 }
 
@@ -58,7 +74,7 @@ async fn a_fleet_attaches_storms_and_leaves_over_tls() {
 #[tokio::test]
 async fn a_server_certificate_from_elsewhere_is_not_trusted() {
     let certificate = Certificate::generate().unwrap();
-    let server = EchoServer::start("127.0.0.1:0".parse().unwrap(), Some(&certificate)).unwrap();
+    let server = listening(Some(&certificate));
     let mut options = options(&server, Some(&Certificate::generate().unwrap()));
     options.agents = 1;
     options.redial = Redial::Held;
@@ -70,7 +86,7 @@ async fn a_server_certificate_from_elsewhere_is_not_trusted() {
 
 #[tokio::test]
 async fn held_agents_dial_when_they_are_told_to() {
-    let server = EchoServer::start("127.0.0.1:0".parse().unwrap(), None).unwrap();
+    let server = listening(None);
     let mut options = options(&server, None);
     options.ramp = Ramp::Held;
     let fleet = Fleet::start(options).await.unwrap();
@@ -86,7 +102,7 @@ async fn held_agents_dial_when_they_are_told_to() {
 
 #[tokio::test]
 async fn heartbeats_keep_coming_while_nothing_happens() {
-    let server = EchoServer::start("127.0.0.1:0".parse().unwrap(), None).unwrap();
+    let server = listening(None);
     let mut options = options(&server, None);
     options.agents = 5;
     options.heartbeat = Duration::from_millis(20);
@@ -96,7 +112,7 @@ async fn heartbeats_keep_coming_while_nothing_happens() {
 
 #[tokio::test]
 async fn an_agent_that_never_reads_stays_connected_and_silent() {
-    let server = EchoServer::start("127.0.0.1:0".parse().unwrap(), None).unwrap();
+    let server = listening(None);
     let mut options = options(&server, None);
     options.agents = 2;
     options.behaviors = vec!["never-read=1".parse().unwrap()];
@@ -104,6 +120,10 @@ async fn an_agent_that_never_reads_stays_connected_and_silent() {
     let fleet = Fleet::start(options).await.unwrap();
     assert!(fleet.wait(LIMIT, |stats| 20 <= stats.received).await);
     let outstanding = fleet.stats().sent - fleet.stats().received;
-    assert!(5 < outstanding, "one of two agents reads: {:?}", fleet.stats());
+    assert!(
+        5 < outstanding,
+        "one of two agents reads: {:?}",
+        fleet.stats()
+    );
     assert_eq!(fleet.stats().connected, 2);
 }

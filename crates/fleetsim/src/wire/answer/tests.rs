@@ -15,15 +15,29 @@ fn read_back(message: &ServerToAgent) -> Answer {
 }
 
 fn offer(name: &str, body: &str, hash: Vec<u8>) -> ServerToAgent {
-    let file = AgentConfigFile { body: body.into(), content_type: "text/yaml".into() };
-    let map = AgentConfigMap { config_map: [(name.to_owned(), file)].into() };
-    let remote_config = AgentRemoteConfig { config: Some(map), config_hash: hash.into() };
-    ServerToAgent { remote_config: Some(remote_config), ..ServerToAgent::default() }
+    let file = AgentConfigFile {
+        body: body.into(),
+        content_type: "text/yaml".into(),
+    };
+    let map = AgentConfigMap {
+        config_map: [(name.to_owned(), file)].into(),
+    };
+    let remote_config = AgentRemoteConfig {
+        config: Some(map),
+        config_hash: hash,
+    };
+    ServerToAgent {
+        remote_config: Some(remote_config),
+        ..ServerToAgent::default()
+    }
 }
 
 #[test]
 fn an_answer_with_only_a_uid_asks_for_nothing() {
-    let message = ServerToAgent { instance_uid: vec![1; 16].into(), ..ServerToAgent::default() };
+    let message = ServerToAgent {
+        instance_uid: vec![1; 16],
+        ..ServerToAgent::default()
+    };
     assert_eq!(read_back(&message), Answer::default());
     assert_eq!(read(&[], &Contents::default()), Ok(Answer::default()));
 }
@@ -37,17 +51,24 @@ fn flags_capabilities_and_command_are_read() {
         ..ServerToAgent::default()
     };
     let answer = read_back(&message);
-    assert_eq!((answer.flags, answer.capabilities, answer.restart), (3, 0x27, true));
+    assert_eq!(
+        (answer.flags, answer.capabilities, answer.restart),
+        (3, 0x27, true)
+    );
 }
 
 #[test]
 fn cf_05_the_hash_of_an_offer_is_checked_against_its_body() {
     let body = "receivers: {}\n";
     let hash = Sha256::digest(body).to_vec();
-    let offered = read_back(&offer("config.yaml", body, hash.clone())).offer.unwrap();
+    let offered = read_back(&offer("config.yaml", body, hash.clone()))
+        .offer
+        .unwrap();
     assert!(offered.hash_matches && *offered.hash == *hash);
 
-    let wrong = read_back(&offer("config.yaml", body, vec![7; 32])).offer.unwrap();
+    let wrong = read_back(&offer("config.yaml", body, vec![7; 32]))
+        .offer
+        .unwrap();
     assert!(!wrong.hash_matches);
 }
 
@@ -55,8 +76,18 @@ fn cf_05_the_hash_of_an_offer_is_checked_against_its_body() {
 fn agents_with_the_same_offer_share_it() {
     let contents = Contents::default();
     let message = offer("config.yaml", "a: 1\n", vec![1]).encode_to_vec();
-    let one = read(&message, &contents).unwrap().offer.unwrap().content.unwrap();
-    let two = read(&message, &contents).unwrap().offer.unwrap().content.unwrap();
+    let one = read(&message, &contents)
+        .unwrap()
+        .offer
+        .unwrap()
+        .content
+        .unwrap();
+    let two = read(&message, &contents)
+        .unwrap()
+        .offer
+        .unwrap()
+        .content
+        .unwrap();
     assert!(Arc::ptr_eq(&one, &two));
     let map = AgentConfigMap::decode(one.encoded()).unwrap();
     assert_eq!(map.config_map["config.yaml"].body, "a: 1\n".as_bytes());
@@ -74,7 +105,9 @@ fn rt_06_unavailable_says_when_to_come_back() {
     let mut error = ServerErrorResponse {
         r#type: ServerErrorResponseType::Unavailable.into(),
         error_message: "busy".into(),
-        details: Some(Details::RetryInfo(RetryInfo { retry_after_nanoseconds: 1_500_000_000 })),
+        details: Some(Details::RetryInfo(RetryInfo {
+            retry_after_nanoseconds: 1_500_000_000,
+        })),
     };
     let message = |error: &ServerErrorResponse| ServerToAgent {
         error_response: Some(error.clone()),
@@ -82,7 +115,13 @@ fn rt_06_unavailable_says_when_to_come_back() {
     };
     let told = RetryAfter::Told(Duration::from_millis(1500));
     let refusal = read_back(&message(&error)).error.unwrap();
-    assert_eq!(refusal, Refusal { message: "busy".into(), unavailable: Some(told) });
+    assert_eq!(
+        refusal,
+        Refusal {
+            message: "busy".into(),
+            unavailable: Some(told)
+        }
+    );
 
     error.details = None;
     let refusal = read_back(&message(&error)).error.unwrap();
@@ -95,7 +134,9 @@ fn rt_06_unavailable_says_when_to_come_back() {
 #[test]
 fn id_04_a_new_uid_has_16_bytes_or_is_malformed() {
     let with = |uid: Vec<u8>| ServerToAgent {
-        agent_identification: Some(AgentIdentification { new_instance_uid: uid.into() }),
+        agent_identification: Some(AgentIdentification {
+            new_instance_uid: uid,
+        }),
         ..ServerToAgent::default()
     };
     assert_eq!(read_back(&with(vec![9; 16])).new_uid, Some([9; 16]));
@@ -121,7 +162,13 @@ fn garbage_is_malformed_and_never_a_panic() {
     for cut in 1..message.len() {
         let _either = read(&message[..cut], &Contents::default()).is_ok();
     }
-    for bad in [&[0x0a, 0x7f][..], &[0xff; 12], &[0x0b], &[0x00, 0x00], &[0x30]] {
+    for bad in [
+        &[0x0a, 0x7f][..],
+        &[0xff; 12],
+        &[0x0b],
+        &[0x00, 0x00],
+        &[0x30],
+    ] {
         assert_eq!(read(bad, &Contents::default()), Err(Malformed), "{bad:?}");
     }
 }
