@@ -120,6 +120,10 @@ impl Writer {
         let mut repr = tag_of(scalar);
         match (scalar.style, &scalar.raw) {
             (Style::Literal | Style::Folded, _) => repr.push_str(&block(scalar, indent + STEP)),
+            // Behind a tab the parser takes this for text; behind blanks it is a comment.
+            (Style::Plain, Some(raw)) if raw.contains("\n#") => {
+                repr.push_str(&double_quoted(&scalar.text))
+            }
             (_, Some(raw)) => repr.push_str(&indented(raw, indent + STEP)),
             (Style::Plain, None) => repr.push_str(&scalar.text),
             (_, None) => repr.push_str(&double_quoted(&scalar.text)),
@@ -248,7 +252,12 @@ fn inline(scalar: &Scalar) -> Option<String> {
 /// A key in one line, which is all that YAML allows.
 fn key(key: &Key) -> String {
     let scalar = &key.scalar;
-    if let Some(text) = inline(scalar) {
+    // At the margin these would end the document.
+    let is_marker = scalar.style == Style::Plain
+        && ["---", "..."]
+            .iter()
+            .any(|marker| scalar.text.starts_with(marker));
+    if let Some(text) = inline(scalar).filter(|_| !is_marker) {
         return text;
     }
     let text = match scalar.typed {

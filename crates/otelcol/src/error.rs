@@ -55,6 +55,16 @@ pub enum Fault {
         /// The character.
         character: char,
     },
+    /// A character that no editor shows and that the Collector reads otherwise than other readers:
+    /// a line separator of YAML 1.1, or a byte-order mark after the beginning.
+    #[error(
+        "the invisible character U+{:04X} means something else to the Collector than to an editor: write it as an escape in double quotes, or remove it",
+        u32::from(*.character)
+    )]
+    Invisible {
+        /// The character.
+        character: char,
+    },
     /// The text breaks YAML's grammar.
     #[error("{message}{}{advice}", if .advice.is_empty() { "" } else { ": " })]
     Syntax {
@@ -82,9 +92,9 @@ pub enum Fault {
         first: Position,
     },
     /// A list or map as a key.
-    #[error("a {found} cannot be a key: quote it if it is meant as text")]
+    #[error("{found} cannot be a key: quote it if it is meant as text")]
     CollectionKey {
-        /// `list` or `map`.
+        /// `a list` or `a map`.
         found: &'static str,
     },
     /// A section whose name is not a text.
@@ -97,10 +107,10 @@ pub enum Fault {
     },
     /// The document is a list or a scalar.
     #[error(
-        "a configuration is a map with sections like \"receivers:\" and \"service:\", this is a {found}"
+        "a configuration is a map with sections like \"receivers:\" and \"service:\", this is {found}"
     )]
     NotAMap {
-        /// `list`, `text`, …
+        /// `a list`, `a text`, …
         found: &'static str,
     },
     /// Maps and lists nested too deep.
@@ -119,7 +129,7 @@ pub enum Fault {
     #[error("the alias stands inside of the value that it refers to")]
     AliasCycle,
     /// `<<` with something that cannot be merged.
-    #[error("the merge key \"<<\" takes a map or a list of maps, this is a {found}")]
+    #[error("the merge key \"<<\" takes a map or a list of maps, this is {found}")]
     MergeNotMap {
         /// What stands there.
         found: &'static str,

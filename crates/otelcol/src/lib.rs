@@ -9,6 +9,7 @@
 //! Left out: `${env:…}` and its kin stay as they are, since only the Collector can resolve them;
 //! comments and anchors do not survive a merge.
 
+mod base64;
 mod document;
 mod emit;
 mod error;
@@ -19,6 +20,7 @@ mod redact;
 mod resolve;
 mod scalar;
 mod secrets;
+mod strict;
 mod syntax;
 mod top_level;
 mod tree;

@@ -8,6 +8,7 @@ use crate::document::{Document, Limits};
 use crate::error::{Fault, ParseError, Position};
 use crate::resolve::{self, Typed};
 use crate::scalar;
+use crate::strict;
 use crate::syntax;
 use crate::top_level;
 use crate::tree::{Content, Entry, Key, Map, Node, Origin, Scalar, Style};
@@ -30,6 +31,9 @@ struct Builder<'s> {
     nodes: usize,
     in_flow: usize,
     anchors: HashMap<usize, Anchor>,
+    /// Where the last token ended, and whether it was a plain scalar.
+    end: Position,
+    after_plain: bool,
 }
 
 /// A node that is there to be repeated, and what repeating it costs.
@@ -55,6 +59,12 @@ impl<'s> Builder<'s> {
             nodes: 0,
             in_flow: 0,
             anchors: HashMap::new(),
+            end: Position {
+                offset: 0,
+                line: 1,
+                column: 1,
+            },
+            after_plain: false,
         }
     }
 
@@ -83,10 +93,34 @@ impl<'s> Builder<'s> {
     }
 
     fn next(&mut self) -> Result<Option<(Event<'s>, Span)>, ParseError> {
-        self.events
-            .next_event()
-            .transpose()
-            .map_err(|error: ScanError| syntax::error(&error, self.limits.depth))
+        let next = self.events.next_event().transpose();
+        let next = next.map_err(|error: ScanError| syntax::error(&error, self.limits.depth))?;
+        if let Some((event, span)) = &next {
+            self.check_layout(event, span)?;
+        }
+        Ok(next)
+    }
+
+    /// Checks the text up to and in a token against what the Collector's parser is stricter about.
+    fn check_layout(&mut self, event: &Event<'s>, span: &Span) -> Result<(), ParseError> {
+        let (start, end) = (syntax::position(&span.start), syntax::position(&span.end));
+        let is_block = matches!(
+            event,
+            Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, ..)
+        );
+        // What stands before the lines of a block scalar belongs to it.
+        if self.end < start && self.in_flow == 0 && !is_block {
+            let gap = &self.source[self.end.offset as usize..start.offset as usize];
+            strict::gap(gap, self.end, self.after_plain)?;
+        }
+        if self.end < end {
+            let is_plain = matches!(event, Event::Scalar(_, ScalarStyle::Plain, ..));
+            (self.end, self.after_plain) = (end, is_plain);
+            if is_plain {
+                strict::plain_lines(span.slice(self.source).unwrap_or_default(), start)?;
+            }
+        }
+        Ok(())
     }
 
     /// The next event inside of a collection, which the parser promises to close.
@@ -173,6 +207,7 @@ impl<'s> Builder<'s> {
         let scalar = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let scalar = self.scalar(&text, style, tag.as_deref(), span)?;
+                strict::key(&scalar, 0 < self.in_flow, position)?;
                 let node = self.at(position, Content::Scalar(scalar.clone()));
                 self.anchored(anchor, Built { node, height: 0 }, 1);
                 Some(scalar)
@@ -183,12 +218,12 @@ impl<'s> Builder<'s> {
                 .and_then(|anchor| anchor.node.as_scalar())
                 .cloned(),
             Event::SequenceStart(..) => {
-                return Err(fault(position, Fault::CollectionKey { found: "list" }));
+                return Err(fault(position, Fault::CollectionKey { found: "a list" }));
             }
             _ => None,
         };
         let scalar =
-            scalar.ok_or_else(|| fault(position, Fault::CollectionKey { found: "map" }))?;
+            scalar.ok_or_else(|| fault(position, Fault::CollectionKey { found: "a map" }))?;
         let name = resolve::key_name(scalar.typed, &scalar.text).into();
         Ok(Key {
             name,
@@ -207,15 +242,19 @@ impl<'s> Builder<'s> {
         let slice = span.slice(self.source).unwrap_or_default();
         let indentation = span.start.col();
         let mut scalar = scalar::read(text, style, slice, indentation);
+        if 0 < self.in_flow {
+            strict::in_flow(&scalar, syntax::position(&span.start))?;
+        }
         // `!` alone says nothing to the Collector.
         let Some(tag) = tag.filter(|tag| tag.parts() != ("", "!")) else {
             return Ok(scalar);
         };
         let suffix = tag.suffix_in_namespace("tag:yaml.org,2002:");
-        let typed = suffix
-            .as_ref()
-            .and_then(|suffix| resolve::tagged(suffix, &scalar.text));
-        let Some(typed) = typed else {
+        let suffix = suffix
+            .as_deref()
+            .filter(|suffix| resolve::is_own_tag(suffix, &scalar.text))
+            .unwrap_or("str");
+        let Some(typed) = resolve::tagged(suffix, &scalar.text) else {
             let start = span.tag_start().unwrap_or(span.start);
             let text = scalar.text.chars().take(40).collect();
             return Err(fault(
@@ -227,7 +266,7 @@ impl<'s> Builder<'s> {
             ));
         };
         scalar.typed = typed;
-        scalar.tag = suffix.map(|suffix| suffix.into_owned().into());
+        scalar.tag = Some(suffix.into());
         Ok(scalar)
     }
 

@@ -3,6 +3,8 @@
 //! They are neither YAML 1.1's nor 1.2's: `yes` and `on` are texts, `0777` is 511, `0o17` is 15,
 //! `1_000` is 1000, `08` is the float 8, and a date is a timestamp.
 
+use crate::base64;
+
 /// What a scalar is to the Collector. The text itself stays beside it.
 #[derive(Debug, Clone, Copy)]
 pub enum Typed {
@@ -31,7 +33,7 @@ impl Typed {
             Self::Int(_) | Self::Float(_) => "a number",
             Self::Timestamp => "a date",
             Self::Binary => "binary data",
-            Self::Str => "text",
+            Self::Str => "a text",
         }
     }
 }
@@ -42,24 +44,33 @@ pub(crate) fn plain(text: &str) -> Typed {
 }
 
 /// The type of a scalar behind a tag of YAML's own schema, or nothing where the two do not fit.
+///
+/// Any other tag makes a text of whatever stands behind it.
 pub(crate) fn tagged(tag: &str, text: &str) -> Option<Typed> {
-    // An explicit tag also forces its reading on a quoted text.
     let found = || untagged(text, tag == "timestamp");
-    match (tag, found) {
-        ("str", _) => Some(Typed::Str),
-        ("binary", _) => Some(Typed::Binary),
-        ("float", found) => match found() {
+    match tag {
+        "binary" => base64::decode(text).map(|_| Typed::Binary),
+        "float" => match found() {
             // Go's float64 of an int: rounding is what it does, too.
             #[allow(clippy::cast_precision_loss)]
             Typed::Int(number) => Some(Typed::Float(number as f64)),
             typed @ Typed::Float(_) => Some(typed),
             _ => None,
         },
-        (_, found) => {
+        "null" | "bool" | "int" | "timestamp" => {
             let typed = found();
             (tag == tag_name(typed)).then_some(typed)
         }
+        _ => Some(Typed::Str),
     }
+}
+
+/// Whether a tag of YAML's schema means anything to the Collector; any other only makes a text.
+pub(crate) fn is_own_tag(tag: &str, text: &str) -> bool {
+    matches!(
+        tag,
+        "null" | "bool" | "int" | "float" | "timestamp" | "binary" | "str"
+    ) || (tag == "merge" && text == "<<")
 }
 
 const fn tag_name(typed: Typed) -> &'static str {
@@ -425,7 +436,9 @@ mod tests {
         check("bool", "yes", None);
         check("timestamp", "2001-01-01", Some("Timestamp"));
         check("null", "", Some("Null"));
-        check("set", "x", None);
+        check("set", "1", Some("Str"));
+        check("binary", "aGVsbG8=", Some("Binary"));
+        check("binary", "aGVsbG8", None);
     }
 
     #[test]

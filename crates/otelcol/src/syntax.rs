@@ -27,24 +27,22 @@ pub(crate) fn text(bytes: &[u8], limit: usize) -> Result<&str, ParseError> {
             return Err(fault(position_after(&before), Fault::NotUtf8));
         }
     };
-    match text
-        .char_indices()
-        .find(|(_, character)| is_forbidden(*character))
-    {
-        Some((offset, character)) => Err(fault(
-            position_after(&text[..offset]),
-            Fault::ForbiddenCharacter { character },
-        )),
+    let content = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let unfit = |(offset, character)| Some((offset, unfit(character)?));
+    match content.char_indices().find_map(unfit) {
+        Some((offset, found)) => Err(fault(position_after(&content[..offset]), found)),
         None => Ok(text),
     }
 }
 
-/// The characters that are not printable to YAML and that Go refuses.
-const fn is_forbidden(character: char) -> bool {
-    !matches!(
-        character,
-        '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..
-    )
+/// Why a character may not stand in a document, if it may not.
+const fn unfit(character: char) -> Option<Fault> {
+    match character {
+        '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}' => Some(Fault::Invisible { character }),
+        '\t' | '\n' | '\r' | ' '..='~' => None,
+        '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'.. => None,
+        _ => Some(Fault::ForbiddenCharacter { character }),
+    }
 }
 
 /// The place after a text, counted as an editor counts.
@@ -62,6 +60,7 @@ pub(crate) fn options(depth: usize) -> Options {
     let mut options = options! {
         // As libyaml does, from which the Collector's parser was made.
         block_scalar_eof_without_line_feed: true,
+        bom_inside_document_as_content: true,
         flow_nesting_limit: depth,
         block_nesting_limit: depth,
     };

@@ -155,8 +155,8 @@ impl Node {
     /// The kind in a word, for messages.
     pub fn kind(&self) -> &'static str {
         match &self.content {
-            Content::Map(_) => "map",
-            Content::List(_) => "list",
+            Content::Map(_) => "a map",
+            Content::List(_) => "a list",
             Content::Scalar(scalar) => scalar.typed.name(),
         }
     }

@@ -22,7 +22,7 @@ pub enum Value {
     Str(String),
     /// A date, as written.
     Timestamp(String),
-    /// Bytes, in base64 as written.
+    /// Bytes that are no text, in base64 as written; other ones are a text to the Collector.
     Binary(String),
     /// A list.
     List(Vec<Value>),
@@ -109,10 +109,15 @@ impl From<&Scalar> for Value {
             Typed::Int(number) => Self::Int(number),
             Typed::Float(float) => Self::Float(float),
             Typed::Timestamp => Self::Timestamp(text()),
-            Typed::Binary => Self::Binary(text()),
+            Typed::Binary => binary(scalar.text()),
             Typed::Str => Self::Str(text()),
         }
     }
+}
+
+fn binary(base64: &str) -> Value {
+    let text = crate::base64::decode(base64).and_then(|bytes| String::from_utf8(bytes).ok());
+    text.map_or_else(|| Value::Binary(base64.to_owned()), Value::Str)
 }
 
 impl From<&str> for Value {

@@ -1,0 +1,180 @@
+//! Properties over documents as people write them, and over texts that nobody would.
+
+use otelcol::{Document, Limits, Value, merge, redact, redact_pair};
+use proptest::prelude::*;
+
+use crate::generate::document;
+
+fn parse(text: &str) -> Document {
+    Document::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+/// The Collector's merge in its shortest form, over values alone.
+fn plain_merge(base: Value, over: Value) -> Value {
+    match (base, over) {
+        (Value::Map(mut base), Value::Map(over)) => {
+            for (name, value) in over {
+                let merged = match base.remove(&name) {
+                    Some(there) => plain_merge(there, value),
+                    None => value,
+                };
+                base.insert(name, merged);
+            }
+            Value::Map(base)
+        }
+        (_, over) => over,
+    }
+}
+
+/// Texts of what YAML gives a meaning to.
+fn soup() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        " ",
+        "  ",
+        "\n",
+        "\n  ",
+        "\n    ",
+        "\t",
+        ":",
+        ": ",
+        "- ",
+        "-",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        "'",
+        "\"",
+        "|",
+        ">",
+        "|-\n",
+        ">+2\n",
+        "&a ",
+        "*a",
+        "!!str ",
+        "!x ",
+        "! ",
+        "#",
+        " # c\n",
+        "? ",
+        "%",
+        "@",
+        "~",
+        "<<: ",
+        "<<",
+        "a",
+        "b: ",
+        "ab",
+        "0",
+        "12",
+        "0x1",
+        ".5",
+        "1e3",
+        "null",
+        "true",
+        "\\",
+        "\\n",
+        "---\n",
+        "...\n",
+        "\r\n",
+        "\r",
+        "\u{feff}",
+        "\u{85}",
+        "\u{2028}",
+        "é",
+        "a::b: ",
+        "::",
+        "token: ",
+        "password=",
+        "https://u:p@h",
+        "headers:\n",
+        "2001-01-01",
+        "${env:X}",
+        "=",
+    ]);
+    prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn reading_gives_the_values_that_were_written(tree in document()) {
+        prop_assert_eq!(parse(&tree.text()).value(), tree.value(), "{}", tree.text());
+    }
+
+    #[test]
+    fn writing_reads_back_as_the_same(tree in document()) {
+        let document = parse(&tree.text());
+        let written = document.to_yaml();
+        prop_assert_eq!(parse(&written).value(), document.value(), "{}\n---\n{}", tree.text(), written);
+        // What was written once stays as it is.
+        prop_assert_eq!(parse(&written).to_yaml(), written);
+    }
+
+    #[test]
+    fn merging_is_a_recursive_merge_of_the_values(trees in prop::collection::vec(document(), 1..5)) {
+        let expected = trees.iter().map(|tree| tree.value()).reduce(plain_merge).unwrap();
+        let merged = merge(trees.iter().map(|tree| parse(&tree.text())));
+        prop_assert_eq!(merged.document.value(), expected.clone());
+        prop_assert_eq!(parse(&merged.document.to_yaml()).value(), expected);
+    }
+
+    #[test]
+    fn every_leaf_comes_from_where_it_says(trees in prop::collection::vec(document(), 1..4)) {
+        let sources: Vec<Document> = trees.iter().map(|tree| parse(&tree.text())).collect();
+        let merged = merge(sources.clone());
+        for (path, origin) in merged.document.leaves() {
+            let layer = &sources[origin.layer as usize];
+            let there = layer.at(&path).expect("the path exists in the layer that set it");
+            let here = merged.document.at(&path).unwrap();
+            prop_assert_eq!(Value::from(there), Value::from(here));
+            prop_assert_eq!(there.origin.position, origin.position);
+        }
+        for lost in &merged.overridden {
+            prop_assert!(lost.origin.layer < lost.by.layer);
+            prop_assert!(sources[lost.origin.layer as usize].at(&lost.path).is_some());
+            prop_assert!(sources[lost.by.layer as usize].at(&lost.path).is_some());
+        }
+    }
+
+    #[test]
+    fn values_read_back_as_themselves(tree in document()) {
+        let value = tree.value();
+        prop_assert_eq!(parse(&value.to_yaml()).value(), value);
+    }
+
+    #[test]
+    fn redaction_keeps_the_shape(tree in document()) {
+        let text = tree.text();
+        let shown = redact(&text);
+        prop_assert_eq!(shown.lines().count(), text.lines().count());
+        parse(&shown);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn no_text_causes_a_panic(text in soup()) {
+        if let Ok(document) = Document::parse(text.as_bytes()) {
+            let written = document.to_yaml();
+            let again = Document::parse(written.as_bytes());
+            let again = again.unwrap_or_else(|error| panic!("{error}\n{text:?}\n{written:?}"));
+            prop_assert_eq!(again.value(), document.value(), "{:?}\n{:?}", text, written);
+            let value = document.value();
+            prop_assert_eq!(parse(&value.to_yaml()).value(), value);
+        }
+        redact(&text);
+        redact_pair(&text, &text);
+    }
+
+    #[test]
+    fn no_bytes_cause_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _checked = Document::parse(&bytes);
+        let _checked = Document::parse_within(&bytes, &Limits { bytes: 100, depth: 2, nodes: 5 });
+        redact(&String::from_utf8_lossy(&bytes));
+    }
+}
