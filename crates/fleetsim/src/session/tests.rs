@@ -349,3 +349,79 @@ fn an_agent_that_vanishes_keeps_its_old_config() {
     );
     assert!(!agent.session.owes() && agent.session.running_hash().is_empty());
 }
+
+/// The lean session and the library's server session, message by message.
+mod with_a_server {
+    use opamp::{Limits, model::WireState, server};
+
+    use super::*;
+
+    struct Pair {
+        agent: Agent,
+        wire: WireState,
+    }
+
+    impl Pair {
+        fn new() -> Self {
+            Self { agent: Agent::new(), wire: WireState::default() }
+        }
+
+        fn message(&mut self) -> Vec<u8> {
+            let mut out = Vec::new();
+            self.agent.session.write(&mut out, &self.agent.fleet.agent(0), 77);
+            out
+        }
+
+        /// One message to the server, and its answer to the agent.
+        fn exchange(&mut self) -> server::Received {
+            let message = self.message();
+            let received = server::receive(&mut self.wire, &message, &Limits::SERVER).unwrap();
+            let flags = u64::from(received.full_state_needed) * REPORT_FULL_STATE;
+            self.agent.hears(Answer { flags, capabilities: 0x7, ..Answer::default() });
+            received
+        }
+    }
+
+    #[test]
+    fn sq_03_the_first_report_leaves_nothing_to_ask_for() {
+        let mut pair = Pair::new();
+        let received = pair.exchange();
+        assert!(!received.full_state_needed);
+        assert_eq!(received.uid.as_bytes(), &pair.agent.session.uid());
+        let changes = received.changes;
+        assert!(changes.description.is_some() && changes.effective_config.is_some());
+        assert_eq!(changes.health.unwrap().tree.unwrap().components.len(), 10);
+    }
+
+    #[test]
+    fn sq_08_a_lean_reconnect_changes_nothing_and_is_no_gap() {
+        let mut pair = Pair::new();
+        pair.exchange();
+        let received = pair.exchange();
+        assert!(!received.full_state_needed);
+        assert!(received.changes.is_only_liveness());
+    }
+
+    #[test]
+    fn sq_02_a_message_that_was_lost_is_made_good_by_full_state() {
+        let mut pair = Pair::new();
+        pair.exchange();
+        pair.agent.session.set_failing(Some(1));
+        drop(pair.message());
+        assert!(pair.exchange().full_state_needed);
+        let received = pair.exchange();
+        assert!(!received.full_state_needed);
+        assert!(!received.changes.health.unwrap().tree.unwrap().healthy);
+    }
+
+    #[test]
+    fn a_report_in_which_only_times_changed_is_seen_as_such() {
+        let mut pair = Pair::new();
+        pair.exchange();
+        pair.agent.session.touch_health();
+        let mut out = Vec::new();
+        pair.agent.session.write(&mut out, &pair.agent.fleet.agent(0), 1_000);
+        let received = server::receive(&mut pair.wire, &out, &Limits::SERVER).unwrap();
+        assert!(received.changes.health.unwrap().tree.is_none(), "only the times");
+    }
+}
