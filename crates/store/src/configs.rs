@@ -1,43 +1,19 @@
 //! Configs, their revisions, and what of them is in force: baselines and exceptions.
 
-use std::collections::BTreeMap;
+mod in_force;
+mod revisions;
 
-use domain::{
-    Actor, AgentId, BaselineRecord, ConfigName, ConfigRecord, ContentHash, Exception, Kind,
-    Namespace, Revision, RevisionNumber, Selector,
-};
+use domain::{ConfigName, ConfigRecord, Namespace, RevisionNumber};
 use jiff::Timestamp;
 
-use crate::{Conn, StoreError, Tx};
+pub use in_force::{
+    baseline, clear_baseline, clear_exception, exceptions_of, set_baseline, set_exception,
+};
+pub use revisions::{RevisionHead, add_revision, revision, revisions};
 
-/// A revision without its body, as lists show it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RevisionHead {
-    /// Its number.
-    pub number: RevisionNumber,
-    /// Its semantic version.
-    pub version: String,
-    /// What the body is.
-    pub kind: Kind,
-    /// The agents it is for.
-    pub selector: Selector,
-    /// Its place among the layers of an agent.
-    pub priority: i64,
-    /// Values for its template.
-    pub variables: BTreeMap<String, String>,
-    /// The SHA-256 of its body.
-    pub sha256: ContentHash,
-    /// The size of its body.
-    pub body_bytes: u64,
-    /// Who made it.
-    pub author: Actor,
-    /// Why.
-    pub message: String,
-    /// When.
-    pub created_at: Timestamp,
-    /// Where it came from.
-    pub origin: String,
-}
+use crate::db::Dialect;
+use crate::sql::{Columns, query, query_built};
+use crate::{Conn, StoreError, Tx};
 
 /// A config beside its newest revision and the one in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,16 +26,18 @@ pub struct ConfigOverview {
     pub baseline: Option<RevisionNumber>,
 }
 
+const COLUMNS: &str = "namespace, name, latest, version, created_at, deleted_at";
+
 /// A config, deleted ones included.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn find(
-    _conn: &mut Conn,
-    _ns: &Namespace,
-    _name: &ConfigName,
+    conn: &mut Conn,
+    ns: &Namespace,
+    name: &ConfigName,
 ) -> Result<Option<ConfigRecord>, StoreError> {
-    unimplemented!()
+    find_and(conn, ns, name, "").await
 }
 
 /// A config, deleted ones included, that nobody else changes until the transaction ends: read, decide, write.
@@ -67,11 +45,41 @@ pub async fn find(
 /// # Errors
 /// [`StoreError`].
 pub async fn lock(
-    _tx: &mut Tx,
-    _ns: &Namespace,
-    _name: &ConfigName,
+    tx: &mut Tx,
+    ns: &Namespace,
+    name: &ConfigName,
 ) -> Result<Option<ConfigRecord>, StoreError> {
-    unimplemented!()
+    let lock = match tx.dialect() {
+        // There is one writer, and it is this transaction.
+        Dialect::Sqlite => "",
+        Dialect::Postgres => " FOR UPDATE",
+    };
+    find_and(tx, ns, name, lock).await
+}
+
+async fn find_and(
+    conn: &mut Conn,
+    ns: &Namespace,
+    name: &ConfigName,
+    suffix: &str,
+) -> Result<Option<ConfigRecord>, StoreError> {
+    let text = format!("SELECT {COLUMNS} FROM configs WHERE namespace = $1 AND name = $2{suffix}");
+    query_built("reading a config", text)
+        .bind(ns)
+        .bind(name.as_str())
+        .read_one(conn, read_config)
+        .await
+}
+
+fn read_config(row: &mut Columns<'_>) -> Result<ConfigRecord, StoreError> {
+    Ok(ConfigRecord {
+        namespace: row.namespace()?,
+        name: row.parsed("config name")?,
+        latest: RevisionNumber(row.count()?),
+        version: row.count()?,
+        created_at: row.time()?,
+        deleted_at: row.opt_time()?,
+    })
 }
 
 /// The configs of a namespace that are not deleted, by name, after one if it is named.
@@ -79,48 +87,32 @@ pub async fn lock(
 /// # Errors
 /// [`StoreError`].
 pub async fn list(
-    _conn: &mut Conn,
-    _ns: &Namespace,
-    _after: Option<&ConfigName>,
-    _limit: u32,
+    conn: &mut Conn,
+    ns: &Namespace,
+    after: Option<&ConfigName>,
+    limit: u32,
 ) -> Result<Vec<ConfigOverview>, StoreError> {
-    unimplemented!()
-}
-
-/// Adds a revision whose number is one more than the config's newest (1 for a new config), and revives a deleted
-/// config. Says whether it did: `false` means that somebody else added that number first.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn add_revision(_tx: &mut Tx, _revision: &Revision) -> Result<bool, StoreError> {
-    unimplemented!()
-}
-
-/// One revision with its body.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn revision(
-    _conn: &mut Conn,
-    _ns: &Namespace,
-    _config: &ConfigName,
-    _number: RevisionNumber,
-) -> Result<Option<Revision>, StoreError> {
-    unimplemented!()
-}
-
-/// A config's revisions, newest first, before one if it is named.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn revisions(
-    _conn: &mut Conn,
-    _ns: &Namespace,
-    _config: &ConfigName,
-    _before: Option<RevisionNumber>,
-    _limit: u32,
-) -> Result<Vec<RevisionHead>, StoreError> {
-    unimplemented!()
+    let text = format!(
+        "SELECT c.namespace, c.name, c.latest, c.version, c.created_at, c.deleted_at, {}, b.revision
+         FROM configs c JOIN revisions r ON r.namespace = c.namespace AND r.config = c.name AND r.number = c.latest
+         LEFT JOIN baselines b ON b.namespace = c.namespace AND b.config = c.name
+         WHERE c.namespace = $1 AND $2 < c.name AND c.deleted_at IS NULL ORDER BY c.name LIMIT $3",
+        revisions::HEAD
+    );
+    query_built("listing configs", text)
+        .bind(ns)
+        .bind(after.map_or("", ConfigName::as_str))
+        .bind(limit)
+        .read(conn, |row| {
+            Ok(ConfigOverview {
+                config: read_config(row)?,
+                latest: revisions::read_head(row)?,
+                baseline: row
+                    .opt_int()?
+                    .map(|number| RevisionNumber(number.cast_unsigned())),
+            })
+        })
+        .await
 }
 
 /// Marks a config as deleted; says whether there was one that was not. Its revisions stay until retention drops them.
@@ -128,75 +120,20 @@ pub async fn revisions(
 /// # Errors
 /// [`StoreError`].
 pub async fn mark_deleted(
-    _tx: &mut Tx,
-    _ns: &Namespace,
-    _name: &ConfigName,
-    _at: Timestamp,
+    tx: &mut Tx,
+    ns: &Namespace,
+    name: &ConfigName,
+    at: Timestamp,
 ) -> Result<bool, StoreError> {
-    unimplemented!()
-}
-
-/// Puts a revision in force.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn set_baseline(_tx: &mut Tx, _baseline: &BaselineRecord) -> Result<(), StoreError> {
-    unimplemented!()
-}
-
-/// Leaves no revision of a config in force; says whether one was.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn clear_baseline(
-    _tx: &mut Tx,
-    _ns: &Namespace,
-    _config: &ConfigName,
-) -> Result<bool, StoreError> {
-    unimplemented!()
-}
-
-/// The revision of a config that is in force.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn baseline(
-    _conn: &mut Conn,
-    _ns: &Namespace,
-    _config: &ConfigName,
-) -> Result<Option<BaselineRecord>, StoreError> {
-    unimplemented!()
-}
-
-/// Lets an agent go its own way for one config.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn set_exception(_tx: &mut Tx, _exception: &Exception) -> Result<(), StoreError> {
-    unimplemented!()
-}
-
-/// Ends an exception; says whether there was one.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn clear_exception(
-    _tx: &mut Tx,
-    _ns: &Namespace,
-    _agent: AgentId,
-    _config: &ConfigName,
-) -> Result<bool, StoreError> {
-    unimplemented!()
-}
-
-/// The exceptions of one agent.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn exceptions_of(
-    _conn: &mut Conn,
-    _ns: &Namespace,
-    _agent: AgentId,
-) -> Result<Vec<Exception>, StoreError> {
-    unimplemented!()
+    let changed = query(
+        "deleting a config",
+        "UPDATE configs SET deleted_at = $3, version = version + 1
+         WHERE namespace = $1 AND name = $2 AND deleted_at IS NULL",
+    )
+    .bind(ns)
+    .bind(name.as_str())
+    .bind(at)
+    .run(tx)
+    .await?;
+    Ok(changed == 1)
 }

@@ -1,68 +1,59 @@
 //! The database: one small type over SQLite and PostgreSQL.
 
-use std::path::PathBuf;
-use std::time::Duration;
+mod conn;
+mod gate;
+mod migrate;
+mod open;
 
-use jiff::Timestamp;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use crate::agents::{AgentReport, Applied, Liveness};
-use crate::{OpenError, StoreError};
+use sqlx::{PgPool, SqlitePool};
 
-/// Where the database is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Location {
-    /// A SQLite file, made if it is not there; one process at a time (the caller holds the lock on `data_dir`).
-    Sqlite(PathBuf),
-    /// A SQLite database that lives as long as the [`Db`]; one connection serves everything. For tests.
-    SqliteMemory,
-    /// A PostgreSQL server: `postgres://user:password@host/database`.
-    Postgres(String),
-}
+pub use conn::{Conn, Reader, Tx};
+pub(crate) use conn::{Dialect, Raw};
+pub use open::{DbOptions, Location};
 
-/// How to open the database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DbOptions {
-    /// Where it is.
-    pub location: Location,
-    /// The most connections at once; on SQLite at most 8 of them are made.
-    pub max_connections: u32,
-    /// The most connections kept while idle.
-    pub max_idle_connections: u32,
-    /// How long a caller waits for a connection.
-    pub acquire_timeout: Duration,
-}
-
-impl DbOptions {
-    /// The default sizes for a place.
-    #[must_use]
-    pub fn new(location: Location) -> Self {
-        Self {
-            location,
-            max_connections: 100,
-            max_idle_connections: 10,
-            acquire_timeout: Duration::from_secs(10),
-        }
-    }
-}
+use crate::StoreError;
+use crate::contents::Known;
+use conn::Handle;
+use gate::{Gate, Lane};
 
 /// An open, migrated database. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Db {}
-
-/// A connection: what every function of this crate works on.
-#[derive(Debug)]
-pub struct Conn {}
-
-/// A connection for reading.
-#[derive(Debug)]
-pub struct Reader {
-    conn: Conn,
+pub struct Db {
+    inner: Arc<Inner>,
 }
 
-/// A transaction that writes; dropped without [`Tx::commit`], nothing of it stays.
 #[derive(Debug)]
-pub struct Tx {
-    conn: Conn,
+struct Inner {
+    engine: Engine,
+    max_connections: u32,
+    known_contents: Known,
+}
+
+#[derive(Debug)]
+enum Engine {
+    Sqlite(SqliteEngine),
+    Postgres(PgPool),
+}
+
+/// SQLite's connections: one writer with a line before it, readers apart, one that copies the log into the file.
+#[derive(Debug)]
+struct SqliteEngine {
+    gate: Gate,
+    writer: SqlitePool,
+    /// Whether the writer syncs each commit just now.
+    writer_syncs: AtomicBool,
+    /// `None`: the database is in memory, where the writer is the only connection.
+    others: Option<SqliteOthers>,
+}
+
+#[derive(Debug)]
+struct SqliteOthers {
+    readers: SqlitePool,
+    checkpointer: SqlitePool,
+    commits_since_checkpoint: AtomicU32,
 }
 
 /// How many connections are in use, for the metrics.
@@ -74,21 +65,22 @@ pub struct PoolUse {
     pub max: u32,
 }
 
-impl Db {
-    /// Opens the database and migrates it.
-    ///
-    /// # Errors
-    /// [`OpenError`] says why it cannot be used.
-    pub async fn open(_options: &DbOptions, _now: Timestamp) -> Result<Self, OpenError> {
-        unimplemented!()
-    }
+/// After so many batches of reports the log is copied into the file, apart from the writer: pages that changed
+/// again and again are then copied once.
+const BATCHES_PER_CHECKPOINT: u32 = 16;
 
+impl Db {
     /// A connection for reading; each statement sees what is committed by then.
     ///
     /// # Errors
     /// [`StoreError::Lost`] if none is to be had.
     pub async fn read(&self) -> Result<Reader, StoreError> {
-        unimplemented!()
+        let conn = match &self.inner.engine {
+            Engine::Sqlite(sqlite) => sqlite.readers().acquire().await.map(Handle::Sqlite),
+            Engine::Postgres(pool) => pool.acquire().await.map(Handle::Postgres),
+        };
+        conn.map(|conn| Reader(Conn(conn)))
+            .map_err(|error| StoreError::of("getting a connection", error))
     }
 
     /// A transaction whose commit is on disk when it returns. It goes before agents' reports.
@@ -96,26 +88,21 @@ impl Db {
     /// # Errors
     /// [`StoreError::Lost`] if none is to be had.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        unimplemented!()
+        self.begin_in(Lane::Api).await
     }
 
-    /// Commits what many agents reported, in one transaction.
-    ///
-    /// Several reports of one agent count in their order. The reports are not consumed: after an error nothing of
-    /// them is stored, and the caller may try again.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn apply_reports(&self, _reports: &[AgentReport]) -> Result<Applied, StoreError> {
-        unimplemented!()
+    /// A transaction for what agents will report again if a crash loses it: synced less strictly.
+    pub(crate) async fn begin_reports(&self) -> Result<Tx, StoreError> {
+        self.begin_in(Lane::Reports).await
     }
 
-    /// Stores when agents were last seen and their sessions' state, in one transaction.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn flush_liveness(&self, _rows: &[Liveness]) -> Result<(), StoreError> {
-        unimplemented!()
+    async fn begin_in(&self, lane: Lane) -> Result<Tx, StoreError> {
+        let failed = |error| StoreError::of("beginning a transaction", error);
+        match &self.inner.engine {
+            Engine::Sqlite(sqlite) => sqlite.begin(lane).await,
+            Engine::Postgres(pool) => begin_postgres(pool, lane).await,
+        }
+        .map_err(failed)
     }
 
     /// Whether the database answers.
@@ -123,55 +110,124 @@ impl Db {
     /// # Errors
     /// [`StoreError::Lost`] if not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        unimplemented!()
+        let mut conn = self.read().await?;
+        crate::sql::query("asking whether the database answers", "SELECT 1")
+            .rows(&mut conn)
+            .await
+            .map(drop)
     }
 
     /// How many connections are in use.
     #[must_use]
     pub fn pool_use(&self) -> PoolUse {
-        unimplemented!()
+        let busy =
+            |size: u32, idle: usize| size.saturating_sub(u32::try_from(idle).unwrap_or(u32::MAX));
+        let in_use = match &self.inner.engine {
+            Engine::Sqlite(sqlite) => sqlite
+                .pools()
+                .map(|pool| busy(pool.size(), pool.num_idle()))
+                .sum(),
+            Engine::Postgres(pool) => busy(pool.size(), pool.num_idle()),
+        };
+        PoolUse {
+            in_use,
+            max: self.inner.max_connections,
+        }
     }
 
     /// Closes every connection, after what is under way.
     pub async fn close(&self) {
-        unimplemented!()
+        match &self.inner.engine {
+            Engine::Sqlite(sqlite) => {
+                for pool in sqlite.pools() {
+                    pool.close().await;
+                }
+            }
+            Engine::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// The contents that are known to be stored.
+    pub(crate) fn known_contents(&self) -> &Known {
+        &self.inner.known_contents
+    }
+
+    /// Copies SQLite's log into its file once in a while. To be called after a batch of reports, outside of it.
+    pub(crate) async fn checkpoint_if_due(&self) -> Result<(), StoreError> {
+        let Engine::Sqlite(SqliteEngine {
+            others: Some(others),
+            ..
+        }) = &self.inner.engine
+        else {
+            return Ok(());
+        };
+        if others
+            .commits_since_checkpoint
+            .fetch_add(1, Ordering::Relaxed)
+            + 1
+            < BATCHES_PER_CHECKPOINT
+        {
+            return Ok(());
+        }
+        others.commits_since_checkpoint.store(0, Ordering::Relaxed);
+        let copied = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)")
+            .execute(&others.checkpointer)
+            .await;
+        copied
+            .map(drop)
+            .map_err(|error| StoreError::of("copying the log into the database", error))
     }
 }
 
-impl std::ops::Deref for Reader {
-    type Target = Conn;
+impl SqliteEngine {
+    fn readers(&self) -> &SqlitePool {
+        self.others
+            .as_ref()
+            .map_or(&self.writer, |others| &others.readers)
+    }
 
-    fn deref(&self) -> &Conn {
-        &self.conn
+    /// Readers first: the last connection to close copies the log into the file.
+    fn pools(&self) -> impl Iterator<Item = &SqlitePool> {
+        let others = self
+            .others
+            .iter()
+            .flat_map(|others| [&others.readers, &others.checkpointer]);
+        others.chain([&self.writer])
+    }
+
+    async fn begin(&self, lane: Lane) -> Result<Tx, sqlx::Error> {
+        let turn = self
+            .gate
+            .enter(lane)
+            .await
+            .map_err(|_| sqlx::Error::PoolTimedOut)?;
+        let syncs = lane == Lane::Api;
+        if self.writer_syncs.load(Ordering::Relaxed) != syncs {
+            let text = if syncs {
+                "PRAGMA synchronous = FULL"
+            } else {
+                "PRAGMA synchronous = NORMAL"
+            };
+            sqlx::query(text).execute(&self.writer).await?;
+            self.writer_syncs.store(syncs, Ordering::Relaxed);
+        }
+        let tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        Ok(Tx {
+            conn: Conn(Handle::SqliteTx(tx)),
+            _turn: Some(turn),
+        })
     }
 }
 
-impl std::ops::DerefMut for Reader {
-    fn deref_mut(&mut self) -> &mut Conn {
-        &mut self.conn
+async fn begin_postgres(pool: &PgPool, lane: Lane) -> Result<Tx, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    if lane == Lane::Reports {
+        sqlx::query("SET LOCAL synchronous_commit = off")
+            .execute(&mut *tx)
+            .await?;
     }
-}
-
-impl std::ops::Deref for Tx {
-    type Target = Conn;
-
-    fn deref(&self) -> &Conn {
-        &self.conn
-    }
-}
-
-impl std::ops::DerefMut for Tx {
-    fn deref_mut(&mut self) -> &mut Conn {
-        &mut self.conn
-    }
-}
-
-impl Tx {
-    /// Commits; when it returns, what was written survives a crash.
-    ///
-    /// # Errors
-    /// [`StoreError`]; whether it was committed is then not known if the database was lost.
-    pub async fn commit(self) -> Result<(), StoreError> {
-        unimplemented!()
-    }
+    Ok(Tx {
+        conn: Conn(Handle::PostgresTx(tx)),
+        _turn: None,
+    })
 }

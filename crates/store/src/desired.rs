@@ -1,10 +1,12 @@
-//! Materialised desired state: one row per distinct inputs, never per agent.
+//! Materialized desired state: one row per distinct inputs, never per agent.
 
 use domain::model::ConfigMap;
 use domain::{ConfigName, ContentHash, Namespace, RevisionNumber};
 use jiff::Timestamp;
 
-use crate::{Conn, StoreError, Tx};
+use crate::contents::{self, ContentKind};
+use crate::sql::{Columns, query, query_built};
+use crate::{Conn, StoreError, Tx, codec};
 
 /// The kind of desired state that is an agent's remote config.
 pub const CONFIG: &str = "config";
@@ -28,12 +30,31 @@ pub struct DesiredContent {
     pub created_at: Timestamp,
 }
 
+const COLUMNS: &str = "namespace, kind, inputs_key, layers, hash, content_hash, created_at";
+
 /// Stores a desired content; for inputs that are there already, what stands is kept.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn put(_tx: &mut Tx, _content: &DesiredContent) -> Result<(), StoreError> {
-    unimplemented!()
+pub async fn put(tx: &mut Tx, content: &DesiredContent) -> Result<(), StoreError> {
+    let (ns, at) = (&content.namespace, content.created_at);
+    let files = codec::encode_files(&content.files);
+    let stored = contents::put(tx, ns, ContentKind::Desired, &files, at).await?;
+    query(
+        "storing a desired content",
+        "INSERT INTO desired_contents (namespace, kind, inputs_key, layers, hash, content_hash, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+    )
+    .bind(ns)
+    .bind(content.kind.as_str())
+    .bind(content.inputs_key.as_slice())
+    .bind(codec::encode_layers(&content.layers))
+    .bind(&content.hash)
+    .bind(&stored)
+    .bind(at)
+    .run(tx)
+    .await
+    .map(drop)
 }
 
 /// The desired content of certain inputs.
@@ -41,23 +62,74 @@ pub async fn put(_tx: &mut Tx, _content: &DesiredContent) -> Result<(), StoreErr
 /// # Errors
 /// [`StoreError`].
 pub async fn find(
-    _conn: &mut Conn,
-    _ns: &Namespace,
-    _kind: &str,
-    _inputs_key: &[u8],
+    conn: &mut Conn,
+    ns: &Namespace,
+    kind: &str,
+    inputs_key: &[u8],
 ) -> Result<Option<DesiredContent>, StoreError> {
-    unimplemented!()
+    let text = format!(
+        "SELECT {COLUMNS} FROM desired_contents WHERE namespace = $1 AND kind = $2 AND inputs_key = $3"
+    );
+    let found = query_built("reading a desired content", text)
+        .bind(ns)
+        .bind(kind)
+        .bind(inputs_key);
+    let found = found.read_one(conn, read_content).await?;
+    with_files(conn, found).await
 }
 
-/// A desired content by the hash agents know it by.
+/// A desired content by the hash agents know it by; of several inputs that give it, the oldest.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn find_by_hash(
-    _conn: &mut Conn,
-    _ns: &Namespace,
-    _kind: &str,
-    _hash: &ContentHash,
+    conn: &mut Conn,
+    ns: &Namespace,
+    kind: &str,
+    hash: &ContentHash,
 ) -> Result<Option<DesiredContent>, StoreError> {
-    unimplemented!()
+    let text = format!(
+        "SELECT {COLUMNS} FROM desired_contents WHERE namespace = $1 AND kind = $2 AND hash = $3
+         ORDER BY created_at, inputs_key LIMIT 1"
+    );
+    let found = query_built("reading a desired content", text)
+        .bind(ns)
+        .bind(kind)
+        .bind(hash);
+    let found = found.read_one(conn, read_content).await?;
+    with_files(conn, found).await
+}
+
+fn read_content(row: &mut Columns<'_>) -> Result<(DesiredContent, ContentHash), StoreError> {
+    let (namespace, kind, inputs_key) = (
+        row.namespace()?,
+        row.text()?.to_owned(),
+        row.bytes()?.to_vec(),
+    );
+    let (layers, hash, stored) = (codec::decode_layers(row.text()?)?, row.hash()?, row.hash()?);
+    let (files, created_at) = (ConfigMap::new(), row.time()?);
+    Ok((
+        DesiredContent {
+            namespace,
+            kind,
+            inputs_key,
+            layers,
+            hash,
+            files,
+            created_at,
+        },
+        stored,
+    ))
+}
+
+async fn with_files(
+    conn: &mut Conn,
+    found: Option<(DesiredContent, ContentHash)>,
+) -> Result<Option<DesiredContent>, StoreError> {
+    let Some((mut content, stored)) = found else {
+        return Ok(None);
+    };
+    let bytes = contents::get(conn, &content.namespace, ContentKind::Desired, &stored).await?;
+    content.files = codec::decode_files(&bytes)?;
+    Ok(Some(content))
 }

@@ -133,3 +133,129 @@ impl StoreError {
         matches!(self, Self::Contended { .. })
     }
 }
+
+impl StoreError {
+    /// The driver's error.
+    pub(crate) fn into_source(self) -> sqlx::Error {
+        match self {
+            Self::Lost { source, .. }
+            | Self::Contended { source, .. }
+            | Self::Refused { source, .. }
+            | Self::Statement { source, .. } => source,
+            Self::Corrupt { what } => sqlx::Error::Decode(what.into()),
+        }
+    }
+
+    /// Sorts an error of the driver.
+    pub(crate) fn of(during: &'static str, source: sqlx::Error) -> Self {
+        match trouble(&source) {
+            Trouble::Lost => Self::Lost { during, source },
+            Trouble::Contended => Self::Contended { during, source },
+            Trouble::Refused => Self::Refused { during, source },
+            Trouble::Other => Self::Statement { during, source },
+        }
+    }
+}
+
+/// The sorts of errors that drivers give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    Lost,
+    Contended,
+    Refused,
+    Other,
+}
+
+fn trouble(error: &sqlx::Error) -> Trouble {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => Trouble::Lost,
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            match error.try_downcast_ref::<sqlx::sqlite::SqliteError>() {
+                Some(_) => sqlite_trouble(code.parse().unwrap_or(0)),
+                None => postgres_trouble(&code),
+            }
+        }
+        _ => Trouble::Other,
+    }
+}
+
+/// Sorts an extended result code; the low byte is the primary one. See SQLite's "Result and Error Codes".
+fn sqlite_trouble(code: u32) -> Trouble {
+    match code & 0xff {
+        // BUSY, LOCKED
+        5 | 6 => Trouble::Contended,
+        // NOMEM, READONLY, IOERR, CORRUPT, FULL, CANTOPEN, NOTADB
+        7 | 8 | 10 | 11 | 13 | 14 | 26 => Trouble::Lost,
+        // CONSTRAINT
+        19 => Trouble::Refused,
+        _ => Trouble::Other,
+    }
+}
+
+/// Sorts a SQLSTATE. See PostgreSQL's "Error Codes".
+fn postgres_trouble(code: &str) -> Trouble {
+    match code {
+        // Serialization failure, deadlock, lock not available.
+        "40001" | "40P01" | "55P03" => Trouble::Contended,
+        // Read-only transaction: a standby, or a database that was made read-only.
+        "25006" => Trouble::Lost,
+        _ => match code.get(..2) {
+            // Connection, insufficient resources, operator intervention, system error, internal error.
+            Some("08" | "53" | "57" | "58" | "XX") => Trouble::Lost,
+            Some("23") => Trouble::Refused,
+            _ => Trouble::Other,
+        },
+    }
+}
+
+/// Whether an error says that nothing can be written.
+pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else {
+        return false;
+    };
+    let code = error.code().unwrap_or_default();
+    match error.try_downcast_ref::<sqlx::sqlite::SqliteError>() {
+        Some(_) => code.parse::<u32>().is_ok_and(|code| code & 0xff == 8),
+        None => code == "25006",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_sorted_by_what_can_be_done_about_them() {
+        // Extended codes: IOERR_WRITE, READONLY_DBMOVED, CONSTRAINT_UNIQUE, BUSY_SNAPSHOT, ERROR.
+        let sqlite = [
+            (778, Trouble::Lost),
+            (1032, Trouble::Lost),
+            (2067, Trouble::Refused),
+            (517, Trouble::Contended),
+        ];
+        for (code, expected) in sqlite.into_iter().chain([(1, Trouble::Other)]) {
+            assert_eq!(sqlite_trouble(code), expected, "{code}");
+        }
+        let postgres = [
+            ("57P01", Trouble::Lost),
+            ("08006", Trouble::Lost),
+            ("53300", Trouble::Lost),
+            ("25006", Trouble::Lost),
+            ("40P01", Trouble::Contended),
+            ("23505", Trouble::Refused),
+            ("42601", Trouble::Other),
+            ("", Trouble::Other),
+        ];
+        for (code, expected) in postgres {
+            assert_eq!(postgres_trouble(code), expected, "{code}");
+        }
+        assert_eq!(trouble(&sqlx::Error::PoolTimedOut), Trouble::Lost);
+        assert_eq!(trouble(&sqlx::Error::RowNotFound), Trouble::Other);
+    }
+}

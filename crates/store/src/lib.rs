@@ -9,6 +9,8 @@
 
 pub mod agents;
 pub mod audit;
+mod bulk;
+mod codec;
 pub mod configs;
 pub mod contents;
 mod db;
@@ -21,6 +23,7 @@ pub mod meta;
 pub mod released;
 pub mod retention;
 pub mod rollouts;
+mod sql;
 pub mod tokens;
 
 pub use db::{Conn, Db, DbOptions, Location, PoolUse, Reader, Tx};

@@ -1,5 +1,6 @@
 //! Facts about the database itself: its id, and what all nodes share.
 
+use crate::sql::query;
 use crate::{Conn, StoreError, Tx};
 
 /// The key under which the database's id is kept.
@@ -11,22 +12,39 @@ pub const ADMIN_TOKEN_HASH: &str = "admin_token_hash";
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn get(_conn: &mut Conn, _key: &str) -> Result<Option<String>, StoreError> {
-    unimplemented!()
+pub async fn get(conn: &mut Conn, key: &str) -> Result<Option<String>, StoreError> {
+    query("reading a fact", "SELECT value FROM meta WHERE key = $1")
+        .bind(key)
+        .read_one(conn, |row| Ok(row.text()?.to_owned()))
+        .await
 }
 
 /// Stores a fact over an older one.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn set(_tx: &mut Tx, _key: &str, _value: &str) -> Result<(), StoreError> {
-    unimplemented!()
+pub async fn set(tx: &mut Tx, key: &str, value: &str) -> Result<(), StoreError> {
+    let text = "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    query("storing a fact", text)
+        .bind(key)
+        .bind(value)
+        .run(tx)
+        .await
+        .map(drop)
 }
 
 /// Stores a fact unless there is one, and gives the one that stands: how several nodes agree on one value.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn get_or_set(_tx: &mut Tx, _key: &str, _value: &str) -> Result<String, StoreError> {
-    unimplemented!()
+pub async fn get_or_set(tx: &mut Tx, key: &str, value: &str) -> Result<String, StoreError> {
+    let text = "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    query("storing a fact", text)
+        .bind(key)
+        .bind(value)
+        .run(tx)
+        .await?;
+    get(tx, key).await?.ok_or(StoreError::Corrupt {
+        what: "fact (it is missing)",
+    })
 }
