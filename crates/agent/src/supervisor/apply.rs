@@ -47,7 +47,7 @@ impl Supervisor {
                 checked = self.check(&offer) => checked,
             };
             match checked {
-                Ok(content) => self.take(offer.hash, content, begun).await,
+                Ok(offered) => self.take(offer.hash, &offered, begun).await,
                 Err(Rejection::Bad(reason)) => {
                     let program = self.program();
                     self.ledger.quarantine(offer.hash, reason, &program);
@@ -87,14 +87,12 @@ impl Supervisor {
     }
 
     /// Checks an offer without touching what runs.
-    async fn check(&self, offer: &Offer) -> Result<Content, Rejection> {
-        let bytes = match Offered::of(&offer.config).map_err(Rejection::Bad)? {
-            Offered::Bytes(bytes) => bytes,
-            Offered::Empty => return self.base().map_err(unable),
-        };
-        let launch = self.site.stage(&bytes).map_err(unable)?;
+    async fn check(&self, offer: &Offer) -> Result<Offered, Rejection> {
+        let offered = Offered::of(&offer.config).map_err(Rejection::Bad)?;
+        let Offered::Bytes(bytes) = &offered else { return Ok(offered) };
+        let launch = self.site.stage(bytes).map_err(unable)?;
         match validate(&launch, self.site.settings().command_timeout).await {
-            Ok(()) => Ok(Content::Kept(self.site.keep(&bytes).map_err(unable)?)),
+            Ok(()) => Ok(offered),
             Err(ToolError::Refused { reason }) => Err(Rejection::Bad(trim(&self.redactor.redact(&reason)))),
             Err(error) => Err(Rejection::Unable(runtime::logging::error_chain(&error))),
         }
@@ -105,17 +103,28 @@ impl Supervisor {
         self.ledger.base().cloned().map_or_else(|| self.site.capture(), Ok)
     }
 
-    /// Puts a checked content in force and sees it through.
-    async fn take(&mut self, hash: OfferHash, content: Content, begun: Instant) {
-        let base = match self.base() {
-            Ok(base) => base,
+    /// What stood on the machine before, and the offered content, both kept.
+    fn keep(&self, offered: &Offered) -> Result<(Content, Content), SiteError> {
+        let base = self.base()?;
+        let content = match offered {
+            Offered::Empty => base.clone(),
+            Offered::Bytes(bytes) => Content::Kept(self.site.keep(bytes)?),
+        };
+        Ok((base, content))
+    }
+
+    /// Puts what was checked in force and sees it through.
+    async fn take(&mut self, hash: OfferHash, offered: &Offered, begun: Instant) {
+        // Before the new content is kept: what becomes trusted here has the contents that nothing refers to swept.
+        self.count_run_time();
+        let (base, content) = match self.keep(offered) {
+            Ok(kept) => kept,
             Err(error) => {
                 self.ledger.fail(hash, runtime::logging::error_chain(&error));
                 return self.tell_refusal();
             }
         };
         let before = self.ledger.clone();
-        self.count_run_time();
         self.ledger.switch(hash.clone(), content, || base);
         // The commit point: from here on an agent that is killed comes back to the new configuration.
         if let Err(error) = self.ledger_record.save(&self.ledger) {
@@ -141,7 +150,6 @@ impl Supervisor {
         self.failures = 0;
         self.ledger.confirm_start();
         self.save_ledger();
-        self.site.contents().sweep(&self.ledger.contents());
         self.publish_effective();
         self.publish_status();
         info!(event = "config_applied", config_hash = hash.as_str(), duration_ms = millis(begun.elapsed()), success = true, pid = self.pid(), "Applied config successfully");

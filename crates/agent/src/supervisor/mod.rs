@@ -144,8 +144,12 @@ impl Supervisor {
     }
 
     fn save_ledger(&self) {
-        if let Err(error) = self.ledger_record.save(&self.ledger) {
-            error!(event = "state_not_saved", error = &error as &(dyn std::error::Error + 'static), "the ledger was not saved");
+        match self.ledger_record.save(&self.ledger) {
+            // Only now nothing on disk refers to what is swept.
+            Ok(()) => self.site.contents().sweep(&self.ledger.contents()),
+            Err(error) => {
+                error!(event = "state_not_saved", error = &error as &(dyn std::error::Error + 'static), "the ledger was not saved");
+            }
         }
     }
 
@@ -190,7 +194,6 @@ impl Supervisor {
         let probation = millis(self.site.settings().probation);
         if self.ledger.count_run_time(millis(ran), probation) {
             info!(event = "config_trusted", "the configuration has passed its probation");
-            self.site.contents().sweep(&self.ledger.contents());
             self.save_ledger();
         } else if SAVE_TRIAL <= now.duration_since(self.trial_saved_at) {
             self.trial_saved_at = now;
