@@ -131,7 +131,11 @@ pub const FAILED: i32 = proto::RemoteConfigStatuses::Failed as i32;
 async fn accept(listener: TcpListener, seen: Arc<watch::Sender<Seen>>, orders: broadcast::Sender<ServerToAgent>) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        seen.send_modify(|seen| seen.connections += 1);
+        seen.send_modify(|seen| {
+            seen.connections += 1;
+            // What an agent of an earlier connection said of its collector does not speak for this one.
+            seen.health = None;
+        });
         connections.spawn(serve(stream, seen.clone(), orders.subscribe()));
     }
 }

@@ -64,13 +64,14 @@ async fn a_collector_without_a_record_is_found_by_its_mark() {
     machine.start();
     let pid = machine.until_journal("start", "local").await.pid;
     let child: i32 = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap().trim().parse().unwrap();
+    machine.until_event("collector_ready", 1).await;
     machine.kill();
     for name in ["process.json", "process.json.prev"] {
         std::fs::remove_file(machine.path("state").join(name)).ok();
     }
     machine.start();
     machine.until_event("strays_stopped", 1).await;
-    machine.until_event("collector_ready", 1).await;
+    machine.until_event("collector_ready", 2).await;
     assert!(!is_alive(pid) && !is_alive(child));
     assert_eq!(machine.collectors().len(), 1);
 }
