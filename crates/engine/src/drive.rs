@@ -142,6 +142,7 @@ impl Engine {
                 return;
             }
             rows.push(Liveness {
+                namespace: agent.namespace.clone(),
                 agent: agent.id,
                 last_seen: agent.last_seen(),
                 wire: Some(Box::from(state.wire.to_bytes())),

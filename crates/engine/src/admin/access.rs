@@ -30,6 +30,8 @@ pub struct Operator {
     pub home: Namespace,
     /// How far it reaches.
     pub reach: Reach,
+    /// The hash of the credential.
+    credential: TokenHash,
 }
 
 /// An operator acting in a namespace that the credential reaches.
@@ -41,6 +43,8 @@ pub struct Caller {
     pub namespace: Namespace,
     /// How far the credential reaches.
     pub reach: Reach,
+    /// The hash of the credential; `None` for the server itself and for who has none.
+    credential: Option<TokenHash>,
 }
 
 /// Why a credential was refused.
@@ -81,7 +85,29 @@ impl Operator {
             actor: self.actor,
             namespace,
             reach: self.reach,
+            credential: Some(self.credential),
         })
+    }
+}
+
+impl Caller {
+    /// Who presented no valid credential: what is refused is written in `default`.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self::of(
+            Actor::named("anonymous"),
+            Namespace::default(),
+            Reach::Namespace,
+        )
+    }
+
+    fn of(actor: Actor, namespace: Namespace, reach: Reach) -> Self {
+        Self {
+            actor,
+            namespace,
+            reach,
+            credential: None,
+        }
     }
 }
 
@@ -99,7 +125,14 @@ impl Engine {
         if TokenKind::of(bearer) == Some(TokenKind::Agent) {
             return Err(AccessError::WrongPlane);
         }
-        let presented = TokenHash::of(bearer);
+        self.operator_of(TokenHash::of(bearer), now).await
+    }
+
+    async fn operator_of(
+        &self,
+        presented: TokenHash,
+        now: Timestamp,
+    ) -> Result<Operator, AccessError> {
         let mut conn = self.db().read().await?;
         // Hashes are compared, so the time of a lookup tells nothing about the token itself.
         let bootstrap = meta::get(&mut conn, meta::ADMIN_TOKEN_HASH)
@@ -110,6 +143,7 @@ impl Engine {
                 actor: Actor::admin(),
                 home: Namespace::default(),
                 reach: Reach::Fleet,
+                credential: presented,
             });
         }
         let hash = ContentHash::from_bytes(*presented.as_bytes());
@@ -119,8 +153,28 @@ impl Engine {
                 actor: Actor::named(&format!("token:{}", token.id)),
                 home: token.namespace,
                 reach: Reach::Namespace,
+                credential: presented,
             }),
             None => Err(AccessError::Invalid),
+        }
+    }
+
+    /// Whether the credential of a caller still lets anybody in: for answers that last.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn is_still_let_in(
+        &self,
+        caller: &Caller,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let Some(credential) = caller.credential else {
+            return Ok(false);
+        };
+        match self.operator_of(credential, now).await {
+            Ok(_) => Ok(true),
+            Err(AccessError::Store(error)) => Err(error),
+            Err(_) => Ok(false),
         }
     }
 
@@ -185,11 +239,7 @@ impl Engine {
 }
 
 async fn installed(tx: &mut store::Tx, now: Timestamp) -> Result<(), StoreError> {
-    let server = Caller {
-        actor: Actor::server(),
-        namespace: Namespace::default(),
-        reach: Reach::Fleet,
-    };
+    let server = Caller::of(Actor::server(), Namespace::default(), Reach::Fleet);
     Act::new("token.bootstrap_installed", "install", "tokens/bootstrap")
         .done(tx, &server, now)
         .await

@@ -6,9 +6,10 @@ use desired::{content_hash, redacted, redacted_pair};
 use domain::model::{ConfigFile, ConfigMap, InstanceUid};
 use domain::{AgentId, ContentHash, Revision};
 use jiff::Timestamp;
-use store::agents::{AgentChange, AgentDetail, AgentSummary, ListAgents};
 use store::desired::CONFIG;
 use store::{Conn, StoreError, agents, configs, desired as stored};
+
+pub use store::agents::{AgentChange, AgentDetail, AgentSummary, ListAgents};
 
 pub use edit::{AgentActionError, LabelEdits, MAX_LABEL_EDITS};
 
@@ -66,7 +67,7 @@ impl Engine {
         let page = agents::list(&mut conn, &filter).await?;
         drop(conn);
         let listed = |stored: AgentSummary| ListedAgent {
-            live: self.standing(&stored.namespace, stored.id),
+            live: self.live(&stored),
             stored,
         };
         Ok(Paged {
@@ -84,20 +85,21 @@ impl Engine {
         caller: &Caller,
         named: [u8; 16],
     ) -> Result<Option<AgentId>, StoreError> {
+        let (id, uid) = (AgentId::from_bytes(named), InstanceUid::new(named));
+        if self.standing(&caller.namespace, id).is_some() {
+            return Ok(Some(id));
+        }
+        if let Some(id) = self.find_by_uid(&caller.namespace, uid) {
+            return Ok(Some(id));
+        }
         let mut conn = self.db().read().await?;
-        let id = AgentId::from_bytes(named);
         if agents::find(&mut conn, &caller.namespace, id)
             .await?
             .is_some()
         {
             return Ok(Some(id));
         }
-        agents::find_by_uid(
-            &mut conn,
-            &caller.namespace,
-            &InstanceUid::new(named),
-        )
-        .await
+        agents::find_by_uid(&mut conn, &caller.namespace, &uid).await
     }
 
     /// One agent whole.
@@ -113,7 +115,7 @@ impl Engine {
         let Some(stored) = agents::find(&mut conn, &caller.namespace, id).await? else {
             return Ok(None);
         };
-        let live = self.standing(&caller.namespace, id);
+        let live = self.live(&stored.summary);
         let hash = live
             .as_ref()
             .map_or(stored.summary.desired, |live| live.desired);
@@ -126,6 +128,20 @@ impl Engine {
             live,
             desired,
         }))
+    }
+
+    /// What memory says of an agent, unless another node serves it: that node's memory is then ahead of ours.
+    fn live(&self, stored: &AgentSummary) -> Option<AgentStanding> {
+        let node = stored
+            .attachment
+            .as_ref()
+            .map(|attachment| attachment.node.as_str());
+        let elsewhere = stored.connected && node.is_some_and(|node| node != self.options().node);
+        if elsewhere {
+            None
+        } else {
+            self.standing(&stored.namespace, stored.id)
+        }
     }
 
     /// What changed about an agent, newest first; `None` where there is no such agent.

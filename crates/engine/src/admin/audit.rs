@@ -2,13 +2,14 @@
 
 use domain::{AgentId, AuditEntry, AuditOutcome, ContentHash};
 use jiff::Timestamp;
-use store::audit::AuditRecord;
 use store::{StoreError, Tx, audit};
 use trust::{ChainHash, ChainVerifier, Entry};
 
 use super::access::Caller;
 use super::{PageOf, Paged};
 use crate::engine::Engine;
+
+pub use store::audit::AuditRecord;
 
 /// Entries that verification reads at a time.
 const VERIFY_STEP: u32 = 500;

@@ -8,8 +8,9 @@ use domain::{
     ConfigName, ConfigRecord, InvalidName, Kind, Revision, RevisionNumber, Rollout, Selector,
 };
 use jiff::Timestamp;
-use store::configs::{ConfigOverview, RevisionHead};
 use store::{Conn, StoreError, configs, rollouts};
+
+pub use store::configs::{ConfigOverview, RevisionHead};
 
 pub use delete::{DeleteConfigError, Deleted, InForce};
 pub use put::{NewRevision, Put, PutConfigError};

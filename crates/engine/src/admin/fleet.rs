@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use domain::{ConfigName, EventId, EventKind, Hold, HoldScope, NewEvent};
 use jiff::Timestamp;
-use store::agents::FleetCounts;
 use store::{StoreError, Tx, agents, configs, events, holds};
 
 use super::access::{Caller, Reach};
 use super::audit::Act;
 use super::{MAX_PAGE, retry_contended};
 use crate::engine::Engine;
+
+pub use store::agents::FleetCounts;
 
 /// The longest reason of a hold, in bytes.
 const REASON_MAX_BYTES: usize = 1024;

@@ -13,8 +13,11 @@ mod idempotency;
 pub mod rollouts;
 pub mod tokens;
 
+pub use store::StoreError;
+pub use trust::Secret;
+
 pub use access::{AccessError, Caller, Operator, Reach};
-pub use idempotency::{Created, Creation};
+pub use idempotency::{Created, Creation, KeyReused};
 
 /// How often a use case tries again when another transaction got in its way.
 const ATTEMPTS: usize = 5;

@@ -9,6 +9,7 @@ use domain::{
     Strategy,
 };
 use jiff::Timestamp;
+use store::rollouts::AddRolloutError;
 use store::{Conn, StoreError, Tx, configs, desired, events, rollouts};
 
 use super::access::Caller;
@@ -18,6 +19,9 @@ use super::idempotency::{Created, Creation, KeyReused};
 use super::{PageOf, Paged, retry_contended};
 use crate::desire::DesireError;
 use crate::engine::Engine;
+
+/// The longest message of a rollout, in bytes.
+const MESSAGE_MAX_BYTES: usize = 4096;
 
 /// What to release, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -82,12 +86,15 @@ pub enum StartRolloutError {
         /// What was asked for.
         strategy: String,
     },
-    /// Another rollout of the config is under way.
-    #[error("rollout {rollout} of the config is under way")]
-    UnderWay {
-        /// Which.
-        rollout: RolloutId,
+    /// The message is too long.
+    #[error("the message has {bytes} bytes, allowed are {MESSAGE_MAX_BYTES}")]
+    MessageTooLong {
+        /// Its length.
+        bytes: usize,
     },
+    /// Another rollout of the config is under way.
+    #[error("another rollout of the config is under way")]
+    UnderWay,
     /// Revisions that some agent would get do not merge, or the database failed while looking.
     #[error(transparent)]
     Desire(#[from] DesireError),
@@ -100,6 +107,15 @@ pub enum StartRolloutError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<AddRolloutError> for StartRolloutError {
+    fn from(error: AddRolloutError) -> Self {
+        match error {
+            AddRolloutError::Running { .. } => Self::UnderWay,
+            AddRolloutError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 impl StartRolloutError {
@@ -136,6 +152,11 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Created<Started>, StartRolloutError> {
         let strategy = read_strategy(release)?;
+        if MESSAGE_MAX_BYTES < release.message.len() {
+            return Err(StartRolloutError::MessageTooLong {
+                bytes: release.message.len(),
+            });
+        }
         // From here on no other change comes between what is read and what is put in force.
         let mut change = self.begin_change().await;
         let mut conn = self.db().read().await?;
@@ -285,10 +306,11 @@ async fn find_revision(
     let record = record.ok_or_else(|| StartRolloutError::NoConfig {
         config: config.clone(),
     })?;
-    if let Some(rollout) = rollouts::running(conn, &caller.namespace, config).await? {
-        return Err(StartRolloutError::UnderWay {
-            rollout: rollout.id,
-        });
+    if rollouts::running(conn, &caller.namespace, config)
+        .await?
+        .is_some()
+    {
+        return Err(StartRolloutError::UnderWay);
     }
     let number = number.unwrap_or(record.latest);
     let revision = configs::revision(conn, &caller.namespace, config, number).await?;

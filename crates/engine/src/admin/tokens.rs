@@ -3,7 +3,6 @@
 use domain::labels::InvalidLabel;
 use domain::{ContentHash, Labels, TokenId};
 use jiff::Timestamp;
-use store::tokens::{TokenKind, TokenRecord};
 use store::{Conn, StoreError, tokens};
 use trust::{Secret, Token};
 
@@ -13,6 +12,8 @@ use super::idempotency::{Created, Creation, KeyReused};
 use super::rollouts::unix_ms;
 use super::{PageOf, Paged, retry_contended};
 use crate::engine::Engine;
+
+pub use store::tokens::{TokenKind, TokenRecord};
 
 /// The longest description, in bytes.
 const DESCRIPTION_MAX_BYTES: usize = 1024;

@@ -174,12 +174,18 @@ async fn beyond_the_limit_of_agents_unknown_ones_are_refused_and_known_ones_are_
 async fn rt_06_when_reports_are_not_stored_changes_are_refused_and_heartbeats_are_not() {
     let world = World::start_with(|options| options.limits.pending_reports = 1).await;
     let (mut first, _) = world.connect(1, &[]);
-    let (mut second, _) = world.connect(2, &[]);
-    assert!(matches!(
-        first.try_say(&world, described(&[("a", "b")])),
-        Err(ExchangeError::Overloaded { .. })
-    ));
-    assert!(second.try_say(&world, Changes::default()).is_ok());
+    let mailbox = Mailbox::new();
+    let Attach::Ready(second) = world.attach(InstanceUid::new([2; 16]), Some(&mailbox)) else {
+        panic!("not ready")
+    };
+    let refused = first.try_say(&world, described(&[("a", "b")]));
+    assert!(matches!(refused, Err(ExchangeError::Overloaded { .. })));
+    assert!(
+        world
+            .engine
+            .exchange(&second, world.now, |_| Ok::<_, ()>(Default::default()))
+            .is_ok()
+    );
     world.commit().await;
     assert!(first.try_say(&world, described(&[("a", "b")])).is_ok());
 }

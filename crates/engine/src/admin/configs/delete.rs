@@ -7,6 +7,7 @@ use domain::{
     RolloutState, Strategy,
 };
 use jiff::Timestamp;
+use store::rollouts::AddRolloutError;
 use store::{StoreError, Tx, configs, desired, events, rollouts};
 
 use super::{Precondition, PreconditionFailed, standing};
@@ -51,6 +52,9 @@ pub enum DeleteConfigError {
         /// The revision.
         revision: RevisionNumber,
     },
+    /// A rollout of it is under way.
+    #[error("a rollout of the config is under way")]
+    UnderWay,
     /// The caller's precondition does not hold.
     #[error(transparent)]
     Precondition(#[from] PreconditionFailed),
@@ -63,6 +67,15 @@ pub enum DeleteConfigError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<AddRolloutError> for DeleteConfigError {
+    fn from(error: AddRolloutError) -> Self {
+        match error {
+            AddRolloutError::Running { .. } => Self::UnderWay,
+            AddRolloutError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 impl DeleteConfigError {
@@ -183,7 +196,7 @@ impl Removal {
         tx: &mut Tx,
         caller: &Caller,
         now: Timestamp,
-    ) -> Result<Started, StoreError> {
+    ) -> Result<Started, DeleteConfigError> {
         for content in &self.contents {
             desired::put(tx, content).await?;
         }
