@@ -1,1 +1,42 @@
-//! stub
+//! The admin plane: REST under `/api/v1`, server-sent events, health, metrics and the OpenAPI document.
+//!
+//! Handlers are thin: they read the request strictly, make one call of `engine::admin`, and turn the answer into types
+//! of `api-types`. Every path but `/`, `/health`, `/ready` and `/metrics` takes an admin token; every refusal of one, and
+//! every write that fails, goes to the audit log (writes that succeed are put there by the engine, in their transaction).
+//!
+//! Start with [`router`]. Listeners, TLS and socket deadlines are the server's.
+
+mod access;
+mod extract;
+mod gate;
+mod openapi;
+mod page;
+mod problem;
+mod routes;
+mod selector;
+mod state;
+
+pub use openapi::document;
+pub use state::{ApiState, Readiness};
+
+use axum::Router;
+use utoipa_axum::router::OpenApiRouter;
+
+/// The admin plane's routes.
+#[must_use]
+pub fn router(state: ApiState) -> Router {
+    let (routes, _) = described().split_for_parts();
+    routes
+        .method_not_allowed_fallback(routes::no_such_method)
+        .fallback(routes::no_such_route)
+        .layer(axum::middleware::from_fn_with_state(state.clone(), access::guard))
+        .with_state(state)
+}
+
+/// All routes with their descriptions.
+fn described() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(openapi::frame())
+        .merge(routes::open())
+        .nest("/api/v1", routes::tree().merge(routes::once()))
+        .nest("/api/v1/namespaces/{namespace}", routes::tree())
+}

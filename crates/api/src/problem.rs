@@ -1,0 +1,146 @@
+//! Errors of handlers, answered as RFC 9457 problem details.
+
+use api_types::{Problem, ProblemKind};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+
+/// An error on its way to the caller: a problem, and what of it stands in headers.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiError {
+    problem: Box<Problem>,
+    retry_after_s: Option<u32>,
+}
+
+/// Rides on the response of an [`ApiError`], for the audit log.
+#[derive(Debug, Clone)]
+pub(crate) struct Refused {
+    /// The kind's name, and what happened: what the caller was told.
+    pub error: String,
+}
+
+/// The type of handlers' results.
+pub(crate) type ApiResult<T> = Result<T, ApiError>;
+
+impl ApiError {
+    pub(crate) fn new(kind: ProblemKind) -> Self {
+        Self {
+            problem: Box::new(Problem::new(kind)),
+            retry_after_s: None,
+        }
+    }
+
+    /// A fault of ours: the caller learns no more than that; the log gets the chain.
+    pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(
+            event = "api_internal_error",
+            error = %chain(error),
+            "a request failed for a fault of the server"
+        );
+        Self::new(ProblemKind::Internal)
+    }
+
+    /// The database does not answer; the same request may work later.
+    pub(crate) fn database(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::warn!(
+            event = "api_database_error",
+            error = %chain(error),
+            "a request failed at the database"
+        );
+        Self::new(ProblemKind::DatabaseUnavailable)
+            .detail("the database does not answer; agents stay connected")
+            .retry_after(5)
+    }
+
+    pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.problem.detail = Some(detail.into());
+        self
+    }
+
+    pub(crate) fn field(mut self, field: impl Into<String>) -> Self {
+        self.problem.field = Some(field.into());
+        self
+    }
+
+    pub(crate) fn position(mut self, position: usize) -> Self {
+        self.problem.position = u64::try_from(position).ok();
+        self
+    }
+
+    pub(crate) fn line_column(mut self, line: usize, column: usize) -> Self {
+        self.problem.line = u64::try_from(line).ok();
+        self.problem.column = u64::try_from(column).ok();
+        self
+    }
+
+    pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+}
+
+/// An error with all its causes in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status =
+            StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self.problem).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"opamp-server admin plane\""),
+            );
+        }
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        let error = match &self.problem.detail {
+            Some(detail) => format!("{}: {detail}", self.problem.slug()),
+            None => self.problem.slug().to_owned(),
+        };
+        response.extensions_mut().insert(Refused { error });
+        response
+    }
+}
+
+impl From<engine::admin::StoreError> for ApiError {
+    fn from(error: engine::admin::StoreError) -> Self {
+        if error.is_lost() || error.is_contended() {
+            return Self::database(&error);
+        }
+        Self::internal(&error)
+    }
+}
+
+impl From<engine::admin::KeyReused> for ApiError {
+    fn from(error: engine::admin::KeyReused) -> Self {
+        Self::new(ProblemKind::IdempotencyKeyReused).field("idempotency-key").detail(error.to_string())
+    }
+}
+
+impl From<engine::DesireError> for ApiError {
+    fn from(error: engine::DesireError) -> Self {
+        match error {
+            engine::DesireError::Store(error) => error.into(),
+            merge @ engine::DesireError::Materialise { .. } => {
+                Self::new(ProblemKind::MergeFailed).detail(chain(&merge))
+            }
+        }
+    }
+}

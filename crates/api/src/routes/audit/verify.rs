@@ -1,0 +1,21 @@
+//! `GET /audit/verify`.
+
+use api_types::audit::AuditVerification;
+use axum::Json;
+use axum::extract::State;
+
+use crate::problem::ApiResult;
+use crate::state::ApiState;
+
+/// Verifies the whole chain of audit entries, over all namespaces. It reads every entry: do not call it often.
+#[utoipa::path(get, path = "/audit/verify", tag = "audit", responses((status = 200, body = AuditVerification)))]
+pub(crate) async fn verify_audit(State(state): State<ApiState>) -> ApiResult<Json<AuditVerification>> {
+    let found = state.engine.verify_audit().await?;
+    Ok(Json(AuditVerification {
+        intact: found.broken.is_none(),
+        entries: found.entries,
+        broken_at: found.broken.as_ref().map(|broken| broken.sequence),
+        reason: found.broken.map(|broken| broken.reason),
+        head_hash: found.head.to_string(),
+    }))
+}

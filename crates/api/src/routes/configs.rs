@@ -1,0 +1,71 @@
+//! Configs and their revisions.
+
+mod delete;
+mod get;
+mod list;
+mod put;
+mod release;
+mod revision;
+mod revisions;
+mod rollouts;
+mod view;
+
+use api_types::ProblemKind;
+use engine::admin::configs::{Precondition, PreconditionFailed};
+use engine::domain::{ConfigName, InvalidName};
+use serde::Deserialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::extract::Preconditions;
+use crate::problem::{ApiError, ApiResult};
+use crate::state::ApiState;
+
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(list::list_configs))
+        .merge(put::route())
+        .routes(routes!(revisions::list_revisions))
+        .routes(routes!(revision::get_revision))
+        .routes(routes!(release::start_rollout, rollouts::list_rollouts_of_config))
+}
+
+/// The config of a path.
+#[derive(Deserialize)]
+pub(crate) struct ConfigPath {
+    config: String,
+}
+
+impl ConfigPath {
+    fn name(&self) -> ApiResult<ConfigName> {
+        let refuse = |error: InvalidName| {
+            ApiError::new(ProblemKind::InvalidPath).field("config").detail(error.to_string())
+        };
+        ConfigName::new(&self.config).map_err(refuse)
+    }
+
+    fn missing(&self) -> ApiError {
+        ApiError::new(ProblemKind::NotFound).detail(format!("there is no config {}", self.config))
+    }
+}
+
+impl From<Preconditions> for Precondition {
+    fn from(headers: Preconditions) -> Self {
+        match headers {
+            Preconditions::Always => Self::None,
+            Preconditions::IfExists => Self::Exists,
+            Preconditions::IfVersion(versions) => Self::Version(versions),
+            Preconditions::IfAbsent => Self::Absent,
+        }
+    }
+}
+
+impl From<PreconditionFailed> for ApiError {
+    fn from(error: PreconditionFailed) -> Self {
+        let header = match error {
+            PreconditionFailed::Exists { .. } => "if-none-match",
+            PreconditionFailed::Absent | PreconditionFailed::Version { .. } => "if-match",
+        };
+        Self::new(ProblemKind::PreconditionFailed).field(header).detail(error.to_string())
+    }
+}

@@ -1,0 +1,102 @@
+//! `PUT /configs/{config}`: makes a revision.
+
+use api_types::ProblemKind;
+use api_types::configs::{PutConfig, Revision};
+use axum::Json;
+use axum::extract::{DefaultBodyLimit, State};
+use engine::admin::configs::{Aim, NewRevision, Put, PutConfigError};
+use engine::domain;
+use http::{HeaderName, HeaderValue, StatusCode};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
+
+use super::{ConfigPath, delete, get, view};
+use crate::access::Acting;
+use crate::extract::{Json as Body, Path, Preconditions, etag};
+use crate::problem::{ApiError, ApiResult};
+use crate::selector;
+use crate::state::ApiState;
+
+/// The largest request, in bytes: a body of 1 MiB in which many characters are escaped.
+const REQUEST_MAX_BYTES: usize = 4 << 20;
+
+pub(super) fn route() -> OpenApiRouter<ApiState> {
+    let methods = routes!(get::get_config, put_config, delete::delete_config);
+    OpenApiRouter::new().routes(methods.layer(DefaultBodyLimit::max(REQUEST_MAX_BYTES)))
+}
+
+type Answer = (StatusCode, [(HeaderName, HeaderValue); 1], Json<Revision>);
+
+/// Makes a revision of a config, and the config with its first. No agent changes: a rollout does that. The content of the
+/// newest revision again is answered with that revision, and makes none.
+#[utoipa::path(put, path = "/configs/{config}", tag = "configs",
+    params(
+        ("config" = String, Path, description = "Its name: lowercase letters, digits, `-`, `.` and `_`"),
+        ("if-match" = Option<String>, Header, description = "The config's etag, or `*`"),
+        ("if-none-match" = Option<String>, Header, description = "`*`: only a new config"),
+    ),
+    request_body = PutConfig,
+    responses(
+        (status = 201, body = Revision, description = "A revision was made"),
+        (status = 200, body = Revision, description = "The newest revision is just that"),
+    ))]
+pub(crate) async fn put_config(
+    State(state): State<ApiState>,
+    Acting(caller): Acting,
+    Path(path): Path<ConfigPath>,
+    preconditions: Preconditions,
+    Body(put): Body<PutConfig>,
+) -> ApiResult<Answer> {
+    let name = path.name()?;
+    let new = read(put)?;
+    match state.engine.put_config(&caller, &name, &new, &preconditions.into(), state.now()).await? {
+        Put::Made { revision, version } => answer(StatusCode::CREATED, *revision, version).await,
+        Put::Stands { revision, version } => answer(StatusCode::OK, *revision, version).await,
+    }
+}
+
+fn read(put: PutConfig) -> ApiResult<NewRevision> {
+    if let Some(name) = put.variables.keys().next() {
+        return Err(ApiError::new(ProblemKind::Unsupported)
+            .field(format!("variables.{name}"))
+            .detail("variables come with templates, which this version does not have"));
+    }
+    Ok(NewRevision {
+        aim: Aim {
+            selector: selector::read(put.selector.as_ref(), "selector")?,
+            priority: put.priority.unwrap_or_default(),
+        },
+        kind: put.kind,
+        body: put.body.into_bytes(),
+        message: put.message.unwrap_or_default(),
+    })
+}
+
+async fn answer(status: StatusCode, revision: domain::Revision, version: u64) -> ApiResult<Answer> {
+    // Redacting a megabyte takes a while.
+    let shown = tokio::task::spawn_blocking(move || view::to_revision(&revision)).await;
+    Ok((status, etag(version), Json(shown.map_err(|error| ApiError::internal(&error))?)))
+}
+
+impl From<PutConfigError> for ApiError {
+    fn from(error: PutConfigError) -> Self {
+        let text = error.to_string();
+        let refuse = |kind, field: &str| Self::new(kind).field(field).detail(text.clone());
+        match error {
+            PutConfigError::Kind(_) => refuse(ProblemKind::UnsupportedKind, "kind"),
+            PutConfigError::MessageTooLong { .. } => refuse(ProblemKind::InvalidField, "message"),
+            PutConfigError::Redacted { line, .. } => {
+                refuse(ProblemKind::InvalidConfigBody, "body").line_column(line, 1)
+            }
+            PutConfigError::Body(error) => {
+                let refusal = refuse(ProblemKind::InvalidConfigBody, "body");
+                match error.line_and_column() {
+                    Some((line, column)) => refusal.line_column(line as usize, column as usize),
+                    None => refusal,
+                }
+            }
+            PutConfigError::Precondition(error) => error.into(),
+            PutConfigError::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! `POST /configs/{config}/rollouts`: puts a revision in force.
+
+use api_types::ProblemKind;
+use api_types::rollouts::{RolloutSpec, StartRollout, StartedRollout};
+use axum::Json;
+use axum::extract::State;
+use engine::admin::rollouts::{Release, StartRolloutError};
+use engine::admin::{Created, Creation};
+use engine::domain::RevisionNumber;
+use http::StatusCode;
+
+use super::ConfigPath;
+use crate::access::Acting;
+use crate::extract::{IdempotencyKey, Json as Body, Path};
+use crate::problem::{ApiError, ApiResult};
+use crate::routes::rollouts::to_started;
+use crate::state::ApiState;
+
+/// Releases a revision of a config to the agents that its selector matches. When this is answered, the release is durable and
+/// on its way; agents that connect later get it as well.
+#[utoipa::path(post, path = "/configs/{config}/rollouts", tag = "rollouts",
+    params(
+        ("config" = String, Path, description = "The config's name"),
+        ("idempotency-key" = Option<String>, Header, description = "The same key again starts nothing"),
+    ),
+    request_body = StartRollout,
+    responses(
+        (status = 201, body = StartedRollout, description = "It has started"),
+        (status = 200, body = StartedRollout, description = "An earlier request with this key started it"),
+    ))]
+pub(crate) async fn start_rollout(
+    State(state): State<ApiState>,
+    Acting(caller): Acting,
+    Path(path): Path<ConfigPath>,
+    IdempotencyKey(key): IdempotencyKey,
+    Body(body): Body<StartRollout>,
+) -> ApiResult<(StatusCode, Json<StartedRollout>)> {
+    let name = path.name()?;
+    let spec = read(body)?;
+    let creation = Creation { key, request: request(&path.config, &spec) };
+    let release = Release {
+        revision: spec.revision.map(RevisionNumber),
+        strategy: spec.strategy,
+        message: spec.message.unwrap_or_default(),
+    };
+    match state.engine.start_rollout(&caller, &name, &release, &creation, state.now()).await? {
+        Created::New(started) => Ok((StatusCode::CREATED, Json(to_started(started)))),
+        Created::Earlier(started) => Ok((StatusCode::OK, Json(to_started(started)))),
+    }
+}
+
+/// The flat form and the form under `rollout` are one.
+fn read(body: StartRollout) -> ApiResult<RolloutSpec> {
+    let flat = RolloutSpec { revision: body.revision, strategy: body.strategy, message: body.message };
+    match body.rollout {
+        None => Ok(flat),
+        Some(nested) if flat == RolloutSpec::default() => Ok(nested),
+        Some(_) => Err(ApiError::new(ProblemKind::InvalidField)
+            .field("rollout")
+            .detail("give the fields at the top or under \"rollout\", not both")),
+    }
+}
+
+/// What an idempotency key is bound to.
+fn request(config: &str, spec: &RolloutSpec) -> Vec<u8> {
+    format!("rollout of {config} {:?}", (spec.revision, &spec.strategy, &spec.message)).into_bytes()
+}
+
+impl From<StartRolloutError> for ApiError {
+    fn from(error: StartRolloutError) -> Self {
+        let text = error.to_string();
+        let refuse = |kind| Self::new(kind).detail(text.clone());
+        match error {
+            StartRolloutError::NoConfig { .. } => refuse(ProblemKind::NotFound),
+            StartRolloutError::NoRevision { .. } => refuse(ProblemKind::NotFound).field("revision"),
+            StartRolloutError::UnknownStrategy { .. } => refuse(ProblemKind::UnsupportedStrategy).field("strategy"),
+            StartRolloutError::MessageTooLong { .. } => refuse(ProblemKind::InvalidField).field("message"),
+            StartRolloutError::UnderWay => refuse(ProblemKind::Conflict),
+            StartRolloutError::Desire(error) => error.into(),
+            StartRolloutError::Key(error) => error.into(),
+            StartRolloutError::Store(error) => error.into(),
+            StartRolloutError::State(error) => Self::internal(&error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_are_read_and_mixing_them_is_refused() {
+        let spec = RolloutSpec { revision: Some(2), strategy: Some("all_at_once".into()), message: None };
+        let flat = StartRollout { revision: spec.revision, strategy: spec.strategy.clone(), ..StartRollout::default() };
+        let nested = StartRollout { rollout: Some(spec.clone()), ..StartRollout::default() };
+        assert_eq!(read(flat.clone()).unwrap(), spec);
+        assert_eq!(read(nested).unwrap(), spec);
+        assert!(read(StartRollout { rollout: Some(spec), ..flat }).is_err());
+    }
+}
