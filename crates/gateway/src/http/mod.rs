@@ -106,7 +106,9 @@ async fn drive<S>(
     let mut serving = pin!(serving);
     let mut sleep = pin!(tokio::time::sleep_until(connection.deadline()));
     let roster = &connection.shared.roster;
-    let (mut place, mut draining) = (None, false);
+    let mut place = None;
+    // A connection that comes during a drain still gets its answer, which is 503.
+    let mut draining = roster.is_draining();
     poll_fn(|cx| {
         if place.is_none() {
             place = Some(roster.enter(cx));

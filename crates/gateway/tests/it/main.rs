@@ -1,0 +1,12 @@
+//! The agent plane over real sockets, against an engine on a temporary database.
+
+mod admission;
+mod drain;
+mod grpc;
+mod peers;
+mod plain_http;
+mod plane;
+mod sharing;
+mod slow_readers;
+mod tls;
+mod websocket;

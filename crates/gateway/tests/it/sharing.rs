@@ -1,0 +1,119 @@
+//! Several agents on one connection, and several connections for one agent.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use futures_util::StreamExt;
+use opamp::{
+    model::InstanceUid,
+    proto::{AgentToServer, AgentToServerFlags, ServerErrorResponseType},
+};
+
+use crate::{
+    peers::{Http, Peer, error_of, full_report, heartbeat, uid},
+    plane::{Plane, body_of, wait_until},
+};
+
+#[tokio::test]
+async fn tr_05_several_agents_share_a_connection_by_their_uids() {
+    let plane = Plane::start().await;
+    let mut proxy = Peer::connect(&plane, uid(0)).await;
+    for byte in 1..=5 {
+        let reply = proxy.say(full_report(uid(byte), 1)).await;
+        assert_eq!(reply.instance_uid, uid(byte).as_bytes());
+    }
+    plane.release(&body_of(100)).await;
+    let mut reached = BTreeSet::new();
+    for _ in 1..=5 {
+        let push = proxy.receive().await;
+        assert!(push.remote_config.is_some());
+        reached.insert(push.instance_uid);
+    }
+    assert_eq!(reached.len(), 5);
+
+    drop(proxy);
+    wait_until("all disconnects", || (1..=5).all(|byte| !plane.is_connected(uid(byte)))).await;
+}
+
+#[tokio::test]
+async fn one_agent_too_many_on_a_connection_is_refused() {
+    let plane = Plane::start_with(|setup| setup.gateway.limits.agents_per_connection = 2).await;
+    let mut proxy = Peer::connect(&plane, uid(0)).await;
+    proxy.say(full_report(uid(1), 1)).await;
+    proxy.say(full_report(uid(2), 1)).await;
+    let refused = proxy.say(full_report(uid(3), 1)).await;
+    assert_eq!(error_of(&refused).0, ServerErrorResponseType::BadRequest);
+    assert!(proxy.say(heartbeat(uid(1), 2)).await.error_response.is_none());
+}
+
+#[tokio::test]
+async fn id_03_id_05_an_agent_gets_the_uid_it_asks_for_and_uses_it_on_the_same_connection() {
+    let plane = Plane::start_with(|setup| setup.gateway.limits.agents_per_connection = 1).await;
+    let mut peer = Peer::connect(&plane, uid(1)).await;
+    let flags = AgentToServerFlags::RequestInstanceUid as u64;
+    let reply = peer.say(AgentToServer { flags, ..full_report(uid(1), 1) }).await;
+    assert_eq!(reply.instance_uid, uid(1).as_bytes(), "ST-11");
+    let new = reply.agent_identification.unwrap().new_instance_uid;
+    let new = InstanceUid::from_slice(&new).unwrap();
+    let reply = peer.say(heartbeat(new, 2)).await;
+    assert!(reply.error_response.is_none() && reply.agent_identification.is_none());
+    assert_eq!(reply.instance_uid, new.as_bytes());
+    assert!(plane.is_connected(new));
+}
+
+#[tokio::test]
+async fn id_06_a_second_connection_for_a_live_agent_is_another_agent() {
+    let plane = Plane::start().await;
+    let (first, _) = Peer::report(&plane, uid(1)).await;
+    // The first one must be listening to answer the ping.
+    let first = tokio::spawn(async move {
+        let mut first = first;
+        while first.socket.next().await.is_some_and(|frame| frame.is_ok()) {}
+    });
+    let mut second = Peer::connect(&plane, uid(1)).await;
+    second.send(full_report(uid(1), 1)).await;
+    second.send(heartbeat(uid(1), 2)).await;
+    let reply = second.receive().await;
+    let new = InstanceUid::from_slice(&reply.agent_identification.unwrap().new_instance_uid).unwrap();
+    assert_eq!(second.receive().await.instance_uid, uid(1).as_bytes());
+    assert_eq!(second.say(heartbeat(new, 3)).await.instance_uid, new.as_bytes());
+    assert!(plane.is_connected(uid(1)) && plane.is_connected(new));
+    assert_ne!(plane.agent(uid(1)), plane.agent(new));
+    first.abort();
+}
+
+#[tokio::test]
+async fn a_second_connection_replaces_one_that_answers_no_ping() {
+    let plane = Plane::start_with(|setup| setup.gateway.times.probe = Duration::from_millis(200)).await;
+    // Not read from any more, so no ping is answered.
+    let (_silent, _) = Peer::report(&plane, uid(1)).await;
+    let agent = plane.agent(uid(1));
+    let mut second = Peer::connect(&plane, uid(1)).await;
+    let reply = second.say(full_report(uid(1), 2)).await;
+    assert!(reply.agent_identification.is_none() && reply.error_response.is_none());
+    assert_eq!(plane.agent(uid(1)), agent);
+    assert!(plane.is_connected(uid(1)));
+}
+
+#[tokio::test]
+async fn a_replaced_connection_that_speaks_again_is_closed() {
+    let plane = Plane::start_with(|setup| setup.gateway.times.probe = Duration::from_millis(100)).await;
+    let (mut silent, _) = Peer::report(&plane, uid(1)).await;
+    let (_second, _) = Peer::report(&plane, uid(1)).await;
+    silent.send(heartbeat(uid(1), 2)).await;
+    assert_eq!(silent.closed().await.reason.as_str(), "superseded");
+    assert!(plane.is_connected(uid(1)));
+}
+
+#[tokio::test]
+async fn a_poll_over_http_does_not_take_a_live_agent_over() {
+    let plane = Plane::start().await;
+    let (first, _) = Peer::report(&plane, uid(1)).await;
+    let first = tokio::spawn(async move {
+        let mut first = first;
+        while first.socket.next().await.is_some_and(|frame| frame.is_ok()) {}
+    });
+    let mut http = Http::connect(plane.address).await;
+    let reply = http.post_message(&full_report(uid(1), 1)).await.message();
+    assert!(reply.agent_identification.is_some());
+    first.abort();
+}
