@@ -126,6 +126,11 @@ async fn drive<S>(
             }
             return Poll::Ready(());
         }
+        // What a request proved may have brought the deadline nearer.
+        let deadline = connection.deadline();
+        if deadline < sleep.deadline() {
+            sleep.as_mut().reset(deadline);
+        }
         while sleep.as_mut().poll(cx).is_ready() {
             let deadline = connection.deadline();
             if deadline <= Instant::now() {
