@@ -170,6 +170,13 @@ impl WireState {
         self.components_asks = 0;
     }
 
+    /// The agent is on another connection than before: what was asked for on the old one and has
+    /// not come is asked for again with the next message.
+    pub fn reconnected(&mut self) {
+        self.full_state_asks = 0;
+        self.components_asks = 0;
+    }
+
     /// The digests in their stored order.
     fn digests(&self) -> [Digest; Self::DIGESTS] {
         [

@@ -11,7 +11,8 @@ pub struct Limits {
     pub description_bytes: usize,
     /// The agent's effective configuration, in bytes.
     pub effective_config_bytes: usize,
-    /// How deep messages nest in each other on the wire; a level of health or components takes two.
+    /// How deep messages nest in each other; the entries of maps between them do not count. More
+    /// than 48 has no effect, the protobuf library has a limit of its own.
     pub depth: u32,
     /// How many messages (components, attributes, map entries) one message may contain.
     pub nodes: u32,
@@ -23,7 +24,7 @@ impl Limits {
         message_bytes: 4 << 20,
         description_bytes: 64 << 10,
         effective_config_bytes: 1 << 20,
-        depth: 64,
+        depth: 32,
         nodes: 32_768,
     };
 

@@ -1,7 +1,8 @@
 //! Message numbers, and what the server has to ask for because of them.
 //!
-//! What was asked for and did not come is asked for again, since an answer can be lost with its
-//! connection; but after 1, 4, 16, 64, … messages, so that a peer that never answers costs little.
+//! What was asked for and did not come is asked for again, but after 4, 16, 64, … messages, so that
+//! a peer that never answers costs little. An ask can also be lost with its connection: on the next
+//! one it is repeated at once, see `WireState::reconnected`.
 
 use opamp_model::{AgentCapabilities, WireState};
 
@@ -10,23 +11,25 @@ use super::parts::{Part, Parts};
 /// The distance between two asks stops growing here: 4⁶ messages.
 const MAX_EXPONENT: u8 = 6;
 
+/// A new agent's first message has one of these numbers, and reports everything. Behind a higher
+/// one there was a conversation that this server does not know.
+const FIRST_NUMBERS: std::ops::RangeInclusive<u64> = 0..=1;
+
 /// Takes a message's number, and tells whether its answer must ask for full state.
 ///
 /// Spec: "Agent Status Compression". An exact repeat is tolerated: whether a resent message keeps
 /// its number is not said.
 pub(super) fn advance(wire: &mut WireState, parts: &Parts<'_>) -> bool {
     let number = parts.sequence_num;
-    let previous = wire.sequence_num.replace(number);
-    let gap =
-        previous.is_some_and(|previous| number != previous.wrapping_add(1) && number != previous);
-    let complete = is_complete(wire.capabilities, parts);
-    if gap {
+    let is_expected = match wire.sequence_num.replace(number) {
+        Some(previous) => number == previous.wrapping_add(1) || number == previous,
+        None => FIRST_NUMBERS.contains(&number) && is_complete(wire.capabilities, parts),
+    };
+    if !is_expected {
         wire.stale = true;
         wire.full_state_asks = 0;
-    } else if complete && (wire.stale || previous.is_none()) {
+    } else if wire.stale && wire.full_state_asks != 0 && is_complete(wire.capabilities, parts) {
         wire.stale = false;
-    } else if previous.is_none() {
-        wire.stale = true;
     }
     wire.stale
         && is_ask_due(
@@ -63,6 +66,10 @@ fn is_complete(capabilities: AgentCapabilities, parts: &Parts<'_>) -> bool {
         && kept(
             AgentCapabilities::REPORTS_EFFECTIVE_CONFIG,
             Part::EffectiveConfig,
+        )
+        && kept(
+            AgentCapabilities::REPORTS_AVAILABLE_COMPONENTS,
+            Part::AvailableComponents,
         )
 }
 
