@@ -57,9 +57,18 @@ pub(crate) struct Accepted {
 /// What a connection turned out to be.
 pub(crate) enum Opened {
     /// An agent's WebSocket, with what came after the request.
-    WebSocket { stream: Stream, unread: Vec<u8>, principal: Box<Principal> },
+    WebSocket {
+        stream: Stream,
+        unread: Vec<u8>,
+        principal: Box<Principal>,
+    },
     /// Something for hyper, with what was read.
-    Http { stream: Stream, prefix: Bytes, certificate: Option<Certificate>, ticket: Ticket },
+    Http {
+        stream: Stream,
+        prefix: Bytes,
+        certificate: Option<Certificate>,
+        ticket: Ticket,
+    },
     /// Nothing more.
     Closed,
 }
@@ -79,19 +88,47 @@ pub(crate) fn serve(accepted: Accepted) -> impl Future<Output = ()> + Send {
 
 /// Serves a connection for as long as it is anything but a WebSocket.
 async fn establish(accepted: Accepted) -> (Option<Box<Session>>, Open) {
-    let Accepted { shared, tcp, peer, acceptor, ticket, open, shed } = accepted;
+    let Accepted {
+        shared,
+        tcp,
+        peer,
+        acceptor,
+        ticket,
+        open,
+        shed,
+    } = accepted;
     let opening = async {
         let stream = shake_hands(&shared, Socket::new(tcp), acceptor, &ticket).await?;
         read_first(&shared, stream, ticket, shed).await
     };
     let upgraded = match opening.await {
-        Ok(Opened::Http { stream, prefix, certificate, ticket }) => {
-            Box::pin(serve_http(&shared, peer, stream, prefix, certificate, ticket)).await
+        Ok(Opened::Http {
+            stream,
+            prefix,
+            certificate,
+            ticket,
+        }) => {
+            Box::pin(serve_http(
+                &shared,
+                peer,
+                stream,
+                prefix,
+                certificate,
+                ticket,
+            ))
+            .await
         }
         Ok(other) => other,
         Err(error) => lost(peer, &error),
     };
-    let Opened::WebSocket { stream, unread, principal } = upgraded else { return (None, open) };
+    let Opened::WebSocket {
+        stream,
+        unread,
+        principal,
+    } = upgraded
+    else {
+        return (None, open);
+    };
     let talk = Conversation::streaming(shared, *principal, Transport::WebSocket, peer);
     (Some(Session::new(stream, unread, talk)), open)
 }
@@ -108,7 +145,9 @@ async fn shake_hands(
     acceptor: Option<TlsAcceptor>,
     ticket: &Ticket,
 ) -> io::Result<Stream> {
-    let Some(acceptor) = acceptor else { return Ok(Stream::Plain(socket)) };
+    let Some(acceptor) = acceptor else {
+        return Ok(Stream::Plain(socket));
+    };
     let deadline = Instant::now() + shared.times.tls_handshake;
     let handshake = async {
         // A TLS session is made only for a peer that says something: a silent socket stays small.
@@ -142,26 +181,60 @@ async fn read_first(
         && tls.get_ref().1.alpn_protocol() == Some(b"h2")
         && shed.is_none()
     {
-        return Ok(Opened::Http { stream, prefix: Bytes::new(), certificate, ticket });
+        return Ok(Opened::Http {
+            stream,
+            prefix: Bytes::new(),
+            certificate,
+            ticket,
+        });
     }
     let limit = shared.limits.head_bytes;
     let deadline = Instant::now() + shared.times.head;
     let reading = read_head(&mut stream, &ticket, limit, |asked| {
-        if shed.is_some() { Err(Refusal::Unavailable { retry_after: shared.gate.retry_after() }) } else { answer(shared, asked, certificate) }
+        if shed.is_some() {
+            Err(Refusal::Unavailable {
+                retry_after: shared.gate.retry_after(),
+            })
+        } else {
+            answer(shared, asked, certificate)
+        }
     });
-    let Ok(head) = timeout_at(deadline, reading).await else { return Err(too_slow(shared)) };
+    let Ok(head) = timeout_at(deadline, reading).await else {
+        return Err(too_slow(shared));
+    };
     match head? {
-        Head::Upgrade { answer: Ok((principal, answer)), unread } => {
+        Head::Upgrade {
+            answer: Ok((principal, answer)),
+            unread,
+        } => {
             // From here on the connection is an agent's and no longer among those that may be pushed out.
             drop(ticket);
             write_all(&mut stream, &answer).await?;
-            Ok(Opened::WebSocket { stream, unread, principal })
+            Ok(Opened::WebSocket {
+                stream,
+                unread,
+                principal,
+            })
         }
-        Head::Upgrade { answer: Err(refusal), .. } => refuse(stream, refusal).await,
+        Head::Upgrade {
+            answer: Err(refusal),
+            ..
+        } => refuse(stream, refusal).await,
         Head::Other(_) if shed.is_some() => {
-            refuse(stream, Refusal::Unavailable { retry_after: shared.gate.retry_after() }).await
+            refuse(
+                stream,
+                Refusal::Unavailable {
+                    retry_after: shared.gate.retry_after(),
+                },
+            )
+            .await
         }
-        Head::Other(prefix) => Ok(Opened::Http { stream, prefix: prefix.into(), certificate, ticket }),
+        Head::Other(prefix) => Ok(Opened::Http {
+            stream,
+            prefix: prefix.into(),
+            certificate,
+            ticket,
+        }),
         Head::TooLarge => refuse(stream, Refusal::HeadTooLarge).await,
     }
 }
@@ -199,9 +272,10 @@ async fn read_head(
 ) -> io::Result<Head> {
     let mut kept = Vec::new();
     let mut look = |bytes: &[u8]| match first(bytes) {
-        First::Upgrade { asked, length } => {
-            Some(Head::Upgrade { answer: decide(&asked), unread: bytes[length..].to_vec() })
-        }
+        First::Upgrade { asked, length } => Some(Head::Upgrade {
+            answer: decide(&asked),
+            unread: bytes[length..].to_vec(),
+        }),
         First::Other => Some(Head::Other(bytes.to_vec())),
         First::Incomplete if limit <= bytes.len() => Some(Head::TooLarge),
         First::Incomplete => None,

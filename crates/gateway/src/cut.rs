@@ -94,6 +94,11 @@ mod tests {
 
     #[test]
     fn reasons_are_numbered_in_order() {
-        assert!(Cut::ALL.iter().enumerate().all(|(index, cut)| *cut as usize == index));
+        assert!(
+            Cut::ALL
+                .iter()
+                .enumerate()
+                .all(|(index, cut)| *cut as usize == index)
+        );
     }
 }

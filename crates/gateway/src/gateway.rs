@@ -1,13 +1,7 @@
 //! The gateway's life: bind, accept, drain.
 
 use std::{
-    future::Future,
-    io,
-    net::SocketAddr,
-    os::fd::AsRawFd,
-    pin::pin,
-    sync::Arc,
-    time::Duration,
+    future::Future, io, net::SocketAddr, os::fd::AsRawFd, pin::pin, sync::Arc, time::Duration,
 };
 
 use engine::Engine;
@@ -73,16 +67,28 @@ impl Gateway {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    #[expect(clippy::needless_pass_by_value, reason = "options are made for this call and their parts are taken")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "options are made for this call and their parts are taken"
+    )]
     pub fn bind(options: GatewayOptions, engine: Engine) -> Result<Self, BindError> {
         let address = options.address;
         let listener = listen(address).map_err(|source| BindError { address, source })?;
-        let limit = options.admission.descriptor_limit.unwrap_or_else(raise_descriptor_limit);
-        let descriptors = limit.saturating_mul(u64::from(options.admission.descriptor_percent)) / 100;
+        let limit = options
+            .admission
+            .descriptor_limit
+            .unwrap_or_else(raise_descriptor_limit);
+        let descriptors =
+            limit.saturating_mul(u64::from(options.admission.descriptor_percent)) / 100;
         let metrics = Metrics::register();
         let gate = Gate::new(&options.admission, descriptors, options.seed, &metrics);
-        let client_auth = options.tls.as_ref().map_or(ClientAuth::None, |tls| tls.client_auth);
-        let acceptor = options.tls.map(|Tls { config, .. }| TlsAcceptor::from(config));
+        let client_auth = options
+            .tls
+            .as_ref()
+            .map_or(ClientAuth::None, |tls| tls.client_auth);
+        let acceptor = options
+            .tls
+            .map(|Tls { config, .. }| TlsAcceptor::from(config));
         let roster = Roster::new(metrics.connections.clone());
         let shared = Shared {
             engine,
@@ -94,7 +100,11 @@ impl Gateway {
             client_auth,
             clock: options.clock,
         };
-        Ok(Self { listener, acceptor, shared: Arc::new(shared) })
+        Ok(Self {
+            listener,
+            acceptor,
+            shared: Arc::new(shared),
+        })
     }
 
     /// The address it listens on, with the port it was given.
@@ -103,7 +113,9 @@ impl Gateway {
     /// Never on a bound socket.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.listener.local_addr().expect("a listening socket has an address")
+        self.listener
+            .local_addr()
+            .expect("a listening socket has an address")
     }
 
     /// Serves agents until `shutdown` resolves, then drains: every session is told when to come back and closed, requests
@@ -137,14 +149,29 @@ impl Gateway {
                 accepted = self.listener.accept() => self.accepted(accepted).await,
             }
         }
-        let drained = Drained { connections, dropped: roster.open_connections(), took: began.elapsed() };
+        let drained = Drained {
+            connections,
+            dropped: roster.open_connections(),
+            took: began.elapsed(),
+        };
         self.shared.gate.abort_unproven();
         roster.close();
         // The tasks end with their next poll; agents are then detached, which the last commit is to contain.
-        if timeout_at(Instant::now() + CLOSE_TIME, roster.empty()).await.is_err() {
-            tracing::error!(event = "drain_stuck", connections = roster.open_connections(), "connections do not end");
+        if timeout_at(Instant::now() + CLOSE_TIME, roster.empty())
+            .await
+            .is_err()
+        {
+            tracing::error!(
+                event = "drain_stuck",
+                connections = roster.open_connections(),
+                "connections do not end"
+            );
         }
-        tracing::info!(event = "drain_finished", dropped = drained.dropped, "agent plane drained");
+        tracing::info!(
+            event = "drain_finished",
+            dropped = drained.dropped,
+            "agent plane drained"
+        );
         drained
     }
 
@@ -162,7 +189,8 @@ impl Gateway {
 
     fn start(&self, tcp: TcpStream, peer: SocketAddr) {
         let shared = &self.shared;
-        let descriptor = u64::try_from(tcp.as_raw_fd()).expect("an open descriptor is not negative");
+        let descriptor =
+            u64::try_from(tcp.as_raw_fd()).expect("an open descriptor is not negative");
         let mut shed = None;
         if !shared.gate.has_descriptors(descriptor) {
             shared.gate.refuse(Reason::Descriptors);
@@ -191,6 +219,8 @@ impl Gateway {
 fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
     )
 }

@@ -49,8 +49,12 @@ impl<'a> Asked<'a> {
     fn note(&mut self, name: &str, value: &'a [u8]) {
         // All names that matter differ in length, so that most headers cost one comparison.
         match name.len() {
-            7 if name.eq_ignore_ascii_case("upgrade") => self.upgrade_websocket |= lists(value, "websocket"),
-            10 if name.eq_ignore_ascii_case("connection") => self.connection_upgrade |= lists(value, "upgrade"),
+            7 if name.eq_ignore_ascii_case("upgrade") => {
+                self.upgrade_websocket |= lists(value, "websocket")
+            }
+            10 if name.eq_ignore_ascii_case("connection") => {
+                self.connection_upgrade |= lists(value, "upgrade")
+            }
             12 if name.eq_ignore_ascii_case("content-type") => self.content_type = Some(value),
             13 if name.eq_ignore_ascii_case("authorization") => self.authorization = Some(value),
             17 if name.eq_ignore_ascii_case("sec-websocket-key") => self.key = Some(value),
@@ -66,9 +70,13 @@ impl<'a> Asked<'a> {
 
     /// Whether the body is protobuf (TR-04). Parameters and case do not matter, unlike in the reference implementation.
     pub fn is_protobuf(&self) -> bool {
-        let Some(value) = self.content_type else { return false };
+        let Some(value) = self.content_type else {
+            return false;
+        };
         let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();
-        essence.trim_ascii().eq_ignore_ascii_case(b"application/x-protobuf")
+        essence
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"application/x-protobuf")
     }
 
     /// The key of a valid handshake.
@@ -76,8 +84,15 @@ impl<'a> Asked<'a> {
         if self.version != Some(b"13") {
             return Err(Refusal::UpgradeRequired);
         }
-        let key = self.key.and_then(|key| str::from_utf8(key).ok()).ok_or(Refusal::BadHandshake)?;
-        if is_16_bytes_of_base64(key) { Ok(key) } else { Err(Refusal::BadHandshake) }
+        let key = self
+            .key
+            .and_then(|key| str::from_utf8(key).ok())
+            .ok_or(Refusal::BadHandshake)?;
+        if is_16_bytes_of_base64(key) {
+            Ok(key)
+        } else {
+            Err(Refusal::BadHandshake)
+        }
     }
 
     /// The bearer token, if the request has one.
@@ -96,7 +111,11 @@ pub(crate) fn bearer(authorization: &[u8]) -> Option<&str> {
 pub(crate) fn first(bytes: &[u8]) -> First<'_> {
     let preface = bytes.len().min(HTTP2_PREFACE.len());
     if bytes[..preface] == HTTP2_PREFACE[..preface] {
-        return if preface == HTTP2_PREFACE.len() { First::Other } else { First::Incomplete };
+        return if preface == HTTP2_PREFACE.len() {
+            First::Other
+        } else {
+            First::Incomplete
+        };
     }
     let mut headers = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut []);
@@ -105,18 +124,34 @@ pub(crate) fn first(bytes: &[u8]) -> First<'_> {
         Ok(httparse::Status::Partial) => return First::Incomplete,
         Err(_) => return First::Other,
     };
-    let path = request.path.unwrap_or_default().split('?').next().unwrap_or_default();
+    let path = request
+        .path
+        .unwrap_or_default()
+        .split('?')
+        .next()
+        .unwrap_or_default();
     let method_fits = request.method == Some(Method::GET.as_str());
     if !method_fits || request.version != Some(1) || path != OPAMP_PATH {
         return First::Other;
     }
-    let asked = Asked::of(request.headers.iter().map(|header| (header.name, header.value)));
-    if asked.is_handshake() { First::Upgrade { asked, length } } else { First::Other }
+    let asked = Asked::of(
+        request
+            .headers
+            .iter()
+            .map(|header| (header.name, header.value)),
+    );
+    if asked.is_handshake() {
+        First::Upgrade { asked, length }
+    } else {
+        First::Other
+    }
 }
 
 /// Whether a comma-separated header value has this word.
 fn lists(value: &[u8], word: &str) -> bool {
-    value.split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+    value
+        .split(|byte| *byte == b',')
+        .any(|part| part.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
 }
 
 fn is_16_bytes_of_base64(key: &str) -> bool {
@@ -145,7 +180,9 @@ mod tests {
         let mut bytes = request("GET /v1/opamp?a=b HTTP/1.1", &headers);
         let head = bytes.len();
         bytes.extend_from_slice(b"a frame");
-        let First::Upgrade { asked, length } = first(&bytes) else { panic!("no upgrade") };
+        let First::Upgrade { asked, length } = first(&bytes) else {
+            panic!("no upgrade")
+        };
         assert_eq!(length, head);
         assert_eq!(asked.key(), Ok("dGhlIHNhbXBsZSBub25jZQ=="));
         assert_eq!(asked.bearer(), Some("abc"));
@@ -158,17 +195,29 @@ mod tests {
             assert_eq!(first(&bytes[..length]), First::Incomplete, "{length}");
         }
         for length in 0..HTTP2_PREFACE.len() {
-            assert_eq!(first(&HTTP2_PREFACE[..length]), First::Incomplete, "{length}");
+            assert_eq!(
+                first(&HTTP2_PREFACE[..length]),
+                First::Incomplete,
+                "{length}"
+            );
         }
         assert_eq!(first(HTTP2_PREFACE), First::Other);
     }
 
     #[test]
     fn everything_else_is_left_to_hyper() {
-        for line in ["POST /v1/opamp HTTP/1.1", "GET /health HTTP/1.1", "GET /v1/opamp HTTP/1.0", "GET /v1/opamp2 HTTP/1.1"] {
+        for line in [
+            "POST /v1/opamp HTTP/1.1",
+            "GET /health HTTP/1.1",
+            "GET /v1/opamp HTTP/1.0",
+            "GET /v1/opamp2 HTTP/1.1",
+        ] {
             assert_eq!(first(&request(line, HANDSHAKE)), First::Other, "{line}");
         }
-        assert_eq!(first(&request("GET /v1/opamp HTTP/1.1", &["Accept: */*"])), First::Other);
+        assert_eq!(
+            first(&request("GET /v1/opamp HTTP/1.1", &["Accept: */*"])),
+            First::Other
+        );
         assert_eq!(first(b"\x16\x03\x01 not http at all"), First::Other);
     }
 
@@ -176,17 +225,41 @@ mod tests {
     fn a_wrong_version_or_key_is_refused() {
         let check = |headers: &[&str], expected: Refusal| {
             let bytes = request("GET /v1/opamp HTTP/1.1", headers);
-            let First::Upgrade { asked, .. } = first(&bytes) else { panic!("no upgrade") };
+            let First::Upgrade { asked, .. } = first(&bytes) else {
+                panic!("no upgrade")
+            };
             assert_eq!(asked.key(), Err(expected));
         };
-        check(&[HANDSHAKE[0], HANDSHAKE[1], HANDSHAKE[3], "Sec-WebSocket-Version: 8"], Refusal::UpgradeRequired);
-        check(&[HANDSHAKE[0], HANDSHAKE[1], HANDSHAKE[2]], Refusal::BadHandshake);
-        check(&[HANDSHAKE[0], HANDSHAKE[1], HANDSHAKE[2], "Sec-WebSocket-Key: short=="], Refusal::BadHandshake);
+        check(
+            &[
+                HANDSHAKE[0],
+                HANDSHAKE[1],
+                HANDSHAKE[3],
+                "Sec-WebSocket-Version: 8",
+            ],
+            Refusal::UpgradeRequired,
+        );
+        check(
+            &[HANDSHAKE[0], HANDSHAKE[1], HANDSHAKE[2]],
+            Refusal::BadHandshake,
+        );
+        check(
+            &[
+                HANDSHAKE[0],
+                HANDSHAKE[1],
+                HANDSHAKE[2],
+                "Sec-WebSocket-Key: short==",
+            ],
+            Refusal::BadHandshake,
+        );
     }
 
     #[test]
     fn tr_04_the_content_type_decides_and_may_have_parameters() {
-        for content_type in ["application/x-protobuf", "Application/X-Protobuf ; charset=utf-8"] {
+        for content_type in [
+            "application/x-protobuf",
+            "Application/X-Protobuf ; charset=utf-8",
+        ] {
             let asked = Asked::of([("Content-Type", content_type.as_bytes())].into_iter());
             assert!(asked.is_protobuf(), "{content_type}");
         }
@@ -195,7 +268,10 @@ mod tests {
             assert!(!asked.is_protobuf(), "{content_type}");
         }
         let with_handshake = [HANDSHAKE, &["Content-Type: application/x-protobuf"]].concat();
-        assert_eq!(first(&request("GET /v1/opamp HTTP/1.1", &with_handshake)), First::Other);
+        assert_eq!(
+            first(&request("GET /v1/opamp HTTP/1.1", &with_handshake)),
+            First::Other
+        );
     }
 
     #[test]

@@ -21,7 +21,10 @@ impl Certificate {
         // What rustls verified, it parsed; a certificate that this parser does not understand proves nothing.
         let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
         let validity = certificate.validity();
-        Some(Self { not_before: validity.not_before.timestamp(), not_after: validity.not_after.timestamp() })
+        Some(Self {
+            not_before: validity.not_before.timestamp(),
+            not_after: validity.not_after.timestamp(),
+        })
     }
 
     /// Whether it is valid at this time.
@@ -36,7 +39,10 @@ mod tests {
 
     #[test]
     fn it_proves_nothing_before_and_after_its_time() {
-        let certificate = Certificate { not_before: 100, not_after: 200 };
+        let certificate = Certificate {
+            not_before: 100,
+            not_after: 200,
+        };
         let valid_at = |second| certificate.is_valid(Timestamp::from_second(second).unwrap());
         assert!(!valid_at(99));
         assert!(valid_at(100));

@@ -1,7 +1,8 @@
 //! The metrics of the agent plane, declared once. They exist at 0 from the start, so a recorder must be installed before.
 
 use metrics::{
-    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
 };
 
 use crate::{admission::Reason, cut::Cut};
@@ -24,7 +25,8 @@ impl Metrics {
     /// Describes and creates all of them.
     pub fn register() -> Self {
         describe();
-        let cut = Cut::ALL.map(|cut| counter!("opamp_server_connections_cut_total", "reason" => cut.as_str()));
+        let cut = Cut::ALL
+            .map(|cut| counter!("opamp_server_connections_cut_total", "reason" => cut.as_str()));
         for counter in &cut {
             counter.increment(0);
         }
@@ -60,9 +62,24 @@ fn describe() {
         Unit::Seconds,
         "From the arrival of an agent's message to its reply, on every transport."
     );
-    describe_counter!("opamp_server_errors_total", "Messages and requests that could not be processed.");
-    describe_gauge!("opamp_server_connections", "Open connections of the agent plane.");
-    describe_counter!("opamp_server_oversize_dropped_total", "Messages over the limit that were not sent.");
-    describe_counter!("opamp_server_connections_cut_total", "Connections that the server ended, by reason.");
-    describe_counter!("opamp_server_refused_total", "Connections and session starts that were refused, by reason.");
+    describe_counter!(
+        "opamp_server_errors_total",
+        "Messages and requests that could not be processed."
+    );
+    describe_gauge!(
+        "opamp_server_connections",
+        "Open connections of the agent plane."
+    );
+    describe_counter!(
+        "opamp_server_oversize_dropped_total",
+        "Messages over the limit that were not sent."
+    );
+    describe_counter!(
+        "opamp_server_connections_cut_total",
+        "Connections that the server ended, by reason."
+    );
+    describe_counter!(
+        "opamp_server_refused_total",
+        "Connections and session starts that were refused, by reason."
+    );
 }

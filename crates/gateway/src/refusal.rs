@@ -46,7 +46,9 @@ impl Refusal {
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             Self::BadHandshake | Self::BadBody => StatusCode::BAD_REQUEST,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::UnsupportedMediaType | Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedMediaType | Self::UnsupportedEncoding => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
@@ -58,7 +60,9 @@ impl Refusal {
             Self::NotFound => "not found\n",
             Self::Unauthorized => "a valid agent credential is needed\n",
             Self::Unavailable { .. } => "come back later\n",
-            Self::UpgradeRequired => "expected a WebSocket handshake (version 13) or a POST of application/x-protobuf\n",
+            Self::UpgradeRequired => {
+                "expected a WebSocket handshake (version 13) or a POST of application/x-protobuf\n"
+            }
             Self::BadHandshake => "not a WebSocket handshake\n",
             Self::MethodNotAllowed { .. } => "method not allowed\n",
             Self::UnsupportedMediaType => "expected Content-Type application/x-protobuf\n",
@@ -72,16 +76,28 @@ impl Refusal {
 
     fn headers(self) -> Vec<(header::HeaderName, HeaderValue)> {
         match self {
-            Self::Unauthorized => vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))],
+            Self::Unauthorized => {
+                vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))]
+            }
             Self::Unavailable { retry_after } => {
-                vec![(header::RETRY_AFTER, HeaderValue::from(retry_after_seconds(retry_after)))]
+                vec![(
+                    header::RETRY_AFTER,
+                    HeaderValue::from(retry_after_seconds(retry_after)),
+                )]
             }
             Self::UpgradeRequired => vec![
                 (header::UPGRADE, HeaderValue::from_static("websocket")),
-                (header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
+                (
+                    header::SEC_WEBSOCKET_VERSION,
+                    HeaderValue::from_static("13"),
+                ),
             ],
-            Self::MethodNotAllowed { allowed } => vec![(header::ALLOW, HeaderValue::from_static(allowed))],
-            Self::UnsupportedEncoding => vec![(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"))],
+            Self::MethodNotAllowed { allowed } => {
+                vec![(header::ALLOW, HeaderValue::from_static(allowed))]
+            }
+            Self::UnsupportedEncoding => {
+                vec![(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"))]
+            }
             _ => Vec::new(),
         }
     }
@@ -91,7 +107,10 @@ impl Refusal {
         let mut response = Response::new(Body::new(Full::new(self.text().as_bytes().into())));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
         headers.extend(self.headers());
         response
     }
@@ -104,8 +123,12 @@ impl Refusal {
             write!(answer, "{name}: {value}\r\n").expect("writing to a string does not fail");
         }
         let text = self.text();
-        write!(answer, "content-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n", text.len())
-            .expect("writing to a string does not fail");
+        write!(
+            answer,
+            "content-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n",
+            text.len()
+        )
+        .expect("writing to a string does not fail");
         answer.push_str("connection: close\r\n\r\n");
         answer.push_str(text);
         answer.into_bytes()
@@ -118,13 +141,20 @@ mod tests {
 
     #[test]
     fn the_answer_written_by_hand_is_http() {
-        let bytes = Refusal::Unavailable { retry_after: Duration::from_millis(7300) }.to_http1();
+        let bytes = Refusal::Unavailable {
+            retry_after: Duration::from_millis(7300),
+        }
+        .to_http1();
         let mut headers = [httparse::EMPTY_HEADER; 8];
         let mut response = httparse::Response::new(&mut headers);
         let head = response.parse(&bytes).unwrap().unwrap();
         assert_eq!(response.code, Some(503));
         let header = |name: &str| {
-            let found = response.headers.iter().find(|header| header.name == name).unwrap();
+            let found = response
+                .headers
+                .iter()
+                .find(|header| header.name == name)
+                .unwrap();
             str::from_utf8(found.value).unwrap().to_owned()
         };
         assert_eq!(header("retry-after"), "8");

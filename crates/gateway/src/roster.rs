@@ -24,6 +24,7 @@ pub(crate) struct Roster {
     draining: AtomicBool,
     closed: AtomicBool,
     open: AtomicUsize,
+    open_at_drain: AtomicUsize,
     changed: Notify,
     next: AtomicUsize,
     shards: [Mutex<Shard>; SHARDS],
@@ -53,6 +54,7 @@ impl Roster {
             draining: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             open: AtomicUsize::new(0),
+            open_at_drain: AtomicUsize::new(0),
             changed: Notify::new(),
             next: AtomicUsize::new(0),
             shards: Default::default(),
@@ -94,11 +96,16 @@ impl Roster {
             }
             None => {
                 shard.wakers.push(waker);
-                u32::try_from(shard.wakers.len() - 1).expect("descriptors run out long before 2^32 sessions")
+                u32::try_from(shard.wakers.len() - 1)
+                    .expect("descriptors run out long before 2^32 sessions")
             }
         };
         drop(shard);
-        Place { roster: Arc::clone(self), shard: u32::try_from(number).expect("a shard's number is small"), index }
+        Place {
+            roster: Arc::clone(self),
+            shard: u32::try_from(number).expect("a shard's number is small"),
+            index,
+        }
     }
 
     /// Whether the server is going down.
@@ -106,8 +113,15 @@ impl Roster {
         self.draining.load(Ordering::Acquire)
     }
 
+    /// Connections that were open when the drain began.
+    pub fn open_at_drain(&self) -> usize {
+        self.open_at_drain.load(Ordering::Acquire)
+    }
+
     /// Tells every session that the server is going down; later ones see the flag.
     pub fn drain(&self) {
+        self.open_at_drain
+            .store(self.open_connections(), Ordering::Release);
         self.draining.store(true, Ordering::Release);
         self.wake_all();
     }
@@ -117,7 +131,11 @@ impl Roster {
         let mut place = None;
         poll_fn(|cx| {
             place.get_or_insert_with(|| self.enter(cx));
-            if self.is_draining() { Poll::Ready(()) } else { Poll::Pending }
+            if self.is_draining() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await;
     }
@@ -194,6 +212,11 @@ mod tests {
             Poll::Ready(())
         })
         .await;
-        assert!(roster.shards.iter().all(|shard| shard.lock().wakers.len() <= 1));
+        assert!(
+            roster
+                .shards
+                .iter()
+                .all(|shard| shard.lock().wakers.len() <= 1)
+        );
     }
 }

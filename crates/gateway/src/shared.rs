@@ -44,16 +44,27 @@ impl Shared {
 
     /// Starts a session: proves the principal and passes the gate. The credential comes first, so that strangers cannot
     /// use up what is meant for the fleet.
-    pub fn start_session(&self, bearer: Option<&str>, certificate: Option<&Certificate>) -> Result<Principal, Refusal> {
+    pub fn start_session(
+        &self,
+        bearer: Option<&str>,
+        certificate: Option<&Certificate>,
+    ) -> Result<Principal, Refusal> {
         if self.roster.is_draining() {
             self.gate.refuse(Reason::Draining);
-            return Err(Refusal::Unavailable { retry_after: self.drain_retry() });
+            return Err(Refusal::Unavailable {
+                retry_after: self.drain_retry(),
+            });
         }
         self.check_certificate(certificate)?;
-        let principal = self.engine.authenticate(bearer, self.now()).map_err(|_| self.unauthorized())?;
+        let principal = self
+            .engine
+            .authenticate(bearer, self.now())
+            .map_err(|_| self.unauthorized())?;
         self.gate
             .admit_session()
-            .map_err(|refused| Refusal::Unavailable { retry_after: refused.retry_after })?;
+            .map_err(|refused| Refusal::Unavailable {
+                retry_after: refused.retry_after,
+            })?;
         // A verified certificate says more than nothing; where a token is asked for, the token decides the namespace.
         Ok(match (principal.method, certificate) {
             (AuthMethod::None, Some(_)) => Principal::certificate(),
@@ -61,10 +72,10 @@ impl Shared {
         })
     }
 
-    /// When a peer is asked to come back that is sent away because the server goes down: spread so that the sessions
-    /// which are open now return at a rate that is let in.
+    /// When a peer is asked to come back that is sent away because the server goes down: spread so that all who were
+    /// connected return at a rate that is let in.
     pub fn drain_retry(&self) -> Duration {
-        self.gate.spread_returns(self.roster.open_connections())
+        self.gate.spread_returns(self.roster.open_at_drain())
     }
 
     fn unauthorized(&self) -> Refusal {

@@ -9,7 +9,10 @@ use std::{
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
-    server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{
+        NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier,
+        danger::ClientCertVerifier,
+    },
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
@@ -123,27 +126,39 @@ impl Tls {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Self { config: Arc::new(config), client_auth }
+        Self {
+            config: Arc::new(config),
+            client_auth,
+        }
     }
 }
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").field("client_auth", &self.client_auth).finish_non_exhaustive()
+        f.debug_struct("Tls")
+            .field("client_auth", &self.client_auth)
+            .finish_non_exhaustive()
     }
 }
 
 fn provider(names: &[String]) -> Result<CryptoProvider, TlsError> {
     let mut provider = aws_lc_rs::default_provider();
-    provider.cipher_suites.retain(|suite| suite.tls13().is_some());
+    provider
+        .cipher_suites
+        .retain(|suite| suite.tls13().is_some());
     if names.is_empty() {
         return Ok(provider);
     }
     let known: Vec<String> = provider.cipher_suites.iter().map(suite_name).collect();
     if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
-        return Err(TlsError::UnknownCipherSuite { name: unknown.clone(), known: known.join(", ") });
+        return Err(TlsError::UnknownCipherSuite {
+            name: unknown.clone(),
+            known: known.join(", "),
+        });
     }
-    provider.cipher_suites.retain(|suite| names.contains(&suite_name(suite)));
+    provider
+        .cipher_suites
+        .retain(|suite| names.contains(&suite_name(suite)));
     Ok(provider)
 }
 
@@ -172,15 +187,26 @@ fn client_verifier(
         .map_err(TlsError::ClientVerifier)
 }
 
-fn read_certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn read_certificates(
+    what: &'static str,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read = || {
         let pem = std::fs::read(path)?;
         let certificates = CertificateDer::pem_slice_iter(&pem)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| PemError::Malformed(error.to_string()))?;
-        if certificates.is_empty() { Err(PemError::Nothing) } else { Ok(certificates) }
+        if certificates.is_empty() {
+            Err(PemError::Nothing)
+        } else {
+            Ok(certificates)
+        }
     };
-    read().map_err(|source| TlsError::Read { what, path: path.to_owned(), source })
+    read().map_err(|source| TlsError::Read {
+        what,
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
@@ -191,5 +217,9 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
             error => PemError::Malformed(error.to_string()),
         })
     };
-    read().map_err(|source| TlsError::Read { what: "private key", path: path.to_owned(), source })
+    read().map_err(|source| TlsError::Read {
+        what: "private key",
+        path: path.to_owned(),
+        source,
+    })
 }

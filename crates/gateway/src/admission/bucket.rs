@@ -13,7 +13,12 @@ pub(super) struct Bucket {
 impl Bucket {
     pub fn new(per_second: u32, burst: u32, now: Instant) -> Self {
         let burst = f64::from(burst);
-        Self { per_second: f64::from(per_second), burst, tokens: burst, filled: now }
+        Self {
+            per_second: f64::from(per_second),
+            burst,
+            tokens: burst,
+            filled: now,
+        }
     }
 
     /// Takes one token, if there is one.

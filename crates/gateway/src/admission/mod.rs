@@ -51,8 +51,14 @@ pub(crate) enum Reason {
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 6] =
-        [Self::Rate, Self::Unproven, Self::Descriptors, Self::Engine, Self::Draining, Self::Unauthenticated];
+    pub const ALL: [Self; 6] = [
+        Self::Rate,
+        Self::Unproven,
+        Self::Descriptors,
+        Self::Engine,
+        Self::Draining,
+        Self::Unauthenticated,
+    ];
 
     /// The name in logs and metrics.
     pub const fn as_str(self) -> &'static str {
@@ -89,7 +95,11 @@ impl Gate {
     pub fn new(options: &Admission, descriptors: u64, seed: u64, metrics: &Metrics) -> Self {
         Self {
             sessions_per_second: f64::from(options.sessions_per_second.max(1)),
-            bucket: Mutex::new(Bucket::new(options.sessions_per_second, options.burst, Instant::now())),
+            bucket: Mutex::new(Bucket::new(
+                options.sessions_per_second,
+                options.burst,
+                Instant::now(),
+            )),
             spread: Spread::new(options.retry_after, options.retry_window, seed),
             unproven: Unproven::new(options.unproven_connections),
             descriptors,
@@ -99,7 +109,11 @@ impl Gate {
 
     /// Lets one session start, or says when to come back.
     pub fn admit_session(&self) -> Result<(), Refused> {
-        if self.bucket.lock().take(Instant::now()) { Ok(()) } else { Err(self.refuse(Reason::Rate)) }
+        if self.bucket.lock().take(Instant::now()) {
+            Ok(())
+        } else {
+            Err(self.refuse(Reason::Rate))
+        }
     }
 
     /// Whether a connection with this descriptor may stay. Descriptors are given lowest first, so the number says how many are in use.
@@ -124,7 +138,9 @@ impl Gate {
     /// Counts and logs a refusal, and says when to come back.
     pub fn refuse(&self, reason: Reason) -> Refused {
         self.note(reason);
-        Refused { retry_after: self.retry_after() }
+        Refused {
+            retry_after: self.retry_after(),
+        }
     }
 
     /// When somebody who is refused may come back.
@@ -152,7 +168,10 @@ impl Gate {
 
 impl Refusals {
     fn new(counter: Counter) -> Self {
-        Self { counter, gathered: Mutex::default() }
+        Self {
+            counter,
+            gathered: Mutex::default(),
+        }
     }
 
     fn note(&self, reason: Reason) {
@@ -160,13 +179,21 @@ impl Refusals {
         let mut gathered = self.gathered.lock();
         gathered.count += 1;
         let now = Instant::now();
-        if gathered.logged.is_some_and(|logged| now.duration_since(logged) < LOG_INTERVAL) {
+        if gathered
+            .logged
+            .is_some_and(|logged| now.duration_since(logged) < LOG_INTERVAL)
+        {
             return;
         }
         gathered.logged = Some(now);
         let count = std::mem::take(&mut gathered.count);
         drop(gathered);
-        tracing::warn!(event = "agent_admission_refused", reason = reason.as_str(), count, "refused");
+        tracing::warn!(
+            event = "agent_admission_refused",
+            reason = reason.as_str(),
+            count,
+            "refused"
+        );
     }
 }
 
@@ -186,19 +213,37 @@ mod tests {
 
     #[tokio::test]
     async fn beyond_the_burst_peers_are_spread_over_the_window() {
-        let options = Admission { sessions_per_second: 1, burst: 2, ..Admission::default() };
+        let options = Admission {
+            sessions_per_second: 1,
+            burst: 2,
+            ..Admission::default()
+        };
         let gate = gate(&options);
-        let refused: Vec<Duration> =
-            (0..102).filter_map(|_| gate.admit_session().err()).map(|refused| refused.retry_after).collect();
+        let refused: Vec<Duration> = (0..102)
+            .filter_map(|_| gate.admit_session().err())
+            .map(|refused| refused.retry_after)
+            .collect();
         assert!(99 <= refused.len());
         let window = options.retry_after..options.retry_after + options.retry_window;
         assert!(refused.iter().all(|after| window.contains(after)));
-        let early = refused.iter().filter(|after| **after < options.retry_after + options.retry_window / 2).count();
-        assert!((25..75).contains(&early), "{early} of {} in the first half", refused.len());
+        let early = refused
+            .iter()
+            .filter(|after| **after < options.retry_after + options.retry_window / 2)
+            .count();
+        assert!(
+            (25..75).contains(&early),
+            "{early} of {} in the first half",
+            refused.len()
+        );
     }
 
     #[test]
     fn reasons_are_numbered_in_order() {
-        assert!(Reason::ALL.iter().enumerate().all(|(index, reason)| *reason as usize == index));
+        assert!(
+            Reason::ALL
+                .iter()
+                .enumerate()
+                .all(|(index, reason)| *reason as usize == index)
+        );
     }
 }

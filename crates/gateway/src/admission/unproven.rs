@@ -27,7 +27,10 @@ pub(crate) struct Ticket {
 
 impl Unproven {
     pub fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most: most.max(1), waiting: Mutex::default() })
+        Arc::new(Self {
+            most: most.max(1),
+            waiting: Mutex::default(),
+        })
     }
 
     /// Takes a place; the second value says whether another connection lost its own for it.
@@ -38,7 +41,13 @@ impl Unproven {
         waiting.next += 1;
         waiting.silent.insert(number, None);
         drop(waiting);
-        (Ticket { number, unproven: Arc::clone(this) }, evicted)
+        (
+            Ticket {
+                number,
+                unproven: Arc::clone(this),
+            },
+            evicted,
+        )
     }
 }
 
@@ -67,7 +76,10 @@ impl Waiting {
 impl Ticket {
     /// The number under which [`Ticket::attach_task`] finds the place after the ticket moved into its task.
     pub fn number(&self) -> TicketNumber {
-        TicketNumber { number: self.number, unproven: Arc::clone(&self.unproven) }
+        TicketNumber {
+            number: self.number,
+            unproven: Arc::clone(&self.unproven),
+        }
     }
 
     /// The peer has sent something.
@@ -101,7 +113,10 @@ impl TicketNumber {
     pub fn attach_task(self, task: AbortHandle) {
         let mut waiting = self.unproven.waiting.lock();
         let Waiting { silent, spoken, .. } = &mut *waiting;
-        if let Some(place) = silent.get_mut(&self.number).or_else(|| spoken.get_mut(&self.number)) {
+        if let Some(place) = silent
+            .get_mut(&self.number)
+            .or_else(|| spoken.get_mut(&self.number))
+        {
             *place = Some(task);
         }
     }
@@ -116,7 +131,9 @@ mod tests {
     }
 
     async fn is_gone(task: tokio::task::JoinHandle<()>) -> bool {
-        tokio::time::timeout(std::time::Duration::from_millis(20), task).await.is_ok()
+        tokio::time::timeout(std::time::Duration::from_millis(20), task)
+            .await
+            .is_ok()
     }
 
     #[tokio::test]

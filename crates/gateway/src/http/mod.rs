@@ -36,6 +36,9 @@ use crate::{
     stream::{Prefixed, Stream},
 };
 
+/// What an HTTP/2 peer may send without being read: the memory that it can make us hold before it proved anything.
+const WINDOW_BYTES: u32 = 64 * 1024;
+
 /// What the requests of one connection share.
 pub(crate) struct Connection {
     pub shared: Arc<Shared>,
@@ -83,7 +86,11 @@ pub(crate) async fn serve_http(
     });
     let builder = builder(&shared.times, &shared.limits);
     let io = TokioIo::new(Prefixed::new(prefix, stream));
-    drive(&connection, builder.serve_connection_with_upgrades(io, service)).await;
+    drive(
+        &connection,
+        builder.serve_connection_with_upgrades(io, service),
+    )
+    .await;
     let upgrade = connection.upgrade.lock().take();
     match upgrade {
         Some((upgrade, principal)) => take_over(upgrade, principal).await,
@@ -134,7 +141,11 @@ async fn drive<S>(
         while sleep.as_mut().poll(cx).is_ready() {
             let deadline = connection.deadline();
             if deadline <= Instant::now() {
-                connection.shared.metrics.cut(connection.overdue()).increment(1);
+                connection
+                    .shared
+                    .metrics
+                    .cut(connection.overdue())
+                    .increment(1);
                 return Poll::Ready(());
             }
             sleep.as_mut().reset(deadline);
@@ -156,6 +167,8 @@ fn builder(times: &Times, limits: &Limits) -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams_per_connection)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .initial_stream_window_size(WINDOW_BYTES)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .keep_alive_interval(times.ping_interval)
         .keep_alive_timeout(times.idle.saturating_sub(times.ping_interval));
@@ -164,12 +177,20 @@ fn builder(times: &Times, limits: &Limits) -> auto::Builder<TokioExecutor> {
 
 /// Gets the stream back from hyper.
 async fn take_over(upgrade: OnUpgrade, principal: Box<Principal>) -> Opened {
-    let Ok(upgraded) = upgrade.await else { return Opened::Closed };
+    let Ok(upgraded) = upgrade.await else {
+        return Opened::Closed;
+    };
     let parts = downcast::<TokioIo<Prefixed>>(upgraded).ok();
-    let Some(parts) = parts else { return Opened::Closed };
+    let Some(parts) = parts else {
+        return Opened::Closed;
+    };
     let (prefix, stream) = parts.io.into_inner().into_parts();
     let unread = [&parts.read_buf[..], &prefix].concat();
-    Opened::WebSocket { stream, unread, principal }
+    Opened::WebSocket {
+        stream,
+        unread,
+        principal,
+    }
 }
 
 impl Connection {
@@ -207,7 +228,11 @@ impl Connection {
     }
 
     fn overdue(&self) -> Cut {
-        if self.is_unproven() { Cut::TooSlow } else { Cut::Idle }
+        if self.is_unproven() {
+            Cut::TooSlow
+        } else {
+            Cut::Idle
+        }
     }
 }
 

@@ -33,7 +33,10 @@ enum Encoding {
 }
 
 /// Answers a POST of one message.
-pub(super) async fn answer(connection: &Arc<Connection>, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+pub(super) async fn answer(
+    connection: &Arc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
     let shared = &connection.shared;
     let bearer = asked(request.headers());
     let principal = shared.start_session(bearer.bearer(), connection.certificate.as_ref())?;
@@ -53,7 +56,11 @@ pub(super) async fn answer(connection: &Arc<Connection>, request: Request<Incomi
 }
 
 /// The message in a body; the inner error is one that the agent is told in a message.
-fn decode(body: &Bytes, encoding: Encoding, limit_bytes: usize) -> Result<Result<Bytes, String>, Refusal> {
+fn decode(
+    body: &Bytes,
+    encoding: Encoding,
+    limit_bytes: usize,
+) -> Result<Result<Bytes, String>, Refusal> {
     match encoding {
         Encoding::Identity => Ok(Ok(body.clone())),
         Encoding::Gzip => match gzip::decompress(body, limit_bytes) {
@@ -92,7 +99,9 @@ async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes, Refusal> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| Refusal::BadBody)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| Refusal::BadBody)?.into_data() else {
+            continue;
+        };
         if limit < first.len() + rest.len() + data.len() {
             discard(body, limit).await;
             return Err(Refusal::TooLarge);
@@ -122,8 +131,15 @@ async fn discard(body: &mut Incoming, limit: usize) {
 }
 
 fn content_encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
-    let Some(value) = headers.get(header::CONTENT_ENCODING) else { return Ok(Encoding::Identity) };
-    match value.as_bytes().trim_ascii().to_ascii_lowercase().as_slice() {
+    let Some(value) = headers.get(header::CONTENT_ENCODING) else {
+        return Ok(Encoding::Identity);
+    };
+    match value
+        .as_bytes()
+        .trim_ascii()
+        .to_ascii_lowercase()
+        .as_slice()
+    {
         b"gzip" | b"x-gzip" => Ok(Encoding::Gzip),
         b"identity" | b"" => Ok(Encoding::Identity),
         _ => Err(Refusal::UnsupportedEncoding),
@@ -132,9 +148,16 @@ fn content_encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
 
 /// gzip where the peer says that it reads it.
 fn accepted_encoding(headers: &HeaderMap) -> Encoding {
-    let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let values = headers
+        .get_all(header::ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let mut codings = values.flat_map(|value| value.split(','));
-    if codings.any(accepts_gzip) { Encoding::Gzip } else { Encoding::Identity }
+    if codings.any(accepts_gzip) {
+        Encoding::Gzip
+    } else {
+        Encoding::Identity
+    }
 }
 
 /// Whether one part of an `Accept-Encoding` header asks for gzip (RFC 9110, "Accept-Encoding").
@@ -142,7 +165,12 @@ fn accepts_gzip(part: &str) -> bool {
     let (coding, weight) = part.split_once(';').unwrap_or((part, ""));
     let coding = coding.trim();
     let named = coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip");
-    let weight = weight.trim().trim_start_matches(['q', 'Q']).trim_start().trim_start_matches('=').trim();
+    let weight = weight
+        .trim()
+        .trim_start_matches(['q', 'Q'])
+        .trim_start()
+        .trim_start_matches('=')
+        .trim();
     named && (weight.is_empty() || weight.parse::<f32>().is_ok_and(|weight| 0.0 < weight))
 }
 
@@ -150,11 +178,16 @@ fn respond(status: StatusCode, reply: &Encoded, encoding: Encoding) -> Response<
     let message = reply.to_vec();
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/x-protobuf"),
+    );
     let body = match encoding {
         Encoding::Identity => message,
         Encoding::Gzip => {
-            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response
+                .headers_mut()
+                .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             gzip::compress(&message)
         }
     };
@@ -170,7 +203,10 @@ fn refuse(refused: &Refused, encoding: Encoding) -> Response<Body> {
     };
     let mut response = respond(status, &refused.encode(), encoding);
     if let Why::Later(after) = refused.why {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after_seconds(after)));
+        response.headers_mut().insert(
+            header::RETRY_AFTER,
+            HeaderValue::from(retry_after_seconds(after)),
+        );
     }
     response
 }
@@ -183,13 +219,22 @@ mod tests {
     fn ht_05_gzip_is_used_where_it_is_accepted() {
         for accepted in ["gzip", "deflate, GZIP;q=0.5", "x-gzip", "br , gzip ; q=1.0"] {
             let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_str(accepted).unwrap());
+            headers.insert(
+                header::ACCEPT_ENCODING,
+                HeaderValue::from_str(accepted).unwrap(),
+            );
             assert!(accepted_encoding(&headers) == Encoding::Gzip, "{accepted}");
         }
         for refused in ["", "identity", "gzip;q=0", "gzip; q=0.0", "deflate"] {
             let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_str(refused).unwrap());
-            assert!(accepted_encoding(&headers) == Encoding::Identity, "{refused}");
+            headers.insert(
+                header::ACCEPT_ENCODING,
+                HeaderValue::from_str(refused).unwrap(),
+            );
+            assert!(
+                accepted_encoding(&headers) == Encoding::Identity,
+                "{refused}"
+            );
         }
     }
 }

@@ -15,7 +15,10 @@ use crate::{
 };
 
 /// Answers one request.
-pub(super) async fn handle(connection: Arc<Connection>, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn handle(
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let _busy = connection.busy();
     let version = request.version();
     let mut response = match route(&connection, request).await {
@@ -24,12 +27,17 @@ pub(super) async fn handle(connection: Arc<Connection>, request: Request<Incomin
     };
     // Whoever proved nothing gets no second request on this connection; HTTP/2 is ended by its deadline.
     if connection.is_unproven() && version <= Version::HTTP_11 {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
-async fn route(connection: &Arc<Connection>, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+async fn route(
+    connection: &Arc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
     let shared = &connection.shared;
     if request.uri().path() == health::PATH {
         return health::answer(shared, request.method());
@@ -50,20 +58,31 @@ async fn route(connection: &Arc<Connection>, request: Request<Incoming>) -> Resu
         }
         (false, &Method::GET) => Err(Refusal::UpgradeRequired),
         (false, &Method::POST) => Err(Refusal::UnsupportedMediaType),
-        (false, _) => Err(Refusal::MethodNotAllowed { allowed: "GET, POST" }),
+        (false, _) => Err(Refusal::MethodNotAllowed {
+            allowed: "GET, POST",
+        }),
     }
 }
 
 /// The fields that decide what a request is.
 pub(super) fn asked(headers: &HeaderMap) -> Asked<'_> {
-    Asked::of(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))
+    Asked::of(
+        headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes())),
+    )
 }
 
 /// An upgrade that came after another request; the first request of a connection does not come here.
-fn upgrade(connection: &Arc<Connection>, mut request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+fn upgrade(
+    connection: &Arc<Connection>,
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
     let asked = asked(request.headers());
     let accept = accept_key(asked.key()?);
-    let principal = connection.shared.start_session(asked.bearer(), connection.certificate.as_ref())?;
+    let principal = connection
+        .shared
+        .start_session(asked.bearer(), connection.certificate.as_ref())?;
     connection.proved();
     connection.upgrade(hyper::upgrade::on(&mut request), principal);
     let mut response = Response::new(Body::empty());

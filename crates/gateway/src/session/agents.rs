@@ -14,17 +14,24 @@ struct Known {
 
 impl Agents {
     pub fn find(&self, uid: InstanceUid) -> Option<&Attachment> {
-        self.0.iter().find(|known| known.uid == uid).map(|known| &known.attachment)
+        self.0
+            .iter()
+            .find(|known| known.uid == uid)
+            .map(|known| &known.attachment)
     }
 
     /// The uid that this agent last used, which is the one its messages are addressed to (ST-11).
     pub fn uid_of(&self, attachment: &Attachment) -> Option<InstanceUid> {
-        self.0.iter().find(|known| known.attachment.is_same(attachment)).map(|known| known.uid)
+        self.0
+            .iter()
+            .find(|known| known.attachment.is_same(attachment))
+            .map(|known| known.uid)
     }
 
     /// Notes the uid of an agent. An agent that adopted a new one loses the old; a new claim on the same uid replaces the older.
     pub fn insert(&mut self, uid: InstanceUid, attachment: Attachment) {
-        self.0.retain(|known| known.uid != uid && !known.attachment.is_same(&attachment));
+        self.0
+            .retain(|known| known.uid != uid && !known.attachment.is_same(&attachment));
         if self.0.len() == self.0.capacity() {
             // A vector's first growth makes room for four; nearly every connection has one.
             self.0.reserve_exact((self.0.len() / 2).max(1));
@@ -42,7 +49,9 @@ impl Agents {
     }
 
     pub fn take(&mut self) -> impl Iterator<Item = Attachment> + use<> {
-        std::mem::take(&mut self.0).into_iter().map(|known| known.attachment)
+        std::mem::take(&mut self.0)
+            .into_iter()
+            .map(|known| known.attachment)
     }
 
     pub fn uids(&self) -> impl Iterator<Item = InstanceUid> {

@@ -42,7 +42,11 @@ impl Contests {
             let alive = contest.probe(timeout).await;
             (contest, alive)
         });
-        self.0.push(Pending { uid, probe, held: vec![message.to_vec()] });
+        self.0.push(Pending {
+            uid,
+            probe,
+            held: vec![message.to_vec()],
+        });
     }
 
     /// Whether reading has to wait.
@@ -59,7 +63,12 @@ impl Contests {
         for index in 0..self.0.len() {
             if let Poll::Ready((contest, alive)) = self.0[index].probe.as_mut().poll(cx) {
                 let Pending { uid, held, .. } = self.0.swap_remove(index);
-                return Poll::Ready(Settled { uid, contest, alive, held });
+                return Poll::Ready(Settled {
+                    uid,
+                    contest,
+                    alive,
+                    held,
+                });
             }
         }
         Poll::Pending

@@ -31,7 +31,10 @@ use crate::{
 };
 
 /// Answers one gRPC call.
-pub(crate) async fn serve(connection: &Arc<Connection>, request: http::Request<Incoming>) -> http::Response<Body> {
+pub(crate) async fn serve(
+    connection: &Arc<Connection>,
+    request: http::Request<Incoming>,
+) -> http::Response<Body> {
     let limit = connection.shared.limits.received.message_bytes;
     let mut service = OpAmpServer::new(Arc::new(Agents(Arc::clone(connection))), limit);
     match service.call(request).await {
@@ -46,14 +49,24 @@ struct Agents(Arc<Connection>);
 impl Connect for Agents {
     type Replies = ReceiverStream<Result<Encoded, Status>>;
 
-    async fn connect(&self, request: Request<Streaming<Bytes>>) -> Result<Response<Self::Replies>, Status> {
+    async fn connect(
+        &self,
+        request: Request<Streaming<Bytes>>,
+    ) -> Result<Response<Self::Replies>, Status> {
         let connection = &self.0;
         let shared = &connection.shared;
         let authorization = request.metadata().get(AUTHORIZATION.as_str());
         let bearer = authorization.and_then(|value| bearer(value.as_bytes()));
-        let principal = shared.start_session(bearer, connection.certificate.as_ref()).map_err(status)?;
+        let principal = shared
+            .start_session(bearer, connection.certificate.as_ref())
+            .map_err(status)?;
         connection.proved();
-        let talk = Conversation::streaming(Arc::clone(shared), principal, Transport::Grpc, connection.peer);
+        let talk = Conversation::streaming(
+            Arc::clone(shared),
+            principal,
+            Transport::Grpc,
+            connection.peer,
+        );
         // One message under way: what the peer does not take keeps the session from making more.
         let (replies, received) = mpsc::channel(1);
         let session = Session {
@@ -144,7 +157,8 @@ impl Session {
             Event::Message(Err(status)) => self.broken(&status),
             Event::Woken(wakes) => self.attend(wakes).await,
             Event::Settled(settled) => {
-                self.talk.settle(settled.contest, settled.uid, settled.alive);
+                self.talk
+                    .settle(settled.contest, settled.uid, settled.alive);
                 for message in settled.held {
                     self.hear(&message).await?;
                 }
@@ -152,7 +166,10 @@ impl Session {
             }
             Event::NobodyCame => {
                 self.count(Cut::NoFirstMessage);
-                end(DisconnectReason::ConnectionClosed, Some(Status::deadline_exceeded("no agent made itself known")))
+                end(
+                    DisconnectReason::ConnectionClosed,
+                    Some(Status::deadline_exceeded("no agent made itself known")),
+                )
             }
             Event::Draining => self.say_farewell().await,
         }
@@ -180,7 +197,10 @@ impl Session {
             }
             Answer::End(cut) => {
                 self.count(cut);
-                end(DisconnectReason::ConnectionClosed, Some(Status::aborted(cut.as_str())))
+                end(
+                    DisconnectReason::ConnectionClosed,
+                    Some(Status::aborted(cut.as_str())),
+                )
             }
         }
     }
@@ -194,7 +214,10 @@ impl Session {
             }
             Some(CloseReason::AgentDeleted) => {
                 self.count(Cut::AgentDeleted);
-                return end(DisconnectReason::AgentDeleted, Some(Status::aborted(Cut::AgentDeleted.as_str())));
+                return end(
+                    DisconnectReason::AgentDeleted,
+                    Some(Status::aborted(Cut::AgentDeleted.as_str())),
+                );
             }
             None => {}
         }
@@ -228,11 +251,19 @@ impl Session {
         }
         self.count(Cut::Draining);
         let retry_after = self.talk.shared().drain_retry();
-        end(DisconnectReason::ServerStopping, Some(unavailable(retry_after)))
+        end(
+            DisconnectReason::ServerStopping,
+            Some(unavailable(retry_after)),
+        )
     }
 
     async fn send(&mut self, message: Encoded) -> Flow {
-        match timeout(self.talk.shared().times.write_stall, self.replies.send(Ok(message))).await {
+        match timeout(
+            self.talk.shared().times.write_stall,
+            self.replies.send(Ok(message)),
+        )
+        .await
+        {
             Ok(Ok(())) => ControlFlow::Continue(()),
             Ok(Err(_)) => end(DisconnectReason::ConnectionClosed, None),
             Err(_) => {
@@ -250,7 +281,10 @@ impl Session {
                 self.talk.shared().metrics.errors.increment(1);
                 let limit = self.talk.shared().limits.received.message_bytes;
                 let text = format!("the message is over the limit of {limit} bytes");
-                end(DisconnectReason::ProtocolViolation, Some(Status::resource_exhausted(text)))
+                end(
+                    DisconnectReason::ProtocolViolation,
+                    Some(Status::resource_exhausted(text)),
+                )
             }
             _ => end(DisconnectReason::ConnectionClosed, None),
         }
@@ -281,7 +315,11 @@ fn unavailable(retry_after: Duration) -> Status {
     let mut status = Status::unavailable("come back later");
     let millis = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
     let seconds = crate::admission::retry_after_seconds(retry_after);
-    status.metadata_mut().insert("grpc-retry-pushback-ms", MetadataValue::from(millis));
-    status.metadata_mut().insert("retry-after", MetadataValue::from(seconds));
+    status
+        .metadata_mut()
+        .insert("grpc-retry-pushback-ms", MetadataValue::from(millis));
+    status
+        .metadata_mut()
+        .insert("retry-after", MetadataValue::from(seconds));
     status
 }

@@ -10,8 +10,8 @@ pub(crate) mod websocket;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use engine::{
-    Attach, AttachRequest, Attachment, Contest, DisconnectReason, ExchangeError, Heard, Mailbox, Outgoing,
-    Principal, Transport,
+    Attach, AttachRequest, Attachment, Contest, DisconnectReason, ExchangeError, Heard, Mailbox,
+    Outgoing, Principal, Transport,
 };
 use opamp::{
     Malformed,
@@ -37,11 +37,17 @@ pub(crate) struct Conversation {
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// Send this. With `more`, this agent has something else to be taken.
-    Send { reply: Encoded, more: Option<Attachment> },
+    Send {
+        reply: Encoded,
+        more: Option<Attachment>,
+    },
     /// The message was not processed.
     Refuse(Refused),
     /// Another connection has this agent: find out whether it is alive, then [`Conversation::settle`] and hear the message again.
-    Contested { contest: Box<Contest>, uid: InstanceUid },
+    Contested {
+        contest: Box<Contest>,
+        uid: InstanceUid,
+    },
     /// The connection is to end.
     End(Cut),
 }
@@ -67,14 +73,21 @@ impl Refused {
     pub fn encode(&self) -> Encoded {
         match &self.why {
             Why::Bad(text) => Reply::error(self.uid, ErrorKind::BadRequest, text, None),
-            Why::Later(after) => Reply::error(self.uid, ErrorKind::Unavailable, "overloaded", Some(*after)),
+            Why::Later(after) => {
+                Reply::error(self.uid, ErrorKind::Unavailable, "overloaded", Some(*after))
+            }
         }
     }
 }
 
 impl Conversation {
     /// A conversation over a connection that can be woken.
-    pub fn streaming(shared: Arc<Shared>, principal: Principal, transport: Transport, peer: SocketAddr) -> Self {
+    pub fn streaming(
+        shared: Arc<Shared>,
+        principal: Principal,
+        transport: Transport,
+        peer: SocketAddr,
+    ) -> Self {
         Self::new(shared, principal, transport, peer, Some(Mailbox::new()))
     }
 
@@ -90,7 +103,14 @@ impl Conversation {
         peer: SocketAddr,
         mailbox: Option<Arc<Mailbox>>,
     ) -> Self {
-        Self { shared, principal: Arc::new(principal), mailbox, transport, peer, agents: Agents::default() }
+        Self {
+            shared,
+            principal: Arc::new(principal),
+            mailbox,
+            transport,
+            peer,
+            agents: Agents::default(),
+        }
     }
 
     pub fn shared(&self) -> &Arc<Shared> {
@@ -106,7 +126,9 @@ impl Conversation {
     /// # Panics
     /// If the conversation is a polled one.
     pub fn mailbox(&self) -> &Arc<Mailbox> {
-        self.mailbox.as_ref().expect("only conversations over a connection are woken")
+        self.mailbox
+            .as_ref()
+            .expect("only conversations over a connection are woken")
     }
 
     /// Whether no agent is known on this connection (yet, or any more).
@@ -118,15 +140,19 @@ impl Conversation {
     pub fn hear(&mut self, message: &[u8]) -> Answer {
         let started = Instant::now();
         let answer = self.step(message);
-        self.shared.metrics.request_duration.record(started.elapsed());
+        self.shared
+            .metrics
+            .request_duration
+            .record(started.elapsed());
         answer
     }
 
     fn step(&mut self, message: &[u8]) -> Answer {
-        let uid = match server::peek(message).and_then(|peek| peek.uid.map_err(Malformed::InstanceUid)) {
-            Ok(uid) => uid,
-            Err(malformed) => return self.bad_request(None, &describe(&malformed)),
-        };
+        let uid =
+            match server::peek(message).and_then(|peek| peek.uid.map_err(Malformed::InstanceUid)) {
+                Ok(uid) => uid,
+                Err(malformed) => return self.bad_request(None, &describe(&malformed)),
+            };
         let attachment = match self.attachment(uid) {
             Ok(attachment) => attachment,
             Err(answer) => return *answer,
@@ -156,9 +182,14 @@ impl Conversation {
                 self.agents.insert(uid, attachment.clone());
                 Ok(attachment)
             }
-            Attach::Contested(contest) => Err(Box::new(Answer::Contested { contest: Box::new(contest), uid })),
+            Attach::Contested(contest) => Err(Box::new(Answer::Contested {
+                contest: Box::new(contest),
+                uid,
+            })),
             Attach::Refused(engine::Refusal::TooManyAgents) => Err(Box::new(self.unavailable(uid))),
-            Attach::Refused(refusal) => Err(Box::new(self.bad_request(Some(uid), &refusal.to_string()))),
+            Attach::Refused(refusal) => {
+                Err(Box::new(self.bad_request(Some(uid), &refusal.to_string())))
+            }
         }
     }
 
@@ -184,7 +215,9 @@ impl Conversation {
         });
         if disconnecting {
             self.agents.remove(uid);
-            self.shared.engine.detach(attachment, DisconnectReason::AgentDisconnect, now);
+            self.shared
+                .engine
+                .detach(attachment, DisconnectReason::AgentDisconnect, now);
         }
         match outcome {
             Ok(outgoing) => {
@@ -192,13 +225,22 @@ impl Conversation {
                     return self.bad_request(Some(uid), text);
                 }
                 let more = (outgoing.more && !disconnecting).then(|| attachment.clone());
-                Answer::Send { reply: self.encode(uid, &outgoing), more }
+                Answer::Send {
+                    reply: self.encode(uid, &outgoing),
+                    more,
+                }
             }
-            Err(ExchangeError::Decode(malformed)) => self.bad_request(Some(uid), &describe(&malformed)),
+            Err(ExchangeError::Decode(malformed)) => {
+                self.bad_request(Some(uid), &describe(&malformed))
+            }
             Err(ExchangeError::Overloaded { .. }) => self.unavailable(uid),
             Err(ExchangeError::Superseded) => {
                 self.agents.remove(uid);
-                if self.agents.is_empty() { Answer::End(Cut::Superseded) } else { self.unavailable(uid) }
+                if self.agents.is_empty() {
+                    Answer::End(Cut::Superseded)
+                } else {
+                    self.unavailable(uid)
+                }
             }
         }
     }
@@ -227,7 +269,12 @@ impl Conversation {
     pub fn farewells(&self) -> impl Iterator<Item = Encoded> {
         self.agents.uids().map(|uid| {
             let retry_after = Some(self.shared.drain_retry());
-            Reply::error(Some(uid), ErrorKind::Unavailable, "the server is going down", retry_after)
+            Reply::error(
+                Some(uid),
+                ErrorKind::Unavailable,
+                "the server is going down",
+                retry_after,
+            )
         })
     }
 
@@ -235,7 +282,10 @@ impl Conversation {
     pub fn refused(&self, uid: Option<InstanceUid>, text: &str) -> Refused {
         self.shared.metrics.errors.increment(1);
         tracing::debug!(event = "bad_request", peer = %self.peer, error = text, "a message could not be processed");
-        Refused { uid, why: Why::Bad(text.to_owned()) }
+        Refused {
+            uid,
+            why: Why::Bad(text.to_owned()),
+        }
     }
 
     fn bad_request(&self, uid: Option<InstanceUid>, text: &str) -> Answer {
@@ -244,13 +294,22 @@ impl Conversation {
 
     fn unavailable(&self, uid: InstanceUid) -> Answer {
         let refused = self.shared.gate.refuse(Reason::Engine);
-        Answer::Refuse(Refused { uid: Some(uid), why: Why::Later(refused.retry_after) })
+        Answer::Refuse(Refused {
+            uid: Some(uid),
+            why: Why::Later(refused.retry_after),
+        })
     }
 
     /// A message that makes the peer say something, if an agent is known: the answer proves that the connection lives.
     pub fn wake_up_call(&self) -> Option<Encoded> {
         let uid = self.agents.uids().next()?;
-        Some(encode(uid, &Outgoing { full_state: true, ..Outgoing::default() }))
+        Some(encode(
+            uid,
+            &Outgoing {
+                full_state: true,
+                ..Outgoing::default()
+            },
+        ))
     }
 
     /// Ends the claims on all agents.

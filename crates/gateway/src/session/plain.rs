@@ -30,7 +30,9 @@ impl Exchange {
                 }
             }
         }
-        Err(Refusal::Unavailable { retry_after: self.0.shared().gate.retry_after() })
+        Err(Refusal::Unavailable {
+            retry_after: self.0.shared().gate.retry_after(),
+        })
     }
 
     /// The refusal of a body that holds no message.

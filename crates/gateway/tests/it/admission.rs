@@ -20,7 +20,11 @@ async fn au_02_a_handshake_without_a_valid_token_is_401() {
         assert_eq!(response.status(), 401);
         assert_eq!(response.headers()["www-authenticate"], "Bearer");
     }
-    assert!(Peer::try_connect(plane.address, uid(1), Some(&token)).await.is_ok());
+    assert!(
+        Peer::try_connect(plane.address, uid(1), Some(&token))
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]
@@ -34,12 +38,26 @@ async fn rt_08_beyond_the_rate_handshakes_and_requests_are_503_with_retry_after(
     let (_second, _) = Peer::report(&plane, uid(2)).await;
     let response = refused_handshake(plane.address, None).await;
     assert_eq!(response.status(), 503);
-    let after: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    let after: u64 = response.headers()["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
     assert!((5..=65).contains(&after));
-    let answer = Http::connect(plane.address).await.post_message(&full_report(uid(3), 1)).await;
+    let answer = Http::connect(plane.address)
+        .await
+        .post_message(&full_report(uid(3), 1))
+        .await;
     assert_eq!(answer.status, 503);
     assert!(answer.header("retry-after").is_some());
-    assert_eq!(Http::connect(plane.address).await.get("/health").await.status, 200);
+    assert_eq!(
+        Http::connect(plane.address)
+            .await
+            .get("/health")
+            .await
+            .status,
+        200
+    );
     // Whoever is in, stays in.
     assert!(first.beat().await.error_response.is_none());
 }
@@ -56,7 +74,11 @@ async fn strangers_do_not_use_up_the_rate_of_the_fleet() {
     for _ in 0..10 {
         assert_eq!(refused_handshake(plane.address, None).await.status(), 401);
     }
-    assert!(Peer::try_connect(plane.address, uid(1), Some(&token)).await.is_ok());
+    assert!(
+        Peer::try_connect(plane.address, uid(1), Some(&token))
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]
@@ -72,35 +94,59 @@ async fn the_oldest_silent_connection_goes_when_too_many_prove_nothing() {
     assert_eq!(third.get("/health").await.status, 200);
     speaker.send(b"Host: x\r\n\r\n").await;
     assert_eq!(speaker.answer().await.status, 200);
-    assert!(agent.beat().await.error_response.is_none(), "agents do not count");
+    assert!(
+        agent.beat().await.error_response.is_none(),
+        "agents do not count"
+    );
 }
 
 #[tokio::test]
 async fn when_descriptors_run_out_newcomers_are_503_and_agents_stay() {
     // Descriptors of the process, shared with the other tests: a limit below any that comes now refuses everybody.
-    let used = TcpStream::connect(Plane::start().await.address).await.unwrap().as_raw_fd();
+    let used = TcpStream::connect(Plane::start().await.address)
+        .await
+        .unwrap()
+        .as_raw_fd();
     let limit = u64::try_from(used).unwrap();
-    let plane = Plane::start_with(|setup| setup.gateway.admission.descriptor_limit = Some(limit / 2)).await;
+    let plane =
+        Plane::start_with(|setup| setup.gateway.admission.descriptor_limit = Some(limit / 2)).await;
     let response = refused_handshake(plane.address, None).await;
     assert_eq!(response.status(), 503);
     assert!(response.headers().contains_key("retry-after"));
-    assert_eq!(Http::connect(plane.address).await.get("/health").await.status, 503);
+    assert_eq!(
+        Http::connect(plane.address)
+            .await
+            .get("/health")
+            .await
+            .status,
+        503
+    );
 }
 
 #[tokio::test]
 async fn rt_06_an_overloaded_engine_answers_unavailable_with_a_time() {
     let plane = Plane::start_with(|setup| setup.engine.limits.pending_reports = 0).await;
     let (mut peer, first) = Peer::report(&plane, uid(1)).await;
-    let reply = if first.error_response.is_some() { first } else { peer.say(full_report(uid(2), 1)).await };
+    let reply = if first.error_response.is_some() {
+        first
+    } else {
+        peer.say(full_report(uid(2), 1)).await
+    };
     assert_eq!(error_of(&reply).0, ServerErrorResponseType::Unavailable);
     let details = reply.error_response.unwrap().details.unwrap();
     let opamp::proto::server_error_response::Details::RetryInfo(retry) = details;
     assert!(Duration::from_secs(5) <= Duration::from_nanos(retry.retry_after_nanoseconds));
 
-    let answer = Http::connect(plane.address).await.post_message(&full_report(uid(3), 1)).await;
+    let answer = Http::connect(plane.address)
+        .await
+        .post_message(&full_report(uid(3), 1))
+        .await;
     assert_eq!(answer.status, 503);
     assert!(answer.header("retry-after").is_some());
-    assert_eq!(error_of(&answer.message()).0, ServerErrorResponseType::Unavailable);
+    assert_eq!(
+        error_of(&answer.message()).0,
+        ServerErrorResponseType::Unavailable
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -43,10 +43,20 @@ async fn while_draining_newcomers_and_requests_are_503() {
     assert_eq!(http.post_message(&full_report(uid(1), 1)).await.status, 200);
     plane.begin_drain();
     wait_until_draining(&plane).await;
-    let answer = Http::connect(plane.address).await.post_message(&heartbeat(uid(1), 2)).await;
+    let answer = Http::connect(plane.address)
+        .await
+        .post_message(&heartbeat(uid(1), 2))
+        .await;
     assert_eq!(answer.status, 503);
     assert!(answer.header("retry-after").is_some());
-    assert_eq!(Http::connect(plane.address).await.get("/health").await.status, 200);
+    assert_eq!(
+        Http::connect(plane.address)
+            .await
+            .get("/health")
+            .await
+            .status,
+        200
+    );
     plane.drained().await;
 }
 
@@ -78,7 +88,12 @@ async fn what_does_not_end_in_time_is_dropped() {
     assert!(2 <= drained.dropped, "{drained:?}");
     assert!(drained.took < Duration::from_secs(5));
     let mut rest = Vec::new();
-    within(tokio::io::AsyncReadExt::read_to_end(&mut stubborn.0, &mut rest)).await.ok();
+    within(tokio::io::AsyncReadExt::read_to_end(
+        &mut stubborn.0,
+        &mut rest,
+    ))
+    .await
+    .ok();
     drop(peer);
     let namespace = engine::domain::Namespace::default();
     let agent = engine.find_by_uid(&namespace, uid(1)).unwrap();
@@ -122,7 +137,10 @@ async fn agents_that_answer_the_close_frame_make_a_drain_quick() {
             })
         })
         .collect();
-    wait_until("all are connected", || (1..=20).all(|byte| plane.is_connected(uid(byte)))).await;
+    wait_until("all are connected", || {
+        (1..=20).all(|byte| plane.is_connected(uid(byte)))
+    })
+    .await;
     let drained = plane.drained().await;
     assert_eq!((drained.connections, drained.dropped), (20, 0));
     for reader in readers {

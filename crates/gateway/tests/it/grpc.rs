@@ -7,7 +7,9 @@ use futures_util::StreamExt;
 use opamp::{
     grpc::typed::op_amp_service_client::OpAmpServiceClient,
     model::InstanceUid,
-    proto::{AgentDisconnect, AgentToServer, ServerErrorResponseType, ServerToAgent, ServerToAgentFlags},
+    proto::{
+        AgentDisconnect, AgentToServer, ServerErrorResponseType, ServerToAgent, ServerToAgentFlags,
+    },
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -39,11 +41,17 @@ impl Stream {
         let (sender, messages) = mpsc::channel(16);
         let mut request = Request::new(ReceiverStream::new(messages));
         if let Some(bearer) = bearer {
-            request.metadata_mut().insert("authorization", format!("Bearer {bearer}").parse().unwrap());
+            request
+                .metadata_mut()
+                .insert("authorization", format!("Bearer {bearer}").parse().unwrap());
         }
         let mut client = OpAmpServiceClient::new(channel).max_decoding_message_size(64 << 20);
         let replies = within(client.connect(request)).await?.into_inner();
-        Ok(Self { messages: Some(sender), replies, sequence: 0 })
+        Ok(Self {
+            messages: Some(sender),
+            replies,
+            sequence: 0,
+        })
     }
 
     async fn send(&mut self, message: AgentToServer) {
@@ -52,7 +60,10 @@ impl Stream {
     }
 
     async fn receive(&mut self) -> ServerToAgent {
-        within(self.replies.message()).await.unwrap().expect("the stream goes on")
+        within(self.replies.message())
+            .await
+            .unwrap()
+            .expect("the stream goes on")
     }
 
     async fn say(&mut self, message: AgentToServer) -> ServerToAgent {
@@ -93,7 +104,10 @@ async fn cf_03_a_config_is_pushed_to_all_agents_of_a_stream() {
     stream.say(full_report(uid(2), 1)).await;
     let hash = plane.release(&body_of(500_000)).await;
     for _ in 0..2 {
-        assert_eq!(stream.receive().await.remote_config.unwrap().config_hash, hash.as_bytes());
+        assert_eq!(
+            stream.receive().await.remote_config.unwrap().config_hash,
+            hash.as_bytes()
+        );
     }
 }
 
@@ -101,9 +115,20 @@ async fn cf_03_a_config_is_pushed_to_all_agents_of_a_stream() {
 async fn rt_04_a_wrong_message_gets_bad_request_and_the_stream_goes_on() {
     let plane = Plane::start().await;
     let mut stream = Stream::open(&plane).await;
-    let wrong = stream.say(AgentToServer { instance_uid: vec![1, 2], ..AgentToServer::default() }).await;
+    let wrong = stream
+        .say(AgentToServer {
+            instance_uid: vec![1, 2],
+            ..AgentToServer::default()
+        })
+        .await;
     assert_eq!(error_of(&wrong).0, ServerErrorResponseType::BadRequest);
-    assert!(stream.say(full_report(uid(1), 1)).await.error_response.is_none());
+    assert!(
+        stream
+            .say(full_report(uid(1), 1))
+            .await
+            .error_response
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -115,17 +140,27 @@ async fn garbage_in_a_grpc_frame_gets_bad_request() {
     let plane = Plane::start().await;
     let tcp = tokio::net::TcpStream::connect(plane.address).await.unwrap();
     let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await.unwrap();
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(tcp))
+            .await
+            .unwrap();
     let connection = tokio::spawn(connection);
     let garbage = bytes::Bytes::from_static(b"\0\0\0\0\x04\xff\xff\xff\xff");
-    let frames = futures_util::stream::iter([Ok::<_, std::io::Error>(hyper::body::Frame::data(garbage))]);
+    let frames =
+        futures_util::stream::iter([Ok::<_, std::io::Error>(hyper::body::Frame::data(garbage))]);
     let request = http::Request::post(format!("http://localhost{}", opamp::grpc::CONNECT_PATH))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
-        .body(StreamBody::new(frames.chain(futures_util::stream::pending())))
+        .body(StreamBody::new(
+            frames.chain(futures_util::stream::pending()),
+        ))
         .unwrap();
     let mut response = within(sender.send_request(request)).await.unwrap();
-    let frame = within(response.body_mut().frame()).await.unwrap().unwrap().into_data().unwrap();
+    let frame = within(response.body_mut().frame())
+        .await
+        .unwrap()
+        .unwrap()
+        .into_data()
+        .unwrap();
     let reply = ServerToAgent::decode(&frame[5..]).unwrap();
     assert_eq!(error_of(&reply).0, ServerErrorResponseType::BadRequest);
     connection.abort();
@@ -136,10 +171,15 @@ async fn an_oversize_message_ends_the_stream() {
     let plane = Plane::start_with(|setup| setup.gateway.limits.received.message_bytes = 1000).await;
     let mut stream = Stream::open(&plane).await;
     stream.say(full_report(uid(1), 1)).await;
-    let file = opamp::proto::AgentConfigFile { body: vec![b'x'; 2000], ..Default::default() };
+    let file = opamp::proto::AgentConfigFile {
+        body: vec![b'x'; 2000],
+        ..Default::default()
+    };
     let large = AgentToServer {
         effective_config: Some(opamp::proto::EffectiveConfig {
-            config_map: Some(opamp::proto::AgentConfigMap { config_map: [(String::new(), file)].into() }),
+            config_map: Some(opamp::proto::AgentConfigMap {
+                config_map: [(String::new(), file)].into(),
+            }),
         }),
         ..heartbeat(uid(1), 2)
     };
@@ -153,11 +193,22 @@ async fn au_02_a_stream_without_a_valid_token_is_unauthenticated() {
     let plane = Plane::start_with(|setup| setup.engine.auth = AgentsAuth::Token).await;
     let (token, _) = plane.token();
     for bearer in [None, Some("opamp_agt_wrong")] {
-        let status = Stream::try_open(channel(&plane).await, bearer).await.err().unwrap();
+        let status = Stream::try_open(channel(&plane).await, bearer)
+            .await
+            .err()
+            .unwrap();
         assert_eq!(status.code(), Code::Unauthenticated);
     }
-    let mut stream = Stream::try_open(channel(&plane).await, Some(&token)).await.unwrap();
-    assert!(stream.say(full_report(uid(1), 1)).await.error_response.is_none());
+    let mut stream = Stream::try_open(channel(&plane).await, Some(&token))
+        .await
+        .unwrap();
+    assert!(
+        stream
+            .say(full_report(uid(1), 1))
+            .await
+            .error_response
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -171,7 +222,14 @@ async fn beyond_the_rate_a_stream_is_unavailable_and_told_when_to_come_back() {
     let _first = Stream::try_open(channel.clone(), None).await.unwrap();
     let status = Stream::try_open(channel, None).await.err().unwrap();
     assert_eq!(status.code(), Code::Unavailable);
-    let pushback: u64 = status.metadata().get("grpc-retry-pushback-ms").unwrap().to_str().unwrap().parse().unwrap();
+    let pushback: u64 = status
+        .metadata()
+        .get("grpc-retry-pushback-ms")
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
     assert!((5_000..65_000).contains(&pushback));
 }
 
@@ -191,13 +249,20 @@ async fn dc_06_a_stream_that_ends_takes_its_agents_along() {
 
     let mut polite = Stream::open(&plane).await;
     polite.say(full_report(uid(3), 1)).await;
-    polite.say(AgentToServer { agent_disconnect: Some(AgentDisconnect {}), ..heartbeat(uid(3), 2) }).await;
+    polite
+        .say(AgentToServer {
+            agent_disconnect: Some(AgentDisconnect {}),
+            ..heartbeat(uid(3), 2)
+        })
+        .await;
     assert!(!plane.is_connected(uid(3)));
 }
 
 #[tokio::test]
 async fn a_stream_on_which_nobody_makes_himself_known_is_ended() {
-    let plane = Plane::start_with(|setup| setup.gateway.times.first_message = Duration::from_millis(100)).await;
+    let plane =
+        Plane::start_with(|setup| setup.gateway.times.first_message = Duration::from_millis(100))
+            .await;
     let mut stream = Stream::open(&plane).await;
     assert_eq!(stream.ended().await.code(), Code::DeadlineExceeded);
 }
@@ -217,26 +282,39 @@ async fn id_06_a_second_stream_for_a_live_agent_is_another_agent() {
     });
     let mut second = Stream::open(&plane).await;
     let reply = second.say(full_report(uid(1), 1)).await;
-    let new = InstanceUid::from_slice(&reply.agent_identification.unwrap().new_instance_uid).unwrap();
-    assert_eq!(second.say(heartbeat(new, 2)).await.instance_uid, new.as_bytes());
+    let new =
+        InstanceUid::from_slice(&reply.agent_identification.unwrap().new_instance_uid).unwrap();
+    assert_eq!(
+        second.say(heartbeat(new, 2)).await.instance_uid,
+        new.as_bytes()
+    );
     assert!(plane.is_connected(uid(1)) && plane.is_connected(new));
     first.abort();
 }
 
 #[tokio::test]
 async fn a_second_stream_replaces_one_that_does_not_answer() {
-    let plane = Plane::start_with(|setup| setup.gateway.times.probe = Duration::from_millis(200)).await;
+    let plane =
+        Plane::start_with(|setup| setup.gateway.times.probe = Duration::from_millis(200)).await;
     let mut silent = Stream::open(&plane).await;
     silent.say(full_report(uid(1), 1)).await;
     let mut second = Stream::open(&plane).await;
-    assert!(second.say(full_report(uid(1), 2)).await.agent_identification.is_none());
+    assert!(
+        second
+            .say(full_report(uid(1), 2))
+            .await
+            .agent_identification
+            .is_none()
+    );
     silent.send(heartbeat(uid(1), 2)).await;
     assert_eq!(silent.ended().await.code(), Code::Aborted);
 }
 
 #[tokio::test]
 async fn a_stream_that_is_not_read_is_cut() {
-    let plane = Plane::start_with(|setup| setup.gateway.times.write_stall = Duration::from_millis(200)).await;
+    let plane =
+        Plane::start_with(|setup| setup.gateway.times.write_stall = Duration::from_millis(200))
+            .await;
     let mut slow = Stream::open(&plane).await;
     slow.say(full_report(uid(1), 1)).await;
     let (mut other, _) = Peer::report(&plane, uid(2)).await;
@@ -252,6 +330,9 @@ async fn a_stream_that_is_not_read_is_cut() {
 async fn another_method_of_the_service_is_not_found() {
     let plane = Plane::start().await;
     let mut http = Http::connect(plane.address).await;
-    http.send(b"POST /opamp.grpc.v1.OpAMPService/Other HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").await;
+    http.send(
+        b"POST /opamp.grpc.v1.OpAMPService/Other HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+    )
+    .await;
     assert_eq!(http.answer().await.status, 404);
 }

@@ -51,7 +51,9 @@ pub fn heartbeat(uid: InstanceUid, sequence_num: u64) -> AgentToServer {
 pub fn full_report(uid: InstanceUid, sequence_num: u64) -> AgentToServer {
     let name = proto::KeyValue {
         key: "service.name".to_owned(),
-        value: Some(proto::AnyValue { value: Some(any_value::Value::StringValue("edge".to_owned())) }),
+        value: Some(proto::AnyValue {
+            value: Some(any_value::Value::StringValue("edge".to_owned())),
+        }),
     };
     AgentToServer {
         agent_description: Some(proto::AgentDescription {
@@ -65,7 +67,10 @@ pub fn full_report(uid: InstanceUid, sequence_num: u64) -> AgentToServer {
 
 /// The error of a reply: its type and text.
 pub fn error_of(reply: &ServerToAgent) -> (ServerErrorResponseType, String) {
-    let error = reply.error_response.as_ref().expect("the reply is an error");
+    let error = reply
+        .error_response
+        .as_ref()
+        .expect("the reply is an error");
     (error.r#type(), error.error_message.clone())
 }
 
@@ -100,15 +105,27 @@ impl Peer {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     /// Opens a WebSocket over a stream.
-    pub async fn over(stream: S, uid: InstanceUid, bearer: Option<&str>) -> Result<Self, tungstenite::Error> {
+    pub async fn over(
+        stream: S,
+        uid: InstanceUid,
+        bearer: Option<&str>,
+    ) -> Result<Self, tungstenite::Error> {
         let mut request = "ws://localhost/v1/opamp".into_client_request()?;
         if let Some(bearer) = bearer {
-            request.headers_mut().insert("authorization", format!("Bearer {bearer}").parse().unwrap());
+            request
+                .headers_mut()
+                .insert("authorization", format!("Bearer {bearer}").parse().unwrap());
         }
-        let config = WebSocketConfig::default().max_frame_size(None).max_message_size(None);
+        let config = WebSocketConfig::default()
+            .max_frame_size(None)
+            .max_message_size(None);
         let opened = tokio_tungstenite::client_async_with_config(request, stream, Some(config));
         let (socket, _) = within(opened).await?;
-        Ok(Self { socket, uid, sequence: 0 })
+        Ok(Self {
+            socket,
+            uid,
+            sequence: 0,
+        })
     }
 
     /// Sends a message and waits for the next one from the server.
@@ -149,14 +166,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 
     /// The next frame, whatever it is.
     pub async fn frame(&mut self) -> Message {
-        within(self.socket.next()).await.expect("the connection stands").expect("the frame is valid")
+        within(self.socket.next())
+            .await
+            .expect("the connection stands")
+            .expect("the frame is valid")
     }
 
     /// Waits for the server's Close frame, answers it and sees the end.
     pub async fn closed(&mut self) -> CloseFrame {
         loop {
             if let Message::Close(frame) = self.frame().await {
-                while within(self.socket.next()).await.is_some_and(|frame| frame.is_ok()) {}
+                while within(self.socket.next())
+                    .await
+                    .is_some_and(|frame| frame.is_ok())
+                {}
                 return frame.expect("the server says why");
             }
         }
@@ -164,7 +187,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 }
 
 /// A handshake that is refused: its response.
-pub async fn refused_handshake(address: SocketAddr, bearer: Option<&str>) -> http::Response<Option<Vec<u8>>> {
+pub async fn refused_handshake(
+    address: SocketAddr,
+    bearer: Option<&str>,
+) -> http::Response<Option<Vec<u8>>> {
     match Peer::try_connect(address, uid(1), bearer).await {
         Err(tungstenite::Error::Http(response)) => *response,
         Err(error) => panic!("instead of a refusal: {error}"),
@@ -183,7 +209,10 @@ pub struct Answer {
 impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(':'));
-        lines.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+        lines
+            .into_iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
     }
 
     pub fn message(&self) -> ServerToAgent {
@@ -209,10 +238,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http<S> {
 
     /// Sends a POST of a message with further headers.
     pub async fn post(&mut self, headers: &[&str], body: &[u8]) -> Answer {
-        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+        let headers: String = headers
+            .iter()
+            .map(|header| format!("{header}\r\n"))
+            .collect();
         let length = body.len();
-        let head =
-            format!("POST /v1/opamp HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{headers}\r\n");
+        let head = format!(
+            "POST /v1/opamp HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{headers}\r\n"
+        );
         self.send(head.as_bytes()).await;
         // A server that refuses may close before it has read all; its answer counts.
         within(self.0.write_all(body)).await.ok();
@@ -220,11 +253,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http<S> {
     }
 
     pub async fn post_message(&mut self, message: &AgentToServer) -> Answer {
-        self.post(&["Content-Type: application/x-protobuf"], &message.encode_to_vec()).await
+        self.post(
+            &["Content-Type: application/x-protobuf"],
+            &message.encode_to_vec(),
+        )
+        .await
     }
 
     pub async fn get(&mut self, path: &str) -> Answer {
-        self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await;
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())
+            .await;
         self.answer().await
     }
 
@@ -239,8 +277,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http<S> {
         }
         let head = String::from_utf8(head).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let mut answer = Answer { status, head, body: Vec::new() };
-        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+        let mut answer = Answer {
+            status,
+            head,
+            body: Vec::new(),
+        };
+        let length = answer
+            .header("content-length")
+            .map_or(0, |length| length.parse().unwrap());
         answer.body.resize(length, 0);
         within(self.0.read_exact(&mut answer.body)).await?;
         Ok(answer)

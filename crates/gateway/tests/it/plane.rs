@@ -11,8 +11,8 @@ use std::{
 use engine::{
     AgentsAuth, Engine, EngineOptions,
     domain::{
-        Actor, AgentId, ConfigName, ContentHash, Kind, Labels, Namespace, Revision, RevisionNumber, TokenId,
-        model::InstanceUid,
+        Actor, AgentId, ConfigName, ContentHash, Kind, Labels, Namespace, Revision, RevisionNumber,
+        TokenId, model::InstanceUid,
     },
 };
 use gateway::{Clock, Drained, Gateway, GatewayOptions};
@@ -52,16 +52,26 @@ impl Plane {
         let clock = Clock::new(move || epoch() + began.elapsed());
         let mut setup = Setup {
             gateway: GatewayOptions::new(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0), clock),
-            engine: EngineOptions { auth: AgentsAuth::None, ..EngineOptions::new([7; 32]) },
+            engine: EngineOptions {
+                auth: AgentsAuth::None,
+                ..EngineOptions::new([7; 32])
+            },
         };
         adjust(&mut setup);
-        let db = Db::open(&DbOptions::new(Location::SqliteMemory), epoch()).await.unwrap();
+        let db = Db::open(&DbOptions::new(Location::SqliteMemory), epoch())
+            .await
+            .unwrap();
         let engine = Engine::open(db, setup.engine, epoch()).await.unwrap();
         let gateway = Gateway::bind(setup.gateway, engine.clone()).unwrap();
         let address = gateway.local_addr();
         let stop = CancellationToken::new();
         let served = tokio::spawn(gateway.serve(stop.clone().cancelled_owned()));
-        Self { address, engine, stop, served }
+        Self {
+            address,
+            engine,
+            stop,
+            served,
+        }
     }
 
     /// Lets the plane begin to drain.
@@ -123,14 +133,18 @@ impl Plane {
 
     /// The agent that the engine knows under a uid.
     pub fn agent(&self, uid: InstanceUid) -> AgentId {
-        self.engine.find_by_uid(&Namespace::default(), uid).expect("the agent is known")
+        self.engine
+            .find_by_uid(&Namespace::default(), uid)
+            .expect("the agent is known")
     }
 
     /// Whether an agent with this uid is connected now.
     pub fn is_connected(&self, uid: InstanceUid) -> bool {
         let namespace = Namespace::default();
         let agent = self.engine.find_by_uid(&namespace, uid);
-        agent.and_then(|agent| self.engine.standing(&namespace, agent)).is_some_and(|standing| standing.connected)
+        agent
+            .and_then(|agent| self.engine.standing(&namespace, agent))
+            .is_some_and(|standing| standing.connected)
     }
 }
 
@@ -141,12 +155,18 @@ pub fn epoch() -> Timestamp {
 
 /// A YAML body of at least this many bytes.
 pub fn body_of(bytes: usize) -> Vec<u8> {
-    format!("exporters:\n  debug:\n    verbosity: {}\n", "x".repeat(bytes)).into_bytes()
+    format!(
+        "exporters:\n  debug:\n    verbosity: {}\n",
+        "x".repeat(bytes)
+    )
+    .into_bytes()
 }
 
 /// Waits for something that must happen.
 pub async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(PATIENCE, future).await.expect("it happens in time")
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .expect("it happens in time")
 }
 
 /// Waits for a condition on state.

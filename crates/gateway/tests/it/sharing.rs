@@ -31,7 +31,10 @@ async fn tr_05_several_agents_share_a_connection_by_their_uids() {
     assert_eq!(reached.len(), 5);
 
     drop(proxy);
-    wait_until("all disconnects", || (1..=5).all(|byte| !plane.is_connected(uid(byte)))).await;
+    wait_until("all disconnects", || {
+        (1..=5).all(|byte| !plane.is_connected(uid(byte)))
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -42,7 +45,13 @@ async fn one_agent_too_many_on_a_connection_is_refused() {
     proxy.say(full_report(uid(2), 1)).await;
     let refused = proxy.say(full_report(uid(3), 1)).await;
     assert_eq!(error_of(&refused).0, ServerErrorResponseType::BadRequest);
-    assert!(proxy.say(heartbeat(uid(1), 2)).await.error_response.is_none());
+    assert!(
+        proxy
+            .say(heartbeat(uid(1), 2))
+            .await
+            .error_response
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -50,7 +59,12 @@ async fn id_03_id_05_an_agent_gets_the_uid_it_asks_for_and_uses_it_on_the_same_c
     let plane = Plane::start_with(|setup| setup.gateway.limits.agents_per_connection = 1).await;
     let mut peer = Peer::connect(&plane, uid(1)).await;
     let flags = AgentToServerFlags::RequestInstanceUid as u64;
-    let reply = peer.say(AgentToServer { flags, ..full_report(uid(1), 1) }).await;
+    let reply = peer
+        .say(AgentToServer {
+            flags,
+            ..full_report(uid(1), 1)
+        })
+        .await;
     assert_eq!(reply.instance_uid, uid(1).as_bytes(), "ST-11");
     let new = reply.agent_identification.unwrap().new_instance_uid;
     let new = InstanceUid::from_slice(&new).unwrap();
@@ -73,9 +87,13 @@ async fn id_06_a_second_connection_for_a_live_agent_is_another_agent() {
     second.send(full_report(uid(1), 1)).await;
     second.send(heartbeat(uid(1), 2)).await;
     let reply = second.receive().await;
-    let new = InstanceUid::from_slice(&reply.agent_identification.unwrap().new_instance_uid).unwrap();
+    let new =
+        InstanceUid::from_slice(&reply.agent_identification.unwrap().new_instance_uid).unwrap();
     assert_eq!(second.receive().await.instance_uid, uid(1).as_bytes());
-    assert_eq!(second.say(heartbeat(new, 3)).await.instance_uid, new.as_bytes());
+    assert_eq!(
+        second.say(heartbeat(new, 3)).await.instance_uid,
+        new.as_bytes()
+    );
     assert!(plane.is_connected(uid(1)) && plane.is_connected(new));
     assert_ne!(plane.agent(uid(1)), plane.agent(new));
     first.abort();
@@ -83,7 +101,8 @@ async fn id_06_a_second_connection_for_a_live_agent_is_another_agent() {
 
 #[tokio::test]
 async fn a_second_connection_replaces_one_that_answers_no_ping() {
-    let plane = Plane::start_with(|setup| setup.gateway.times.probe = Duration::from_millis(200)).await;
+    let plane =
+        Plane::start_with(|setup| setup.gateway.times.probe = Duration::from_millis(200)).await;
     // Not read from any more, so no ping is answered.
     let (_silent, _) = Peer::report(&plane, uid(1)).await;
     let agent = plane.agent(uid(1));
@@ -96,7 +115,8 @@ async fn a_second_connection_replaces_one_that_answers_no_ping() {
 
 #[tokio::test]
 async fn a_replaced_connection_that_speaks_again_is_closed() {
-    let plane = Plane::start_with(|setup| setup.gateway.times.probe = Duration::from_millis(100)).await;
+    let plane =
+        Plane::start_with(|setup| setup.gateway.times.probe = Duration::from_millis(100)).await;
     let (mut silent, _) = Peer::report(&plane, uid(1)).await;
     let (_second, _) = Peer::report(&plane, uid(1)).await;
     silent.send(heartbeat(uid(1), 2)).await;

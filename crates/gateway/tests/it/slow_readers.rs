@@ -32,11 +32,16 @@ async fn a_reader_that_makes_no_progress_is_cut() {
         setup.gateway.times.idle = Duration::from_secs(3600);
     })
     .await;
-    let mut slow = Peer::over(narrow(plane.address).await, uid(1), None).await.unwrap();
+    let mut slow = Peer::over(narrow(plane.address).await, uid(1), None)
+        .await
+        .unwrap();
     slow.say(full_report(uid(1), 1)).await;
     let (mut other, _) = Peer::report(&plane, uid(2)).await;
     plane.release(&body_of(1_000_000)).await;
-    wait_until("the first release reaches the socket", || plane.is_connected(uid(1))).await;
+    wait_until("the first release reaches the socket", || {
+        plane.is_connected(uid(1))
+    })
+    .await;
     // What one release leaves in the kernel's buffers, the next ones find full.
     for number in 0..8 {
         plane.release(&body_of(1_000_001 + number)).await;
@@ -54,7 +59,9 @@ async fn a_slow_reader_that_makes_progress_is_not_cut() {
         setup.gateway.times.idle = Duration::from_secs(3600);
     })
     .await;
-    let mut slow = Peer::over(narrow(plane.address).await, uid(1), None).await.unwrap();
+    let mut slow = Peer::over(narrow(plane.address).await, uid(1), None)
+        .await
+        .unwrap();
     slow.say(full_report(uid(1), 1)).await;
     let stream = slow.socket.get_mut();
     plane.release(&body_of(1_000_000)).await;
@@ -79,7 +86,15 @@ async fn a_peer_that_sends_without_reading_is_not_read_without_end() {
     assert_eq!(raw.answer().await.status, 101);
     let frame = |message: &AgentToServer| {
         let payload = message.encode_to_vec();
-        let mut frame = vec![0x82, 0x80 | u8::try_from(payload.len() + 1).unwrap(), 0, 0, 0, 0, 0];
+        let mut frame = vec![
+            0x82,
+            0x80 | u8::try_from(payload.len() + 1).unwrap(),
+            0,
+            0,
+            0,
+            0,
+            0,
+        ];
         frame.extend(payload);
         frame
     };
@@ -88,17 +103,19 @@ async fn a_peer_that_sends_without_reading_is_not_read_without_end() {
         burst.extend(frame(&heartbeat(uid(1), sequence)));
     }
     // The server stops reading when it cannot write, then cuts: at some point writing fails.
-    let flood = async {
-        while raw.0.write_all(&burst).await.is_ok() {}
-    };
+    let flood = async { while raw.0.write_all(&burst).await.is_ok() {} };
     within(flood).await;
     wait_until("the cut", || !plane.is_connected(uid(1))).await;
 }
 
 #[tokio::test]
 async fn an_http_client_that_does_not_read_its_answer_is_cut() {
-    let plane = Plane::start_with(|setup| setup.gateway.times.idle = Duration::from_millis(300)).await;
-    Http::connect(plane.address).await.post_message(&full_report(uid(1), 1)).await;
+    let plane =
+        Plane::start_with(|setup| setup.gateway.times.idle = Duration::from_millis(300)).await;
+    Http::connect(plane.address)
+        .await
+        .post_message(&full_report(uid(1), 1))
+        .await;
     plane.release(&body_of(1_000_000)).await;
     let mut raw = Http(narrow(plane.address).await);
     let body = full_report(uid(1), 1).encode_to_vec();
@@ -107,8 +124,6 @@ async fn an_http_client_that_does_not_read_its_answer_is_cut() {
         body.len()
     );
     let request = [head.as_bytes(), &body].concat();
-    let flood = async {
-        while raw.0.write_all(&request).await.is_ok() {}
-    };
+    let flood = async { while raw.0.write_all(&request).await.is_ok() {} };
     within(flood).await;
 }

@@ -43,7 +43,10 @@ impl Pki {
         fs::write(directory.path().join("cert.pem"), certificate.pem()).unwrap();
         fs::write(directory.path().join("key.pem"), key.serialize_pem()).unwrap();
         fs::write(directory.path().join("ca.pem"), authority.pem()).unwrap();
-        Self { directory, authority }
+        Self {
+            directory,
+            authority,
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -74,7 +77,9 @@ impl Pki {
             .unwrap()
             .with_root_certificates(roots);
         let mut config = match identity {
-            Some((certificate, key)) => builder.with_client_auth_cert(vec![certificate], key).unwrap(),
+            Some((certificate, key)) => builder
+                .with_client_auth_cert(vec![certificate], key)
+                .unwrap(),
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
@@ -103,10 +108,16 @@ fn issue(
 
 fn identity(authority: &CertifiedIssuer<'static, KeyPair>) -> Identity {
     let (certificate, key) = issue(authority, &["edge-1"], |_| {});
-    (certificate.der().clone(), PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+    (
+        certificate.der().clone(),
+        PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+    )
 }
 
-async fn connect(address: SocketAddr, config: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
+async fn connect(
+    address: SocketAddr,
+    config: ClientConfig,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     within(TlsConnector::from(Arc::new(config)).connect(name, tcp)).await
@@ -120,12 +131,22 @@ async fn plane(tls: Tls) -> Plane {
 async fn a_websocket_over_tls_1_3_reports_and_is_pushed_to() {
     let pki = Pki::new();
     let plane = plane(pki.tls(ClientAuth::None)).await;
-    let stream = connect(plane.address, pki.client(None, &[b"http/1.1"])).await.unwrap();
+    let stream = connect(plane.address, pki.client(None, &[b"http/1.1"]))
+        .await
+        .unwrap();
     let (_, session) = stream.get_ref();
-    assert_eq!(session.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
+    assert_eq!(
+        session.protocol_version(),
+        Some(rustls::ProtocolVersion::TLSv1_3)
+    );
     assert_eq!(session.alpn_protocol(), Some(&b"http/1.1"[..]));
     let mut peer = Peer::over(stream, uid(1), None).await.unwrap();
-    assert!(peer.say(full_report(uid(1), 1)).await.error_response.is_none());
+    assert!(
+        peer.say(full_report(uid(1), 1))
+            .await
+            .error_response
+            .is_none()
+    );
     let body = body_of(900_000);
     plane.release(&body).await;
     let offer = peer.receive().await.remote_config.unwrap();
@@ -140,15 +161,24 @@ async fn plain_http_and_http_2_work_over_tls() {
     let mut http = Http(connect(plane.address, pki.client(None, &[])).await.unwrap());
     assert_eq!(http.post_message(&full_report(uid(1), 1)).await.status, 200);
 
-    let stream = connect(plane.address, pki.client(None, &[b"h2"])).await.unwrap();
+    let stream = connect(plane.address, pki.client(None, &[b"h2"]))
+        .await
+        .unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
     let connection = tokio::spawn(connection);
-    let request = http::Request::get("https://localhost/health").body(Empty::<bytes::Bytes>::new()).unwrap();
+    let request = http::Request::get("https://localhost/health")
+        .body(Empty::<bytes::Bytes>::new())
+        .unwrap();
     let response = within(sender.send_request(request)).await.unwrap();
     assert_eq!(response.status(), 200);
-    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "{\"status\":\"ok\"}\n");
+    assert_eq!(
+        response.into_body().collect().await.unwrap().to_bytes(),
+        "{\"status\":\"ok\"}\n"
+    );
     connection.abort();
 }
 
@@ -161,10 +191,16 @@ async fn grpc_works_over_tls() {
         let config = config.clone();
         async move { connect(address, config).await.map(TokioIo::new) }
     });
-    let channel = Endpoint::from_static("http://localhost").connect_with_connector(connector).await.unwrap();
+    let channel = Endpoint::from_static("http://localhost")
+        .connect_with_connector(connector)
+        .await
+        .unwrap();
     let messages = futures_util::stream::iter([full_report(uid(1), 1)]);
     let messages = futures_util::StreamExt::chain(messages, futures_util::stream::pending());
-    let mut replies = within(OpAmpServiceClient::new(channel).connect(messages)).await.unwrap().into_inner();
+    let mut replies = within(OpAmpServiceClient::new(channel).connect(messages))
+        .await
+        .unwrap()
+        .into_inner();
     let reply: ServerToAgent = within(replies.message()).await.unwrap().unwrap();
     assert_eq!(reply.instance_uid, uid(1).as_bytes());
 }
@@ -190,11 +226,20 @@ async fn without_a_required_client_certificate_only_health_is_answered() {
     let plane = plane(pki.tls(ClientAuth::RequireAndVerify)).await;
     let open = async || Http(connect(plane.address, pki.client(None, &[])).await.unwrap());
     assert_eq!(open().await.get("/health").await.status, 200);
-    assert_eq!(open().await.post_message(&full_report(uid(1), 1)).await.status, 401);
+    assert_eq!(
+        open()
+            .await
+            .post_message(&full_report(uid(1), 1))
+            .await
+            .status,
+        401
+    );
     assert_eq!(open().await.get("/v1/metrics").await.status, 401);
     let stream = connect(plane.address, pki.client(None, &[])).await.unwrap();
     let refused = Peer::over(stream, uid(1), None).await.err().unwrap();
-    let tokio_tungstenite::tungstenite::Error::Http(response) = refused else { panic!("{refused}") };
+    let tokio_tungstenite::tungstenite::Error::Http(response) = refused else {
+        panic!("{refused}")
+    };
     assert_eq!(response.status(), 401);
 }
 
@@ -203,8 +248,15 @@ async fn a_client_certificate_of_the_authority_lets_in_and_another_does_not() {
     let pki = Pki::new();
     let plane = plane(pki.tls(ClientAuth::RequireAndVerify)).await;
     let config = pki.client(Some(identity(&pki.authority)), &[]);
-    let mut peer = Peer::over(connect(plane.address, config).await.unwrap(), uid(1), None).await.unwrap();
-    assert!(peer.say(full_report(uid(1), 1)).await.error_response.is_none());
+    let mut peer = Peer::over(connect(plane.address, config).await.unwrap(), uid(1), None)
+        .await
+        .unwrap();
+    assert!(
+        peer.say(full_report(uid(1), 1))
+            .await
+            .error_response
+            .is_none()
+    );
 
     // The client ends its handshake before the server has seen the certificate, so the refusal shows with the first read.
     let stranger = pki.client(Some(identity(&authority())), &[]);
@@ -223,10 +275,18 @@ async fn a_certificate_whose_time_is_over_at_session_start_is_401() {
         setup.gateway.clock = late;
     })
     .await;
-    let (certificate, key) =
-        issue(&pki.authority, &["edge-1"], |params| params.not_after = rcgen::date_time_ymd(2900, 1, 1));
-    let expired = (certificate.der().clone(), PrivatePkcs8KeyDer::from(key.serialize_der()).into());
-    let mut http = Http(connect(plane.address, pki.client(Some(expired), &[])).await.unwrap());
+    let (certificate, key) = issue(&pki.authority, &["edge-1"], |params| {
+        params.not_after = rcgen::date_time_ymd(2900, 1, 1)
+    });
+    let expired = (
+        certificate.der().clone(),
+        PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+    );
+    let mut http = Http(
+        connect(plane.address, pki.client(Some(expired), &[]))
+            .await
+            .unwrap(),
+    );
     assert_eq!(http.post_message(&full_report(uid(1), 1)).await.status, 401);
     let mut http = Http(connect(plane.address, pki.client(None, &[])).await.unwrap());
     assert_eq!(http.post_message(&full_report(uid(1), 1)).await.status, 200);
@@ -241,7 +301,14 @@ async fn where_a_token_is_asked_for_a_certificate_does_not_replace_it() {
     })
     .await;
     let (token, _) = plane.token();
-    let open = async || connect(plane.address, pki.client(Some(identity(&pki.authority)), &[])).await.unwrap();
+    let open = async || {
+        connect(
+            plane.address,
+            pki.client(Some(identity(&pki.authority)), &[]),
+        )
+        .await
+        .unwrap()
+    };
     assert!(Peer::over(open().await, uid(1), None).await.is_err());
     assert!(Peer::over(open().await, uid(1), Some(&token)).await.is_ok());
 }
@@ -285,21 +352,46 @@ fn files_that_do_not_do_are_named() {
         let chain = anyhow_chain(&error);
         assert!(chain.contains(expected), "{chain}");
     };
-    check(&|files| files.cert_file = "/nowhere/cert.pem".into(), "certificates from /nowhere/cert.pem: No such file");
-    check(&|files| files.key_file = pki.path("cert.pem"), "private key");
-    check(&|files| files.cert_file = pki.path("key.pem"), "no such section");
-    check(&|files| files.client_ca_file = None, "client_auth needs client_ca_file");
-    check(&|files| files.cipher_suites = vec!["TLS_NULL".into()], "\"TLS_NULL\" (known: TLS_");
+    check(
+        &|files| files.cert_file = "/nowhere/cert.pem".into(),
+        "certificates from /nowhere/cert.pem: No such file",
+    );
+    check(
+        &|files| files.key_file = pki.path("cert.pem"),
+        "private key",
+    );
+    check(
+        &|files| files.cert_file = pki.path("key.pem"),
+        "no such section",
+    );
+    check(
+        &|files| files.client_ca_file = None,
+        "client_auth needs client_ca_file",
+    );
+    check(
+        &|files| files.cipher_suites = vec!["TLS_NULL".into()],
+        "\"TLS_NULL\" (known: TLS_",
+    );
     let other = Pki::new();
-    check(&|files| files.key_file = other.path("key.pem"), "using the certificate and key");
+    check(
+        &|files| files.key_file = other.path("key.pem"),
+        "using the certificate and key",
+    );
 }
 
 #[test]
 fn cipher_suites_are_known_by_their_iana_names() {
     let pki = Pki::new();
-    let suites = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"];
+    let suites = [
+        "TLS_AES_128_GCM_SHA256",
+        "TLS_AES_256_GCM_SHA384",
+        "TLS_CHACHA20_POLY1305_SHA256",
+    ];
     for suite in suites {
-        let files = TlsFiles { cipher_suites: vec![suite.to_owned()], ..pki.files(ClientAuth::None) };
+        let files = TlsFiles {
+            cipher_suites: vec![suite.to_owned()],
+            ..pki.files(ClientAuth::None)
+        };
         Tls::from_files(&files).unwrap();
     }
     let none: Result<Tls, TlsError> = Tls::from_files(&TlsFiles::default());

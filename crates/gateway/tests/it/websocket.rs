@@ -8,8 +8,8 @@ use engine::{
 };
 use futures_util::{SinkExt, StreamExt};
 use opamp::proto::{
-    AgentDisconnect, AgentToServer, CommandType, RemoteConfigStatus, RemoteConfigStatuses, ServerErrorResponseType,
-    ServerToAgent, ServerToAgentFlags,
+    AgentDisconnect, AgentToServer, CommandType, RemoteConfigStatus, RemoteConfigStatuses,
+    ServerErrorResponseType, ServerToAgent, ServerToAgentFlags,
 };
 use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,7 +21,8 @@ use crate::{
 };
 
 /// A handshake as a client writes it.
-pub const HANDSHAKE: &[u8] = b"GET /v1/opamp HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+pub const HANDSHAKE: &[u8] =
+    b"GET /v1/opamp HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// A connection after its handshake on which frames are written by hand.
@@ -114,7 +115,8 @@ async fn sq_08_st_02_a_lean_reconnect_is_no_loss() {
 async fn ws_02_a_message_without_the_header_of_an_old_peer_is_understood() {
     let plane = Plane::start().await;
     let mut peer = Peer::connect(&plane, uid(1)).await;
-    peer.send_frame(Message::binary(full_report(uid(1), 1).encode_to_vec())).await;
+    peer.send_frame(Message::binary(full_report(uid(1), 1).encode_to_vec()))
+        .await;
     assert!(peer.receive().await.error_response.is_none());
 }
 
@@ -132,7 +134,10 @@ async fn ws_03_rt_04_a_header_other_than_0_is_malformed() {
 async fn rt_04_garbage_text_and_a_wrong_uid_get_bad_request_and_the_connection_goes_on() {
     let plane = Plane::start().await;
     let mut peer = Peer::connect(&plane, uid(1)).await;
-    let short_uid = AgentToServer { instance_uid: vec![1; 5], ..heartbeat(uid(1), 1) };
+    let short_uid = AgentToServer {
+        instance_uid: vec![1; 5],
+        ..heartbeat(uid(1), 1)
+    };
     let short_uid = [&[0][..], &short_uid.encode_to_vec()].concat();
     let truncated = &[&[0][..], &full_report(uid(1), 1).encode_to_vec()].concat()[..40];
     let bad = [
@@ -149,10 +154,23 @@ async fn rt_04_garbage_text_and_a_wrong_uid_get_bad_request_and_the_connection_g
         let (kind, text) = error_of(&reply);
         assert_eq!(kind, ServerErrorResponseType::BadRequest, "{message:?}");
         assert!(!text.is_empty(), "{message:?}");
-        let rest = ServerToAgent { error_response: None, instance_uid: Vec::new(), ..reply };
-        assert_eq!(rest, ServerToAgent::default(), "ST-10: an error travels alone");
+        let rest = ServerToAgent {
+            error_response: None,
+            instance_uid: Vec::new(),
+            ..reply
+        };
+        assert_eq!(
+            rest,
+            ServerToAgent::default(),
+            "ST-10: an error travels alone"
+        );
     }
-    assert!(peer.say(full_report(uid(1), 1)).await.error_response.is_none());
+    assert!(
+        peer.say(full_report(uid(1), 1))
+            .await
+            .error_response
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -197,7 +215,10 @@ async fn messages_that_come_together_with_the_handshake_are_answered_in_order() 
     raw.send(&bytes).await;
     assert_eq!(raw.answer().await.status, 101);
     for byte in 1..=50 {
-        assert_eq!(read_message(&mut raw).await.instance_uid, uid(byte).as_bytes());
+        assert_eq!(
+            read_message(&mut raw).await.instance_uid,
+            uid(byte).as_bytes()
+        );
     }
 }
 
@@ -232,7 +253,10 @@ async fn dc_03_a_close_frame_is_answered_and_the_agent_is_gone() {
 async fn dc_06_an_agent_that_says_goodbye_is_gone_at_once() {
     let plane = Plane::start().await;
     let (mut peer, _) = Peer::report(&plane, uid(1)).await;
-    let goodbye = AgentToServer { agent_disconnect: Some(AgentDisconnect {}), ..heartbeat(uid(1), 2) };
+    let goodbye = AgentToServer {
+        agent_disconnect: Some(AgentDisconnect {}),
+        ..heartbeat(uid(1), 2)
+    };
     assert!(peer.say(goodbye).await.error_response.is_none());
     assert!(!plane.is_connected(uid(1)));
 }
@@ -251,7 +275,11 @@ async fn cf_03_cf_07_a_config_is_pushed_and_offered_again_until_it_is_answered()
     let (mut peer, first) = Peer::report(&plane, uid(1)).await;
     assert!(first.remote_config.is_none());
     let hash = plane.release(&body_of(8000)).await;
-    let offer = peer.receive().await.remote_config.expect("the config is pushed");
+    let offer = peer
+        .receive()
+        .await
+        .remote_config
+        .expect("the config is pushed");
     assert_eq!(offer.config_hash, hash.as_bytes());
     let files = offer.config.unwrap().config_map;
     assert_eq!(files["config.yaml"].body, body_of(8000));
@@ -293,13 +321,31 @@ async fn cm_01_a_command_travels_alone_and_what_waits_follows() {
     let plane = Plane::start().await;
     let (mut peer, _) = Peer::report(&plane, uid(1)).await;
     let (namespace, agent) = (Namespace::default(), plane.agent(uid(1)));
-    plane.engine.send_command(&namespace, agent, Command::Restart).unwrap();
-    let message = CustomMessage { capability: "com.example.x".into(), kind: "greeting".into(), data: b"hi".to_vec() };
-    plane.engine.send_custom(&namespace, agent, message).unwrap();
+    plane
+        .engine
+        .send_command(&namespace, agent, Command::Restart)
+        .unwrap();
+    let message = CustomMessage {
+        capability: "com.example.x".into(),
+        kind: "greeting".into(),
+        data: b"hi".to_vec(),
+    };
+    plane
+        .engine
+        .send_custom(&namespace, agent, message)
+        .unwrap();
 
     let command = peer.receive().await;
-    assert_eq!(command.command.as_ref().unwrap().r#type(), CommandType::Restart);
-    let rest = ServerToAgent { command: None, capabilities: 0, instance_uid: Vec::new(), ..command };
+    assert_eq!(
+        command.command.as_ref().unwrap().r#type(),
+        CommandType::Restart
+    );
+    let rest = ServerToAgent {
+        command: None,
+        capabilities: 0,
+        instance_uid: Vec::new(),
+        ..command
+    };
     assert_eq!(rest, ServerToAgent::default());
     assert_eq!(peer.receive().await.custom_message.unwrap().data, b"hi");
 }
@@ -342,13 +388,18 @@ async fn dc_05_an_agent_that_answers_no_ping_is_cut() {
     let mut rest = Vec::new();
     within(raw.0.read_to_end(&mut rest)).await.unwrap();
     assert!(rest.starts_with(b"\x89\x00"), "pings come first");
-    assert!(rest.ends_with(b"\x88\x06\x03\xf0idle"), "then the close frame: {rest:?}");
+    assert!(
+        rest.ends_with(b"\x88\x06\x03\xf0idle"),
+        "then the close frame: {rest:?}"
+    );
     assert!(!plane.is_connected(uid(1)));
 }
 
 #[tokio::test]
 async fn a_connection_on_which_nobody_makes_himself_known_is_cut() {
-    let plane = Plane::start_with(|setup| setup.gateway.times.first_message = Duration::from_millis(200)).await;
+    let plane =
+        Plane::start_with(|setup| setup.gateway.times.first_message = Duration::from_millis(200))
+            .await;
     let mut peer = Peer::connect(&plane, uid(1)).await;
     peer.send_frame(Message::binary(vec![0, 0xff])).await;
     peer.receive().await;
@@ -387,7 +438,9 @@ async fn a_thousand_messages_without_reading_are_all_answered() {
     let (mut peer, _) = Peer::report(&plane, uid(1)).await;
     for sequence in 2..=1001 {
         let bytes = [&[0][..], &heartbeat(uid(1), sequence).encode_to_vec()].concat();
-        within(peer.socket.feed(Message::binary(bytes))).await.unwrap();
+        within(peer.socket.feed(Message::binary(bytes)))
+            .await
+            .unwrap();
     }
     peer.socket.flush().await.unwrap();
     let answers = async {

@@ -53,8 +53,18 @@ pub(super) enum Phase {
 
 impl Dialogue {
     pub fn new(talk: Conversation, unread: Vec<u8>, now: Instant) -> Self {
-        let rare = (!unread.is_empty()).then(|| Box::new(Rare { unread, ..Rare::default() }));
-        Self { talk, phase: Phase::Open, rare, alone_since: now }
+        let rare = (!unread.is_empty()).then(|| {
+            Box::new(Rare {
+                unread,
+                ..Rare::default()
+            })
+        });
+        Self {
+            talk,
+            phase: Phase::Open,
+            rare,
+            alone_since: now,
+        }
     }
 
     pub fn rare(&mut self) -> &mut Rare {
@@ -89,7 +99,9 @@ impl Dialogue {
                 Ok(message) => self.hear(message, output, now),
                 Err(malformed) => self.refuse(&malformed.to_string(), output),
             },
-            (Event::Text(_), Phase::Open) => self.refuse("messages travel in binary frames", output),
+            (Event::Text(_), Phase::Open) => {
+                self.refuse("messages travel in binary frames", output)
+            }
             (Event::Pong(_), _) | (_, Phase::Closing { .. } | Phase::Done) => {}
         }
     }
@@ -133,7 +145,12 @@ impl Dialogue {
 
     /// Goes on with the messages that waited for a contest.
     pub fn settle(&mut self, settled: Settled, output: &mut Output, now: Instant) {
-        let Settled { uid, contest, alive, held } = settled;
+        let Settled {
+            uid,
+            contest,
+            alive,
+            held,
+        } = settled;
         self.talk.settle(contest, uid, alive);
         for message in held {
             if self.phase == Phase::Open {
@@ -150,7 +167,10 @@ impl Dialogue {
             tracing::info!(event = "connection_cut", peer = %self.talk.peer(), reason = cut.as_str(), "connection cut");
         }
         output.put_close(cut.close_code(), cut.as_str());
-        self.phase = Phase::Closing { until: now + shared.times.close, listening: cut.leaves_frames() };
+        self.phase = Phase::Closing {
+            until: now + shared.times.close,
+            listening: cut.leaves_frames(),
+        };
         self.talk.end(reason(cut));
         self.rare = None;
     }
@@ -189,13 +209,25 @@ impl Dialogue {
 impl Phase {
     /// Whether frames of the peer mean anything.
     pub const fn is_listening(self) -> bool {
-        matches!(self, Self::Open | Self::Closing { listening: true, .. })
+        matches!(
+            self,
+            Self::Open
+                | Self::Closing {
+                    listening: true,
+                    ..
+                }
+        )
     }
 }
 
 impl Rare {
     fn is_empty(&self) -> bool {
-        let Self { unread, woken, probes, contests } = self;
+        let Self {
+            unread,
+            woken,
+            probes,
+            contests,
+        } = self;
         unread.is_empty() && woken.is_empty() && probes.is_empty() && contests.is_empty()
     }
 }

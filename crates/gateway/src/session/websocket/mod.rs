@@ -47,6 +47,7 @@ pub(crate) struct Session {
     /// What the socket did not take. While there is such, nothing is read and nothing is made to be written.
     blocked: Option<Box<Blocked>>,
     place: Option<Place>,
+    /// When the peer last showed that it is there: by sending, or by reading what it had left unread.
     heard_at: Instant,
     ping_at: Instant,
 }
@@ -60,7 +61,15 @@ impl Session {
         let ping_at = now + ping_interval / 2 + talk.shared().gate.spread_over(ping_interval / 2);
         let decoder = Decoder::server(&talk.shared().limits.received);
         let dialogue = Dialogue::new(talk, unread, now);
-        Box::new(Self { stream, decoder, dialogue, blocked: None, place: None, heard_at: now, ping_at })
+        Box::new(Self {
+            stream,
+            decoder,
+            dialogue,
+            blocked: None,
+            place: None,
+            heard_at: now,
+            ping_at,
+        })
     }
 
     /// Serves the connection until it ends.
@@ -90,7 +99,9 @@ impl Session {
             return;
         }
         match wakes.close {
-            Some(CloseReason::CredentialRevoked) => return self.cut(Cut::CredentialRevoked, Instant::now()),
+            Some(CloseReason::CredentialRevoked) => {
+                return self.cut(Cut::CredentialRevoked, Instant::now());
+            }
             Some(CloseReason::AgentDeleted) => return self.cut(Cut::AgentDeleted, Instant::now()),
             None => {}
         }
@@ -135,12 +146,22 @@ impl Session {
         let next = match self.dialogue.phase {
             Phase::Closing { until, .. } => until,
             Phase::Open | Phase::Done => {
-                let alone = self.dialogue.talk.is_empty().then(|| self.dialogue.alone_since + times.first_message);
+                let alone = self
+                    .dialogue
+                    .talk
+                    .is_empty()
+                    .then(|| self.dialogue.alone_since + times.first_message);
                 let ping = self.blocked.is_none().then_some(self.ping_at);
-                [alone, ping].into_iter().flatten().fold(self.heard_at + times.idle, Instant::min)
+                [alone, ping]
+                    .into_iter()
+                    .flatten()
+                    .fold(self.heard_at + times.idle, Instant::min)
             }
         };
-        let stalled = self.blocked.as_ref().map(|blocked| blocked.progress_at + times.write_stall);
+        let stalled = self
+            .blocked
+            .as_ref()
+            .map(|blocked| blocked.progress_at + times.write_stall);
         stalled.map_or(next, |stalled| stalled.min(next))
     }
 
@@ -150,10 +171,19 @@ impl Session {
         if self.dialogue.talk.shared().roster.is_closed() {
             return self.abandon(Cut::Draining);
         }
-        if self.blocked.as_ref().is_some_and(|blocked| blocked.progress_at + times.write_stall <= now) {
+        if self
+            .blocked
+            .as_ref()
+            .is_some_and(|blocked| blocked.progress_at + times.write_stall <= now)
+        {
             return self.abandon(Cut::SlowReader);
         }
-        let Dialogue { phase, talk, alone_since, .. } = &self.dialogue;
+        let Dialogue {
+            phase,
+            talk,
+            alone_since,
+            ..
+        } = &self.dialogue;
         match phase {
             Phase::Open if talk.shared().roster.is_draining() => {
                 let mut output = Output::default();
@@ -207,7 +237,11 @@ impl Session {
         loop {
             // What is written goes first, so that a slow reader makes nothing more to write.
             if let Some(blocked) = &mut self.blocked {
-                ready!(blocked.poll_send(&mut self.stream, cx, now))?;
+                let sent = blocked.poll_send(&mut self.stream, cx, now);
+                if blocked.was_read {
+                    self.heard_at = self.heard_at.max(blocked.progress_at);
+                }
+                ready!(sent)?;
                 self.blocked = None;
             }
             if self.dialogue.phase == Phase::Done {
@@ -221,7 +255,9 @@ impl Session {
 
     /// Does one thing of those that most connections never have; `false` if there was none and reading may go on.
     fn attend_to_rare(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<bool> {
-        let Some(rare) = &mut self.dialogue.rare else { return Ok(false) };
+        let Some(rare) = &mut self.dialogue.rare else {
+            return Ok(false);
+        };
         let mut output = Output::default();
         if let Some(attachment) = rare.woken.pop() {
             self.dialogue.push(&attachment, &mut output);
@@ -237,7 +273,12 @@ impl Session {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
-        if self.dialogue.rare.as_ref().is_some_and(|rare| rare.contests.are_full()) {
+        if self
+            .dialogue
+            .rare
+            .as_ref()
+            .is_some_and(|rare| rare.contests.are_full())
+        {
             return Poll::Pending;
         }
         READ_BUFFER.with_borrow_mut(|buffer| {
@@ -274,7 +315,12 @@ impl Session {
 
     /// Whether what was read has to wait: for the socket to take replies, or for a contest.
     fn has_to_wait(&mut self, cx: &mut Context<'_>, output: &mut Output) -> io::Result<bool> {
-        if self.dialogue.rare.as_ref().is_some_and(|rare| rare.contests.are_full()) {
+        if self
+            .dialogue
+            .rare
+            .as_ref()
+            .is_some_and(|rare| rare.contests.are_full())
+        {
             return Ok(true);
         }
         if output.len() < GATHER_BYTES {

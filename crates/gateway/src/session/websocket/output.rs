@@ -48,12 +48,22 @@ impl Output {
 
     /// Where the next own bytes go.
     fn end(&mut self) -> &mut Vec<u8> {
-        if self.shared.is_empty() { &mut self.own } else { &mut self.after }
+        if self.shared.is_empty() {
+            &mut self.own
+        } else {
+            &mut self.after
+        }
     }
 
     /// Puts all of another output behind this one.
     pub fn append(&mut self, other: Self) {
-        let Self { own, own_sent, shared, after, after_sent } = other;
+        let Self {
+            own,
+            own_sent,
+            shared,
+            after,
+            after_sent,
+        } = other;
         let end = self.end();
         end.extend_from_slice(&own[own_sent..]);
         if self.shared.is_empty() {
@@ -106,21 +116,37 @@ pub(super) struct Blocked {
     pub output: Output,
     /// When bytes last went out.
     pub progress_at: Instant,
+    /// Whether bytes went out after the socket had been full, which only a peer that reads makes possible.
+    pub was_read: bool,
     written: u64,
+    waited: bool,
 }
 
 impl Blocked {
     pub fn new(output: Output, stream: &Stream, now: Instant) -> Box<Self> {
-        Box::new(Self { output, progress_at: now, written: stream.written() })
+        Box::new(Self {
+            output,
+            progress_at: now,
+            was_read: false,
+            written: stream.written(),
+            waited: false,
+        })
     }
 
     /// Goes on writing, and notes whether the peer takes anything.
-    pub fn poll_send(&mut self, stream: &mut Stream, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
+    pub fn poll_send(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> Poll<io::Result<()>> {
         let sent = self.output.poll_send(stream, cx);
         if self.written != stream.written() {
             self.written = stream.written();
             self.progress_at = now;
+            self.was_read |= self.waited;
         }
+        self.waited |= sent.is_pending();
         sent
     }
 }
