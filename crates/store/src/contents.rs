@@ -30,14 +30,6 @@ pub enum ContentKind {
 }
 
 impl ContentKind {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Effective,
-        Self::Description,
-        Self::Components,
-        Self::Desired,
-        Self::Revision,
-    ];
-
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Effective => "effective",

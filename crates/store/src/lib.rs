@@ -24,6 +24,8 @@ pub mod released;
 pub mod retention;
 pub mod rollouts;
 mod sql;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod tokens;
 
 pub use db::{Conn, Db, DbOptions, Location, PoolUse, Reader, Tx};

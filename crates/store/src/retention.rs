@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::{AgentId, EventKind, Namespace, NewEvent};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::bulk::Bulk;
 use crate::contents::{ContentKind, MIN_GRACE};
 use crate::sql::{query, query_built};
 use crate::{Conn, Db, StoreError, Tx, agents, events, meta};
@@ -282,71 +283,74 @@ async fn drop_desired(db: &Db, cutoff: Timestamp) -> Result<u64, StoreError> {
     .await
 }
 
-/// The contents of a kind that are in use.
-const fn references(kind: ContentKind) -> &'static str {
-    match kind {
-        ContentKind::Effective => {
-            "SELECT effective_hash FROM agent_status WHERE effective_hash IS NOT NULL"
-        }
-        ContentKind::Description => {
-            "SELECT description_hash FROM agents WHERE description_hash IS NOT NULL"
-        }
-        ContentKind::Components => {
-            "SELECT components_content FROM agent_status WHERE components_content IS NOT NULL"
-        }
-        ContentKind::Desired => "SELECT content_hash FROM desired_contents",
-        ContentKind::Revision => "SELECT sha256 FROM revisions",
-    }
+/// The texts that find and drop the contents of a kind that nothing refers to.
+struct Unused {
+    kind: ContentKind,
+    find: &'static str,
+    drop: &'static str,
 }
+
+macro_rules! unused {
+    ($kind:ident, $references:literal) => {
+        Unused {
+            kind: ContentKind::$kind,
+            find: concat!(
+                "SELECT namespace, hash FROM contents WHERE kind = $1 AND touched_at < $2 AND hash NOT IN (",
+                $references,
+                ") LIMIT $3"
+            ),
+            drop: concat!(
+                "WITH v (namespace, kind, hash, cutoff) AS MATERIALIZED (VALUES {rows})
+                 DELETE FROM contents WHERE (namespace, kind, hash) IN (SELECT namespace, kind, hash FROM v)
+                     AND touched_at < (SELECT MAX(cutoff) FROM v) AND hash NOT IN (",
+                $references,
+                ")"
+            ),
+        }
+    };
+}
+
+const UNUSED: [Unused; 5] = [
+    unused!(
+        Effective,
+        "SELECT effective_hash FROM agent_status WHERE effective_hash IS NOT NULL"
+    ),
+    unused!(
+        Description,
+        "SELECT description_hash FROM agents WHERE description_hash IS NOT NULL"
+    ),
+    unused!(
+        Components,
+        "SELECT components_content FROM agent_status WHERE components_content IS NOT NULL"
+    ),
+    unused!(Desired, "SELECT content_hash FROM desired_contents"),
+    unused!(Revision, "SELECT sha256 FROM revisions"),
+];
 
 async fn drop_contents(db: &Db, cutoff: Timestamp) -> Result<u64, StoreError> {
     let mut dropped = 0;
-    for kind in ContentKind::ALL {
-        let found = format!(
-            "SELECT namespace, hash FROM contents WHERE kind = $1 AND touched_at < $2 AND hash NOT IN ({}) LIMIT $3",
-            references(kind)
-        );
-        let found = query_built("looking for unused contents", found)
-            .bind(kind.as_str())
+    for unused in &UNUSED {
+        let kind = unused.kind.as_str();
+        let found = query("looking for unused contents", unused.find)
+            .bind(kind)
             .bind(cutoff)
             .bind(MAX_CONTENTS)
             .read(&mut *db.read().await?, |row| {
                 Ok((row.namespace()?, row.hash()?))
             })
             .await?;
-        if !found.is_empty() {
-            dropped += drop_found(db, kind, &found, cutoff).await?;
+        if found.is_empty() {
+            continue;
         }
+        // The statement asks once more: a report may have referred to one of them meanwhile.
+        let mut rows = Bulk::new("dropping unused contents", unused.drop, 4);
+        for (ns, hash) in &found {
+            rows.row([ns.into(), kind.into(), hash.into(), cutoff.into()]);
+        }
+        let mut tx = db.begin_reports().await?;
+        dropped += rows.run(&mut tx).await?;
+        tx.commit().await?;
     }
-    Ok(dropped)
-}
-
-/// Asks once more in the transaction: a report may have referred to one of them meanwhile.
-async fn drop_found(
-    db: &Db,
-    kind: ContentKind,
-    found: &[(Namespace, domain::ContentHash)],
-    cutoff: Timestamp,
-) -> Result<u64, StoreError> {
-    let text = format!(
-        "DELETE FROM contents WHERE namespace = $1 AND kind = $2 AND hash = $3 AND touched_at < $4
-             AND hash NOT IN ({})",
-        references(kind)
-    );
-    let text: std::sync::Arc<str> = text.into();
-    let mut dropped = 0;
-    let mut tx = db.begin_reports().await?;
-    for (ns, hash) in found {
-        let one = query_built("dropping unused contents", std::sync::Arc::clone(&text));
-        dropped += one
-            .bind(ns)
-            .bind(kind.as_str())
-            .bind(hash)
-            .bind(cutoff)
-            .run(&mut tx)
-            .await?;
-    }
-    tx.commit().await?;
     Ok(dropped)
 }
 
