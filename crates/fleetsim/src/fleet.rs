@@ -327,6 +327,12 @@ impl SimAgent<'_> {
         self.slot().state.lock().session.uid()
     }
 
+    /// `config_hash` of the config that it runs; empty while that is its own.
+    #[must_use]
+    pub fn running_hash(&self) -> Vec<u8> {
+        self.slot().state.lock().session.running_hash().to_vec()
+    }
+
     /// Its labels.
     #[must_use]
     pub fn labels(&self) -> Vec<(&str, &str)> {

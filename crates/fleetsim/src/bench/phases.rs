@@ -280,7 +280,8 @@ pub(super) async fn restart_storm(
     fleet: &Fleet,
     plan: &Plan,
 ) -> Result<Measured, BenchError> {
-    let hash = Sha256::digest(collector_config(CONFIG_BYTES, 2)).to_vec();
+    // What all of them run now is what they have to run again.
+    let hash = fleet.agent(0).running_hash();
     fleet.set_redial(Redial::Held);
     server.program.kill().await?;
     let killed = Instant::now();

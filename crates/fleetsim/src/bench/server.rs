@@ -235,13 +235,18 @@ impl Server {
         let url = format!("{}/ready", self.base);
         loop {
             self.program.still_running()?;
-            let answer = self.client.get(&url).send().await;
-            if answer.is_ok_and(|answer| answer.status().is_success()) {
-                self.ready_at = Instant::now();
-                return Ok(());
-            }
+            let told = match self.client.get(&url).send().await {
+                Ok(answer) if answer.status().is_success() => {
+                    self.ready_at = Instant::now();
+                    return Ok(());
+                }
+                Ok(answer) => format!("/ready is answered {}", answer.status()),
+                Err(error) => runtime::logging::error_chain(&error),
+            };
             if deadline < Instant::now() {
-                return Err(self.program.failed("did not become ready"));
+                return Err(self
+                    .program
+                    .failed(&format!("did not become ready ({told})")));
             }
             tokio::time::sleep(READY_INTERVAL).await;
         }

@@ -363,12 +363,17 @@ mod with_a_server {
 
     impl Pair {
         fn new() -> Self {
-            Self { agent: Agent::new(), wire: WireState::default() }
+            Self {
+                agent: Agent::new(),
+                wire: WireState::default(),
+            }
         }
 
         fn message(&mut self) -> Vec<u8> {
             let mut out = Vec::new();
-            self.agent.session.write(&mut out, &self.agent.fleet.agent(0), 77);
+            self.agent
+                .session
+                .write(&mut out, &self.agent.fleet.agent(0), 77);
             out
         }
 
@@ -377,7 +382,11 @@ mod with_a_server {
             let message = self.message();
             let received = server::receive(&mut self.wire, &message, &Limits::SERVER).unwrap();
             let flags = u64::from(received.full_state_needed) * REPORT_FULL_STATE;
-            self.agent.hears(Answer { flags, capabilities: 0x7, ..Answer::default() });
+            self.agent.hears(Answer {
+                flags,
+                capabilities: 0x7,
+                ..Answer::default()
+            });
             received
         }
     }
@@ -420,8 +429,13 @@ mod with_a_server {
         pair.exchange();
         pair.agent.session.touch_health();
         let mut out = Vec::new();
-        pair.agent.session.write(&mut out, &pair.agent.fleet.agent(0), 1_000);
+        pair.agent
+            .session
+            .write(&mut out, &pair.agent.fleet.agent(0), 1_000);
         let received = server::receive(&mut pair.wire, &out, &Limits::SERVER).unwrap();
-        assert!(received.changes.health.unwrap().tree.is_none(), "only the times");
+        assert!(
+            received.changes.health.unwrap().tree.is_none(),
+            "only the times"
+        );
     }
 }
