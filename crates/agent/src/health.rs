@@ -83,7 +83,11 @@ pub struct HealthWatch {
 impl HealthWatch {
     /// Runs until `shutdown`.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).no_proxy().build().unwrap_or_default();
+        let client = reqwest::Client::builder()
+            .timeout(ANSWER_TIMEOUT)
+            .no_proxy()
+            .build()
+            .unwrap_or_default();
         let mut last = Health::default();
         loop {
             let view = self.process.borrow_and_update().clone();
@@ -96,7 +100,11 @@ impl HealthWatch {
             tell(&last, &health);
             self.report.set_health(health.clone());
             last = health;
-            let pause = if view.phase == Phase::Starting { STARTING_POLL } else { POLL.min(self.interval) };
+            let pause = if view.phase == Phase::Starting {
+                STARTING_POLL
+            } else {
+                POLL.min(self.interval)
+            };
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
@@ -133,7 +141,13 @@ struct Node {
 async fn ask(client: &reqwest::Client, endpoint: &HealthEndpoint) -> Answer {
     let answer = match client.get(&endpoint.url).send().await {
         Ok(answer) => answer,
-        Err(error) => return Answer::Down(format!("its health endpoint {} does not answer: {}", endpoint.url, root_cause(&error))),
+        Err(error) => {
+            return Answer::Down(format!(
+                "its health endpoint {} does not answer: {}",
+                endpoint.url,
+                root_cause(&error)
+            ));
+        }
     };
     let status = answer.status();
     if endpoint.is_detailed
@@ -141,7 +155,14 @@ async fn ask(client: &reqwest::Client, endpoint: &HealthEndpoint) -> Answer {
     {
         return Answer::Tree(node);
     }
-    if status.is_success() { Answer::Up } else { Answer::Down(format!("its health endpoint {} answers {status}", endpoint.url)) }
+    if status.is_success() {
+        Answer::Up
+    } else {
+        Answer::Down(format!(
+            "its health endpoint {} answers {status}",
+            endpoint.url
+        ))
+    }
 }
 
 async fn read(mut answer: reqwest::Response) -> Option<Node> {
@@ -165,7 +186,11 @@ fn assess(view: &ProcessView, answer: Answer) -> Health {
         status: view.phase.as_str().to_owned(),
         last_error: view.problem.clone(),
         start_time_unix_nano: view.start_time_unix_nano,
-        attributes: view.pid.map(|pid| Attribute::new("process.pid", i64::from(pid))).into_iter().collect(),
+        attributes: view
+            .pid
+            .map(|pid| Attribute::new("process.pid", i64::from(pid)))
+            .into_iter()
+            .collect(),
         ..Health::default()
     };
     match answer {
@@ -174,7 +199,11 @@ fn assess(view: &ProcessView, answer: Answer) -> Health {
             health.last_error = reason;
         }
         Answer::Tree(node) => {
-            health.components = node.components.into_iter().map(|(name, node)| (name, to_health(node, view, 1))).collect();
+            health.components = node
+                .components
+                .into_iter()
+                .map(|(name, node)| (name, to_health(node, view, 1)))
+                .collect();
             if view.phase == Phase::Running {
                 health.healthy = node.healthy;
                 health.status = node.status;
@@ -193,23 +222,40 @@ fn assess(view: &ProcessView, answer: Answer) -> Health {
 }
 
 fn to_health(node: Node, view: &ProcessView, depth: usize) -> Health {
-    let components = if depth < MAX_DEPTH { node.components } else { BTreeMap::new() };
+    let components = if depth < MAX_DEPTH {
+        node.components
+    } else {
+        BTreeMap::new()
+    };
     Health {
         healthy: node.healthy,
         status: node.status,
         last_error: node.error,
         start_time_unix_nano: view.start_time_unix_nano,
-        components: components.into_iter().map(|(name, node)| (name, to_health(node, view, depth + 1))).collect(),
+        components: components
+            .into_iter()
+            .map(|(name, node)| (name, to_health(node, view, depth + 1)))
+            .collect(),
         ..Health::default()
     }
 }
 
 /// Gives each node the time since which it is as it is, so that an unchanged collector has an unchanged report.
 fn stamp(health: &mut Health, last: &Health, now: u64) {
-    let is_same = health.status == last.status && health.healthy == last.healthy && health.last_error == last.last_error;
-    health.status_time_unix_nano = if is_same && last.status_time_unix_nano != 0 { last.status_time_unix_nano } else { now };
+    let is_same = health.status == last.status
+        && health.healthy == last.healthy
+        && health.last_error == last.last_error;
+    health.status_time_unix_nano = if is_same && last.status_time_unix_nano != 0 {
+        last.status_time_unix_nano
+    } else {
+        now
+    };
     for (name, part) in &mut health.components {
-        stamp(part, last.components.get(name).unwrap_or(&Health::default()), now);
+        stamp(
+            part,
+            last.components.get(name).unwrap_or(&Health::default()),
+            now,
+        );
     }
 }
 
@@ -218,9 +264,20 @@ fn tell(last: &Health, health: &Health) {
         return;
     }
     if health.healthy || health.status == Phase::Starting.as_str() {
-        info!(event = "health_changed", healthy = health.healthy, status = health.status, "the collector's health changed");
+        info!(
+            event = "health_changed",
+            healthy = health.healthy,
+            status = health.status,
+            "the collector's health changed"
+        );
     } else {
-        warn!(event = "health_changed", healthy = false, status = health.status, error = health.last_error, "the collector's health changed");
+        warn!(
+            event = "health_changed",
+            healthy = false,
+            status = health.status,
+            error = health.last_error,
+            "the collector's health changed"
+        );
     }
 }
 
@@ -234,7 +291,12 @@ mod tests {
     use super::*;
 
     fn view(phase: Phase) -> ProcessView {
-        ProcessView { phase, pid: Some(7), start_time_unix_nano: 5, ..ProcessView::default() }
+        ProcessView {
+            phase,
+            pid: Some(7),
+            start_time_unix_nano: 5,
+            ..ProcessView::default()
+        }
     }
 
     #[test]
@@ -247,11 +309,21 @@ mod tests {
 
     #[test]
     fn he_02_and_he_03_what_does_not_run_has_no_start_time_and_a_reason() {
-        let crashed = ProcessView { phase: Phase::Crashed, problem: "exit code 1".to_owned(), ..ProcessView::default() };
+        let crashed = ProcessView {
+            phase: Phase::Crashed,
+            problem: "exit code 1".to_owned(),
+            ..ProcessView::default()
+        };
         let health = assess(&crashed, Answer::Unasked);
         assert!(!health.healthy);
-        assert_eq!((health.last_error.as_str(), health.start_time_unix_nano), ("exit code 1", 0));
-        assert_eq!(assess(&view(Phase::Starting), Answer::Down("x".to_owned())).last_error, "the collector is starting");
+        assert_eq!(
+            (health.last_error.as_str(), health.start_time_unix_nano),
+            ("exit code 1", 0)
+        );
+        assert_eq!(
+            assess(&view(Phase::Starting), Answer::Down("x".to_owned())).last_error,
+            "the collector is starting"
+        );
     }
 
     #[test]
@@ -261,16 +333,32 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_says_no_makes_it_unhealthy() {
-        let health = assess(&view(Phase::Running), Answer::Down("answers 503".to_owned()));
-        assert_eq!((health.healthy, health.last_error.as_str()), (false, "answers 503"));
+        let health = assess(
+            &view(Phase::Running),
+            Answer::Down("answers 503".to_owned()),
+        );
+        assert_eq!(
+            (health.healthy, health.last_error.as_str()),
+            (false, "answers 503")
+        );
     }
 
     #[test]
     fn he_01_a_tree_becomes_components() {
         let json = r#"{"healthy":false,"status":"StatusRecoverableError","error":"refused","start_time":"x","components":
             {"pipeline:traces":{"healthy":true,"status":"StatusOK","components":{"receiver:otlp":{"healthy":true,"status":"StatusOK"}}}}}"#;
-        let health = assess(&view(Phase::Running), Answer::Tree(serde_json::from_str(json).unwrap()));
-        assert_eq!((health.healthy, health.status.as_str(), health.last_error.as_str()), (false, "StatusRecoverableError", "refused"));
+        let health = assess(
+            &view(Phase::Running),
+            Answer::Tree(serde_json::from_str(json).unwrap()),
+        );
+        assert_eq!(
+            (
+                health.healthy,
+                health.status.as_str(),
+                health.last_error.as_str()
+            ),
+            (false, "StatusRecoverableError", "refused")
+        );
         assert!(health.components["pipeline:traces"].components["receiver:otlp"].healthy);
     }
 

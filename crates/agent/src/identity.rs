@@ -35,21 +35,34 @@ impl Identity {
     ///
     /// # Errors
     /// When a new identity cannot be saved.
-    pub fn load(directory: &Path, instance_id: Option<&str>, machine_id: Option<&str>) -> Result<Self, SaveError> {
+    pub fn load(
+        directory: &Path,
+        instance_id: Option<&str>,
+        machine_id: Option<&str>,
+    ) -> Result<Self, SaveError> {
         let instance_id = instance_id.map(str::trim).filter(|id| !id.is_empty());
         let record = Record::<Kept>::new(directory, "identity");
         let earlier = record.load();
         if let Some(kept) = &earlier
             && kept.instance_id.as_deref() == instance_id
         {
-            return Ok(Self { kept: kept.clone(), record });
+            return Ok(Self {
+                kept: kept.clone(),
+                record,
+            });
         }
-        let storage_id = earlier.as_ref().map_or_else(Uuid::now_v7, |kept| kept.storage_id);
+        let storage_id = earlier
+            .as_ref()
+            .map_or_else(Uuid::now_v7, |kept| kept.storage_id);
         let uid = instance_id.map_or_else(Uuid::now_v7, |id| derive(id, machine_id));
         if let Some(earlier) = earlier {
             warn!(event = "identity_changed", old = %earlier.uid, new = %uid, "opamp.agent.instance_id was changed: this is another agent now");
         }
-        let kept = Kept { uid, instance_id: instance_id.map(str::to_owned), storage_id };
+        let kept = Kept {
+            uid,
+            instance_id: instance_id.map(str::to_owned),
+            storage_id,
+        };
         record.save_twice(&kept)?;
         Ok(Self { record, kept })
     }
@@ -61,7 +74,11 @@ impl Identity {
 
     /// What `service.instance.id` says: the configured name, or the uid where there is none or it is a UUID.
     pub fn service_instance_id(&self) -> String {
-        let name = self.kept.instance_id.as_deref().filter(|id| Uuid::parse_str(id).is_err());
+        let name = self
+            .kept
+            .instance_id
+            .as_deref()
+            .filter(|id| Uuid::parse_str(id).is_err());
         name.map_or_else(|| self.kept.uid.to_string(), str::to_owned)
     }
 
@@ -83,7 +100,8 @@ impl Identity {
 
 /// The id of this machine, if it has one.
 pub fn machine_id() -> Option<String> {
-    let read = |path| Some(fs::read_to_string(path).ok()?.trim().to_owned()).filter(|id| !id.is_empty());
+    let read =
+        |path| Some(fs::read_to_string(path).ok()?.trim().to_owned()).filter(|id| !id.is_empty());
     read("/etc/machine-id").or_else(|| read("/var/lib/dbus/machine-id"))
 }
 
@@ -102,7 +120,10 @@ mod tests {
     use super::*;
 
     fn uid(directory: &Path, instance_id: Option<&str>) -> String {
-        Identity::load(directory, instance_id, Some("m1")).unwrap().uid().to_string()
+        Identity::load(directory, instance_id, Some("m1"))
+            .unwrap()
+            .uid()
+            .to_string()
     }
 
     #[test]
@@ -110,13 +131,21 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let id = "0193a5b0-0000-7000-8000-0000000000aa";
         assert_eq!(uid(directory.path(), Some(id)), id);
-        assert_eq!(Identity::load(directory.path(), Some(id), None).unwrap().service_instance_id(), id);
+        assert_eq!(
+            Identity::load(directory.path(), Some(id), None)
+                .unwrap()
+                .service_instance_id(),
+            id
+        );
     }
 
     #[test]
     fn a_name_gives_the_same_uid_on_the_same_machine() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        assert_eq!(uid(one.path(), Some("edge-1")), uid(two.path(), Some("edge-1")));
+        assert_eq!(
+            uid(one.path(), Some("edge-1")),
+            uid(two.path(), Some("edge-1"))
+        );
         let elsewhere = tempfile::tempdir().unwrap();
         let other = Identity::load(elsewhere.path(), Some("edge-1"), Some("m2")).unwrap();
         assert_ne!(other.uid().to_string(), uid(one.path(), Some("edge-1")));
@@ -140,7 +169,11 @@ mod tests {
         let again = Identity::load(directory.path(), Some("edge-1"), None).unwrap();
         assert_eq!(again.uid(), InstanceUid::new([7; 16]));
         assert_eq!(again.storage_id(), storage_id);
-        assert_ne!(uid(directory.path(), Some("edge-2")), again.uid().to_string(), "another name is another agent");
+        assert_ne!(
+            uid(directory.path(), Some("edge-2")),
+            again.uid().to_string(),
+            "another name is another agent"
+        );
     }
 
     #[test]

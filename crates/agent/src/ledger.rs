@@ -105,15 +105,34 @@ impl OfferHash {
 
     /// The bytes on the wire.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).unwrap_or(0);
-        self.0.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+        let digit = |byte: u8| {
+            char::from(byte)
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+                .unwrap_or(0)
+        };
+        self.0
+            .as_bytes()
+            .chunks_exact(2)
+            .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))
+            .collect()
     }
 }
 
 impl Default for Ledger {
     fn default() -> Self {
-        let current = Deployment { offer: None, content: Content::Local };
-        Self { current, last_good: None, base: None, trial: None, status: None, quarantine: Vec::new() }
+        let current = Deployment {
+            offer: None,
+            content: Content::Local,
+        };
+        Self {
+            current,
+            last_good: None,
+            base: None,
+            trial: None,
+            status: None,
+            quarantine: Vec::new(),
+        }
     }
 }
 
@@ -140,12 +159,18 @@ impl Ledger {
 
     /// Every kept content that may still be needed.
     pub fn contents(&self) -> Vec<&ContentId> {
-        let deployed = [Some(&self.current), self.last_good.as_ref()].into_iter().flatten().map(|deployment| &deployment.content);
+        let deployed = [Some(&self.current), self.last_good.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|deployment| &deployment.content);
         let kept = |content| match content {
-            &Content::Kept(ref id) => Some(id),
+            Content::Kept(id) => Some(id),
             Content::Local | Content::Nothing => None,
         };
-        deployed.chain(self.base.as_ref()).filter_map(kept).collect()
+        deployed
+            .chain(self.base.as_ref())
+            .filter_map(kept)
+            .collect()
     }
 
     /// What to do about `offer` on a machine with `program`.
@@ -153,18 +178,29 @@ impl Ledger {
         if self.current.offer.as_ref() == Some(offer) {
             return Consideration::Runs;
         }
-        let refusal = self.quarantine.iter().find(|refusal| refusal.offer == *offer && refusal.program == program);
-        refusal.map_or(Consideration::Try, |refusal| Consideration::Refused(refusal.reason.clone()))
+        let refusal = self
+            .quarantine
+            .iter()
+            .find(|refusal| refusal.offer == *offer && refusal.program == program);
+        refusal.map_or(Consideration::Try, |refusal| {
+            Consideration::Refused(refusal.reason.clone())
+        })
     }
 
     /// Notes that `offer` runs already.
     pub fn note_runs(&mut self, offer: OfferHash) {
-        self.status = Some(Status { offer, outcome: Outcome::Applied });
+        self.status = Some(Status {
+            offer,
+            outcome: Outcome::Applied,
+        });
     }
 
     /// Notes that `offer` cannot be taken now, for a reason that is not its own fault.
     pub fn fail(&mut self, offer: OfferHash, reason: String) {
-        self.status = Some(Status { offer, outcome: Outcome::Failed(reason) });
+        self.status = Some(Status {
+            offer,
+            outcome: Outcome::Failed(reason),
+        });
     }
 
     /// Refuses `offer` for good, as far as `program` is concerned. A first reason stands.
@@ -178,14 +214,23 @@ impl Ledger {
     pub fn switch(&mut self, offer: OfferHash, content: Content, base: impl FnOnce() -> Content) {
         if self.base.is_none() {
             let base = self.base.insert(base()).clone();
-            self.current = Deployment { offer: None, content: base };
+            self.current = Deployment {
+                offer: None,
+                content: base,
+            };
         }
-        let next = Deployment { offer: Some(offer.clone()), content };
+        let next = Deployment {
+            offer: Some(offer.clone()),
+            content,
+        };
         let replaced = std::mem::replace(&mut self.current, next);
         if self.trial.replace(Trial { ran_ms: 0 }).is_none() {
             self.last_good = Some(replaced);
         }
-        self.status = Some(Status { offer, outcome: Outcome::Applying });
+        self.status = Some(Status {
+            offer,
+            outcome: Outcome::Applying,
+        });
     }
 
     /// Notes that what was put in force has started.
@@ -199,7 +244,9 @@ impl Ledger {
 
     /// Counts time that the present deployment has run; returns whether it has just become trusted.
     pub fn count_run_time(&mut self, ran_ms: u64, probation_ms: u64) -> bool {
-        let Some(trial) = &mut self.trial else { return false };
+        let Some(trial) = &mut self.trial else {
+            return false;
+        };
         trial.ran_ms = trial.ran_ms.saturating_add(ran_ms);
         if trial.ran_ms < probation_ms {
             return false;
@@ -214,7 +261,10 @@ impl Ledger {
         if self.trial.take().is_none() {
             return false;
         }
-        let good = self.last_good.clone().unwrap_or(Deployment { offer: None, content: Content::Nothing });
+        let good = self.last_good.clone().unwrap_or(Deployment {
+            offer: None,
+            content: Content::Nothing,
+        });
         let given_up = std::mem::replace(&mut self.current, good);
         if let Some(offer) = given_up.offer {
             self.quarantine(offer, reason, program);
@@ -230,7 +280,11 @@ impl Ledger {
         if self.quarantine.len() == MAX_QUARANTINED {
             self.quarantine.remove(0);
         }
-        self.quarantine.push(Refusal { offer, reason, program: program.to_owned() });
+        self.quarantine.push(Refusal {
+            offer,
+            reason,
+            program: program.to_owned(),
+        });
     }
 }
 
@@ -260,8 +314,14 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.quarantine(hash("a"), "first".to_owned(), "p");
         ledger.quarantine(hash("a"), "second".to_owned(), "p");
-        assert_eq!(ledger.consider(&hash("a"), "p"), Consideration::Refused("first".to_owned()));
-        assert_eq!(ledger.consider(&hash("a"), "another program"), Consideration::Try);
+        assert_eq!(
+            ledger.consider(&hash("a"), "p"),
+            Consideration::Refused("first".to_owned())
+        );
+        assert_eq!(
+            ledger.consider(&hash("a"), "another program"),
+            Consideration::Try
+        );
         assert_eq!(ledger.consider(&hash("b"), "p"), Consideration::Try);
     }
 
@@ -280,9 +340,21 @@ mod tests {
         let mut ledger = Ledger::default();
         switched(&mut ledger, "a");
         assert!(ledger.roll_back("died".to_owned(), "p"));
-        assert_eq!(*ledger.current(), Deployment { offer: None, content: kept("base") });
-        assert_eq!(ledger.status().unwrap().outcome, Outcome::Failed("died".to_owned()));
-        assert!(!ledger.roll_back("again".to_owned(), "p"), "what is trusted is not given up");
+        assert_eq!(
+            *ledger.current(),
+            Deployment {
+                offer: None,
+                content: kept("base")
+            }
+        );
+        assert_eq!(
+            ledger.status().unwrap().outcome,
+            Outcome::Failed("died".to_owned())
+        );
+        assert!(
+            !ledger.roll_back("again".to_owned(), "p"),
+            "what is trusted is not given up"
+        );
     }
 
     #[test]

@@ -53,7 +53,9 @@ pub enum LinkError {
         source: opamp::transport::InvalidEndpoint,
     },
     /// A header is none.
-    #[error("opamp.server.headers: {name} is no HTTP header, or its value has characters that a header cannot have")]
+    #[error(
+        "opamp.server.headers: {name} is no HTTP header, or its value has characters that a header cannot have"
+    )]
     Header {
         /// The header's name.
         name: String,
@@ -84,13 +86,31 @@ impl Link {
         let connect = connect_options(settings)?;
         let mut options = SessionOptions::new(uid, capabilities);
         options.heartbeat_interval = settings.polling_interval;
-        let (client, events, runner) = client(ClientSession::new(options), connect, BackoffOptions::default());
-        Ok(Self { client, events, runner, report, asks, endpoint: settings.endpoint.as_str().into() })
+        let (client, events, runner) = client(
+            ClientSession::new(options),
+            connect,
+            BackoffOptions::default(),
+        );
+        Ok(Self {
+            client,
+            events,
+            runner,
+            report,
+            asks,
+            endpoint: settings.endpoint.as_str().into(),
+        })
     }
 
     /// Talks to the server until `shutdown`, and says goodbye then.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { client, mut events, runner, mut report, asks, endpoint } = self;
+        let Self {
+            client,
+            mut events,
+            runner,
+            mut report,
+            asks,
+            endpoint,
+        } = self;
         let running = tokio::spawn(runner.run());
         tell(&client, &report.borrow_and_update().clone(), None);
         let mut told = report.borrow().clone();
@@ -153,11 +173,25 @@ fn act(event: ClientEvent, asks: &Asks, endpoint: &str) {
         ClientEvent::Connected => info!(event = "connected", endpoint, "connected to the server"),
         ClientEvent::ConnectFailed { error, retry_in } => {
             let error = runtime::logging::error_chain(&error);
-            warn!(event = "connect_failed", endpoint, retry_in_ms = millis(retry_in), error, "the server could not be reached");
+            warn!(
+                event = "connect_failed",
+                endpoint,
+                retry_in_ms = millis(retry_in),
+                error,
+                "the server could not be reached"
+            );
         }
         ClientEvent::Disconnected { error, retry_in } => {
-            let error = error.map(|error| runtime::logging::error_chain(&error)).unwrap_or_default();
-            warn!(event = "disconnected", endpoint, retry_in_ms = millis(retry_in), error, "the connection to the server is gone");
+            let error = error
+                .map(|error| runtime::logging::error_chain(&error))
+                .unwrap_or_default();
+            warn!(
+                event = "disconnected",
+                endpoint,
+                retry_in_ms = millis(retry_in),
+                error,
+                "the connection to the server is gone"
+            );
         }
         ClientEvent::Server(event) => obey(event, asks),
         other => debug!(event = ?other, "an event of the client was ignored"),
@@ -166,8 +200,14 @@ fn act(event: ClientEvent, asks: &Asks, endpoint: &str) {
 
 fn obey(event: Event, asks: &Asks) {
     match event {
-        Event::RemoteConfig(RemoteConfigOffer { config: Some(config), hash }) => {
-            asks.offers.send_replace(Some(Offer { hash: OfferHash::of(&hash), config }));
+        Event::RemoteConfig(RemoteConfigOffer {
+            config: Some(config),
+            hash,
+        }) => {
+            asks.offers.send_replace(Some(Offer {
+                hash: OfferHash::of(&hash),
+                config,
+            }));
         }
         // The server knows that the agent has this one.
         Event::RemoteConfig(RemoteConfigOffer { config: None, .. }) => {}
@@ -179,15 +219,26 @@ fn obey(event: Event, asks: &Asks) {
         Event::UidChanged { new, .. } => {
             asks.uids.send_replace(Some(new));
         }
-        Event::Error(error) => warn!(event = "server_error", kind = ?error.kind, error = error.message, "the server refused a message"),
-        Event::ServerCapabilities(capabilities) => debug!(?capabilities, "the server's capabilities"),
-        other => debug!(event = ?other, "the server asked for something that this agent does not do"),
+        Event::Error(error) => {
+            warn!(event = "server_error", kind = ?error.kind, error = error.message, "the server refused a message")
+        }
+        Event::ServerCapabilities(capabilities) => {
+            debug!(?capabilities, "the server's capabilities")
+        }
+        other => {
+            debug!(event = ?other, "the server asked for something that this agent does not do")
+        }
     }
 }
 
 fn connect_options(settings: &ServerSettings) -> Result<ConnectOptions, LinkError> {
-    let endpoint: Endpoint =
-        settings.endpoint.parse().map_err(|source| LinkError::Endpoint { endpoint: settings.endpoint.clone(), source })?;
+    let endpoint: Endpoint = settings
+        .endpoint
+        .parse()
+        .map_err(|source| LinkError::Endpoint {
+            endpoint: settings.endpoint.clone(),
+            source,
+        })?;
     let mut options = ConnectOptions::new(endpoint);
     options.headers = headers(settings)?;
     options.tls = tls(&settings.tls)?;
@@ -208,18 +259,27 @@ fn headers(settings: &ServerSettings) -> Result<HeaderMap, LinkError> {
 
 fn tls(settings: &TlsSettings) -> Result<TlsOptions, LinkError> {
     if settings.insecure {
-        warn!(event = "tls_unverified", "opamp.server.tls.insecure: the server's certificate is not checked, anyone on the way can command this agent");
+        warn!(
+            event = "tls_unverified",
+            "opamp.server.tls.insecure: the server's certificate is not checked, anyone on the way can command this agent"
+        );
     }
-    let mut options = TlsOptions::default();
-    options.ca_pem = read(settings.ca_file.as_deref())?;
-    options.cert_pem = read(settings.cert_file.as_deref())?;
-    options.key_pem = read(settings.key_file.as_deref())?;
-    options.insecure_skip_verify = settings.insecure;
-    Ok(options)
+    Ok(TlsOptions {
+        ca_pem: read(settings.ca_file.as_deref())?,
+        cert_pem: read(settings.cert_file.as_deref())?,
+        key_pem: read(settings.key_file.as_deref())?,
+        insecure_skip_verify: settings.insecure,
+        ..TlsOptions::default()
+    })
 }
 
 fn read(path: Option<&Path>) -> Result<Option<Vec<u8>>, LinkError> {
-    let file = |path: &Path| fs::read(path).map_err(|source| LinkError::File { path: path.to_owned(), source });
+    let file = |path: &Path| {
+        fs::read(path).map_err(|source| LinkError::File {
+            path: path.to_owned(),
+            source,
+        })
+    };
     path.map(file).transpose()
 }
 
@@ -232,8 +292,13 @@ mod tests {
     use super::*;
 
     fn settings(text: &str) -> ServerSettings {
-        let text = format!("opamp: {{ server: {{ endpoint: 'wss://h/v1/opamp', {text} }} }}\ncollector: {{ executable: /c, config_path: /p }}\n");
-        crate::settings::Settings::parse("t.yaml", &text, &runtime::Environment::default()).unwrap().opamp.server
+        let text = format!(
+            "opamp: {{ server: {{ endpoint: 'wss://h/v1/opamp', {text} }} }}\ncollector: {{ executable: /c, config_path: /p }}\n"
+        );
+        crate::settings::Settings::parse("t.yaml", &text, &runtime::Environment::default())
+            .unwrap()
+            .opamp
+            .server
     }
 
     #[test]

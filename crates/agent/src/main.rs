@@ -34,7 +34,14 @@ Exit codes: 0 stopped as asked; 1 failed; 2 bad configuration or arguments; 3 an
 #[command(name = "opamp-agent", version, after_help = AFTER_HELP)]
 struct Arguments {
     /// The agent's configuration file
-    #[arg(long, short, global = true, value_name = "FILE", env = "OPAMP_AGENT_CONFIG", default_value = "/etc/opamp-agent/opamp.yaml")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        env = "OPAMP_AGENT_CONFIG",
+        default_value = "/etc/opamp-agent/opamp.yaml"
+    )]
     config: PathBuf,
     #[command(subcommand)]
     command: Option<Task>,
@@ -82,7 +89,11 @@ fn start(settings: Settings) -> ExitCode {
     if let Err(error) = runtime::logging::init("opamp-agent", &settings.log) {
         return complain(&error);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return complain(&error),
     };
@@ -92,7 +103,11 @@ fn start(settings: Settings) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(failure) => {
-            error!(event = "agent_failed", error = &failure as &(dyn std::error::Error + 'static), "opamp-agent failed");
+            error!(
+                event = "agent_failed",
+                error = &failure as &(dyn std::error::Error + 'static),
+                "opamp-agent failed"
+            );
             ExitCode::from(code_of(&failure))
         }
     }

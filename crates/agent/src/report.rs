@@ -1,6 +1,9 @@
 //! What the agent has to tell the server, kept current by its parts and read by whoever talks to the server.
 
-use opamp::model::{AgentCapabilities, AgentDescription, ApplyState, AvailableComponents, ConfigMap, Health, RemoteConfigStatus};
+use opamp::model::{
+    AgentCapabilities, AgentDescription, ApplyState, AvailableComponents, ConfigMap, Health,
+    RemoteConfigStatus,
+};
 use tokio::sync::watch;
 
 use crate::ledger::{Outcome, Status};
@@ -30,23 +33,42 @@ pub struct ReportSender {
 
 /// The capabilities that these settings come to.
 pub fn capabilities(settings: &CapabilitySettings) -> AgentCapabilities {
-    let remote = AgentCapabilities::ACCEPTS_REMOTE_CONFIG.union(AgentCapabilities::REPORTS_REMOTE_CONFIG);
+    let remote =
+        AgentCapabilities::ACCEPTS_REMOTE_CONFIG.union(AgentCapabilities::REPORTS_REMOTE_CONFIG);
     let choices = [
         (settings.accepts_remote_config, remote),
-        (settings.reports_effective_config, AgentCapabilities::REPORTS_EFFECTIVE_CONFIG),
+        (
+            settings.reports_effective_config,
+            AgentCapabilities::REPORTS_EFFECTIVE_CONFIG,
+        ),
         (settings.reports_health, AgentCapabilities::REPORTS_HEALTH),
-        (settings.reports_available_components, AgentCapabilities::REPORTS_AVAILABLE_COMPONENTS),
-        (settings.accepts_restart_command, AgentCapabilities::ACCEPTS_RESTART_COMMAND),
+        (
+            settings.reports_available_components,
+            AgentCapabilities::REPORTS_AVAILABLE_COMPONENTS,
+        ),
+        (
+            settings.accepts_restart_command,
+            AgentCapabilities::ACCEPTS_RESTART_COMMAND,
+        ),
     ];
     let always = AgentCapabilities::REPORTS_STATUS.union(AgentCapabilities::REPORTS_HEARTBEAT);
-    choices.into_iter().filter(|(chosen, _)| *chosen).fold(always, |all, (_, bits)| all.union(bits))
+    choices
+        .into_iter()
+        .filter(|(chosen, _)| *chosen)
+        .fold(always, |all, (_, bits)| all.union(bits))
 }
 
 impl ReportSender {
     /// An empty report of an agent with these capabilities; what they do not cover is never in it.
     pub fn new(capabilities: AgentCapabilities) -> (Self, watch::Receiver<Report>) {
         let (sender, receiver) = watch::channel(Report::default());
-        (Self { sender, capabilities }, receiver)
+        (
+            Self {
+                sender,
+                capabilities,
+            },
+            receiver,
+        )
     }
 
     /// Replaces the description.
@@ -102,7 +124,11 @@ pub fn to_wire(status: &Status) -> RemoteConfigStatus {
         Outcome::Applied => (ApplyState::Applied, String::new()),
         Outcome::Failed(reason) => (ApplyState::Failed, reason.clone()),
     };
-    RemoteConfigStatus { last_hash: status.offer.to_bytes(), state, error }
+    RemoteConfigStatus {
+        last_hash: status.offer.to_bytes(),
+        state,
+        error,
+    }
 }
 
 #[cfg(test)]
@@ -115,15 +141,25 @@ mod tests {
         assert!(bits.contains(AgentCapabilities::REPORTS_STATUS));
         assert!(bits.contains(AgentCapabilities::REPORTS_HEALTH));
         assert!(!bits.contains(AgentCapabilities::ACCEPTS_REMOTE_CONFIG));
-        let all = CapabilitySettings { accepts_remote_config: true, accepts_packages: true, ..CapabilitySettings::default() };
+        let all = CapabilitySettings {
+            accepts_remote_config: true,
+            accepts_packages: true,
+            ..CapabilitySettings::default()
+        };
         assert!(capabilities(&all).contains(AgentCapabilities::ACCEPTS_REMOTE_CONFIG));
-        assert!(!capabilities(&all).contains(AgentCapabilities::ACCEPTS_PACKAGES), "packages are not there yet");
+        assert!(
+            !capabilities(&all).contains(AgentCapabilities::ACCEPTS_PACKAGES),
+            "packages are not there yet"
+        );
     }
 
     #[test]
     fn cp_08_what_no_capability_promises_is_not_reported() {
         let (sender, receiver) = ReportSender::new(AgentCapabilities::REPORTS_STATUS);
-        sender.set_health(Health { healthy: true, ..Health::default() });
+        sender.set_health(Health {
+            healthy: true,
+            ..Health::default()
+        });
         assert_eq!(receiver.borrow().health, None);
         assert!(!receiver.has_changed().unwrap());
     }
@@ -131,9 +167,15 @@ mod tests {
     #[test]
     fn an_unchanged_report_wakes_nobody() {
         let (sender, mut receiver) = ReportSender::new(AgentCapabilities::ALL);
-        sender.set_health(Health { healthy: true, ..Health::default() });
+        sender.set_health(Health {
+            healthy: true,
+            ..Health::default()
+        });
         receiver.mark_unchanged();
-        sender.set_health(Health { healthy: true, ..Health::default() });
+        sender.set_health(Health {
+            healthy: true,
+            ..Health::default()
+        });
         assert!(!receiver.has_changed().unwrap());
     }
 }

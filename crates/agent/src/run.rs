@@ -8,6 +8,7 @@ use opamp::model::InstanceUid;
 use runtime::{CancellationToken, SystemClock, TaskError, Tasks};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::collector::{Inventory, inventory};
@@ -26,6 +27,8 @@ use crate::supervisor::{Inbox, Parts, Supervisor};
 /// Time beyond the collector's own stop timeout that a shutdown may take.
 const GRACE: Duration = Duration::from_secs(15);
 const MAX_COMMANDS: usize = 4;
+/// So long the server is not dialed while the collector's program is asked what it is.
+const DESCRIBE_FIRST: Duration = Duration::from_secs(3);
 
 /// Why the agent did not start or did not end in order.
 #[derive(Debug, Error)]
@@ -51,8 +54,12 @@ pub enum AgentError {
 pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), AgentError> {
     let directory = settings.storage.directory.clone();
     let _lock = StorageLock::take(&directory)?;
-    let identity = Identity::load(&directory, settings.opamp.agent.instance_id.as_deref(), machine_id().as_deref())
-        .map_err(AgentError::Identity)?;
+    let identity = Identity::load(
+        &directory,
+        settings.opamp.agent.instance_id.as_deref(),
+        machine_id().as_deref(),
+    )
+    .map_err(AgentError::Identity)?;
     tell_start(&settings, &identity);
 
     let clock = Arc::new(SystemClock);
@@ -62,26 +69,82 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     let (offers, offered) = watch::channel(None);
     let (commands, commanded) = mpsc::channel(MAX_COMMANDS);
     let (uids, assigned) = watch::channel(None);
-    let link = Link::new(&settings.opamp.server, identity.uid(), capabilities, reported, Asks { offers, commands, uids })?;
+    let link = Link::new(
+        &settings.opamp.server,
+        identity.uid(),
+        capabilities,
+        reported,
+        Asks {
+            offers,
+            commands,
+            uids,
+        },
+    )?;
 
     let mut tasks = Tasks::under(shutdown.clone(), settings.collector.stop_timeout + GRACE);
     let stopping = tasks.shutdown_token();
-    let site = Site::new(settings.collector.clone(), &directory, identity.service_instance_id());
+    let site = Site::new(
+        settings.collector.clone(),
+        &directory,
+        identity.service_instance_id(),
+    );
     let program = site.bare_launch();
-    let parts = Parts { site, storage_id: identity.storage_id(), report: report.clone(), view };
+    let (begun, described) = (CancellationToken::new(), CancellationToken::new());
+    let parts = Parts {
+        site,
+        storage_id: identity.storage_id(),
+        report: report.clone(),
+        view,
+        begun: begun.clone(),
+    };
     let supervisor = Supervisor::new(parts, &directory, clock.clone(), stopping);
-    tasks.start("supervisor", |_| endless(supervisor.run(Inbox { offers: offered, commands: commanded })));
-    let watch = HealthWatch { process, report: report.clone(), interval: settings.opamp.health.report_interval, clock };
+    tasks.start("supervisor", |_| {
+        endless(supervisor.run(Inbox {
+            offers: offered,
+            commands: commanded,
+        }))
+    });
+    let watch = HealthWatch {
+        process,
+        report: report.clone(),
+        interval: settings.opamp.health.report_interval,
+        clock,
+    };
     tasks.start("health", |token| endless(watch.run(token)));
-    let teller = Teller { identity, settings: settings.clone(), report, program };
+    let teller = Teller {
+        identity,
+        settings: settings.clone(),
+        report,
+        program,
+        described: described.clone(),
+    };
     tasks.start("description", |token| endless(teller.run(assigned, token)));
-    tasks.start("link", |token| endless(link.run(token)));
+    tasks.start("link", |token| endless(dial(link, begun, described, token)));
     Ok(tasks.run_until(std::future::pending()).await?)
 }
 
 async fn endless(task: impl Future<Output = ()>) -> Result<(), std::convert::Infallible> {
     task.await;
     Ok(())
+}
+
+/// Data first: the server is dialed when the collector has been started. Then the program gets a moment to say what it
+/// is, so that the first report is whole.
+async fn dial(
+    link: Link,
+    begun: CancellationToken,
+    described: CancellationToken,
+    shutdown: CancellationToken,
+) {
+    let ready = async {
+        begun.cancelled().await;
+        timeout(DESCRIBE_FIRST, described.cancelled()).await.ok();
+    };
+    tokio::select! {
+        biased;
+        () = shutdown.cancelled() => {}
+        () = ready => link.run(shutdown.clone()).await,
+    }
 }
 
 fn tell_start(settings: &Settings, identity: &Identity) {
@@ -95,10 +158,17 @@ fn tell_start(settings: &Settings, identity: &Identity) {
         "opamp-agent starts"
     );
     if settings.opamp.capabilities.accepts_packages {
-        warn!(event = "capability_unavailable", key = "opamp.capabilities.accepts_packages", "packages are not there yet: the capability stays off");
+        warn!(
+            event = "capability_unavailable",
+            key = "opamp.capabilities.accepts_packages",
+            "packages are not there yet: the capability stays off"
+        );
     }
     if !settings.opamp.capabilities.accepts_remote_config {
-        info!(event = "read_only", "opamp.capabilities.accepts_remote_config is false: the server can watch, not change, this collector");
+        info!(
+            event = "read_only",
+            "opamp.capabilities.accepts_remote_config is false: the server can watch, not change, this collector"
+        );
     }
 }
 
@@ -108,10 +178,15 @@ struct Teller {
     settings: Settings,
     report: ReportSender,
     program: Launch,
+    described: CancellationToken,
 }
 
 impl Teller {
-    async fn run(mut self, mut assigned: watch::Receiver<Option<InstanceUid>>, shutdown: CancellationToken) {
+    async fn run(
+        mut self,
+        mut assigned: watch::Receiver<Option<InstanceUid>>,
+        shutdown: CancellationToken,
+    ) {
         self.describe(None);
         let found = tokio::select! {
             biased;
@@ -119,9 +194,11 @@ impl Teller {
             found = self.take_inventory() => found,
         };
         if let Some(inventory) = &found {
-            self.report.set_available_components(inventory.to_available());
+            self.report
+                .set_available_components(inventory.to_available());
             self.describe(Some(inventory));
         }
+        self.described.cancel();
         loop {
             tokio::select! {
                 biased;
@@ -132,7 +209,11 @@ impl Teller {
             if let Some(uid) = uid
                 && let Err(error) = self.identity.take_assigned(uid)
             {
-                warn!(event = "state_not_saved", error = &error as &(dyn std::error::Error + 'static), "the assigned uid was not saved");
+                warn!(
+                    event = "state_not_saved",
+                    error = &error as &(dyn std::error::Error + 'static),
+                    "the assigned uid was not saved"
+                );
             }
             self.describe(found.as_ref());
         }
@@ -140,18 +221,37 @@ impl Teller {
 
     fn describe(&self, inventory: Option<&Inventory>) {
         let instance_id = self.identity.service_instance_id();
-        self.report.set_description(describe(inventory, &instance_id, &self.settings.opamp.agent.labels));
+        self.report.set_description(describe(
+            inventory,
+            &instance_id,
+            &self.settings.opamp.agent.labels,
+        ));
     }
 
     async fn take_inventory(&self) -> Option<Inventory> {
         let directory: &Path = &self.settings.storage.directory;
-        match inventory(&self.program, directory, self.settings.collector.command_timeout).await {
+        match inventory(
+            &self.program,
+            directory,
+            self.settings.collector.command_timeout,
+        )
+        .await
+        {
             Ok(inventory) => {
-                info!(event = "collector_known", command = inventory.command, version = inventory.version, "the collector's program said what it is");
+                info!(
+                    event = "collector_known",
+                    command = inventory.command,
+                    version = inventory.version,
+                    "the collector's program said what it is"
+                );
                 Some(inventory)
             }
             Err(error) => {
-                warn!(event = "collector_unknown", error = &error as &(dyn std::error::Error + 'static), "the collector's program did not say what it is");
+                warn!(
+                    event = "collector_unknown",
+                    error = &error as &(dyn std::error::Error + 'static),
+                    "the collector's program did not say what it is"
+                );
                 None
             }
         }

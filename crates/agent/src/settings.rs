@@ -202,13 +202,17 @@ impl Default for CapabilitySettings {
 
 impl Default for HealthSettings {
     fn default() -> Self {
-        Self { report_interval: thirty_seconds() }
+        Self {
+            report_interval: thirty_seconds(),
+        }
     }
 }
 
 impl Default for StorageSettings {
     fn default() -> Self {
-        Self { directory: PathBuf::from("/var/lib/opamp-agent") }
+        Self {
+            directory: PathBuf::from("/var/lib/opamp-agent"),
+        }
     }
 }
 
@@ -235,25 +239,48 @@ fn check(file: Loaded<Settings>) -> Result<Settings, ConfigError> {
     let tls = &settings.opamp.server.tls;
     let is_set = |path: &Path| !path.as_os_str().is_empty();
     let problem = if !has_known_scheme(&settings.opamp.server.endpoint) {
-        Some(("opamp.server.endpoint", "must begin with ws://, wss://, http://, https://, grpc:// or grpcs://".to_owned()))
+        Some((
+            "opamp.server.endpoint",
+            "must begin with ws://, wss://, http://, https://, grpc:// or grpcs://".to_owned(),
+        ))
     } else if tls.cert_file.is_some() != tls.key_file.is_some() {
-        Some(("opamp.server.tls", "cert_file and key_file belong together: one of them is missing".to_owned()))
+        Some((
+            "opamp.server.tls",
+            "cert_file and key_file belong together: one of them is missing".to_owned(),
+        ))
     } else if MAX_LABELS < settings.opamp.agent.labels.len() {
-        Some(("opamp.agent.labels", format!("has more than {MAX_LABELS} labels")))
+        Some((
+            "opamp.agent.labels",
+            format!("has more than {MAX_LABELS} labels"),
+        ))
     } else if settings.opamp.agent.labels.contains_key("") {
         Some(("opamp.agent.labels", "a label needs a name".to_owned()))
     } else if !is_set(&settings.collector.executable) {
         Some(("collector.executable", "is empty".to_owned()))
     } else if !is_set(&settings.collector.config_path) {
         Some(("collector.config_path", "is empty".to_owned()))
-    } else if settings.collector.config_files.contains(&settings.collector.config_path) {
-        Some(("collector.config_files", "holds config_path, which the agent overwrites".to_owned()))
+    } else if settings
+        .collector
+        .config_files
+        .contains(&settings.collector.config_path)
+    {
+        Some((
+            "collector.config_files",
+            "holds config_path, which the agent overwrites".to_owned(),
+        ))
     } else if !is_set(&settings.storage.directory) {
         Some(("storage.directory", "is empty".to_owned()))
     } else if settings.opamp.health.report_interval < Duration::from_secs(1) {
-        Some(("opamp.health.report_interval", "must be at least 1s".to_owned()))
+        Some((
+            "opamp.health.report_interval",
+            "must be at least 1s".to_owned(),
+        ))
     } else {
-        settings.log.check().err().map(|error| ("log.level", error.to_string()))
+        settings
+            .log
+            .check()
+            .err()
+            .map(|error| ("log.level", error.to_string()))
     };
     match problem {
         Some((key, problem)) => Err(file.refuse(key, problem)),
@@ -263,7 +290,9 @@ fn check(file: Loaded<Settings>) -> Result<Settings, ConfigError> {
 
 fn has_known_scheme(endpoint: &str) -> bool {
     let known = ["ws", "wss", "http", "https", "grpc", "grpcs"];
-    endpoint.split_once("://").is_some_and(|(scheme, rest)| known.contains(&scheme) && !rest.is_empty())
+    endpoint
+        .split_once("://")
+        .is_some_and(|(scheme, rest)| known.contains(&scheme) && !rest.is_empty())
 }
 
 fn thirty_seconds() -> Duration {
@@ -281,12 +310,21 @@ mod tests {
     const SAMPLE: &str = include_str!("../opamp.sample.yaml");
 
     fn environment() -> Environment {
-        [("HOSTNAME", "edge-1"), ("ENV", "prod"), ("REGION", "us-west"), ("OPAMP_TOKEN", "opamp_agt_x")].into_iter().collect()
+        [
+            ("HOSTNAME", "edge-1"),
+            ("ENV", "prod"),
+            ("REGION", "us-west"),
+            ("OPAMP_TOKEN", "opamp_agt_x"),
+        ]
+        .into_iter()
+        .collect()
     }
 
     fn refusal(from: &str, to: &str) -> String {
         assert!(SAMPLE.contains(from), "{from}");
-        Settings::parse("opamp.yaml", &SAMPLE.replacen(from, to, 1), &environment()).unwrap_err().to_string()
+        Settings::parse("opamp.yaml", &SAMPLE.replacen(from, to, 1), &environment())
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -294,7 +332,10 @@ mod tests {
         let settings = Settings::parse("opamp.yaml", SAMPLE, &environment()).unwrap();
         assert_eq!(settings.opamp.agent.instance_id.as_deref(), Some("edge-1"));
         assert_eq!(settings.opamp.agent.labels["env"], "prod");
-        assert_eq!(settings.opamp.server.headers["authorization"].expose(), "Bearer opamp_agt_x");
+        assert_eq!(
+            settings.opamp.server.headers["authorization"].expose(),
+            "Bearer opamp_agt_x"
+        );
         assert!(settings.opamp.capabilities.accepts_remote_config);
         assert_eq!(settings.collector.probation, Duration::from_secs(600));
         assert!(!format!("{settings:?}").contains("opamp_agt_x"));
@@ -307,26 +348,51 @@ mod tests {
         assert!(!settings.opamp.capabilities.accepts_remote_config);
         assert!(!settings.opamp.capabilities.accepts_restart_command);
         assert!(settings.opamp.capabilities.reports_health);
-        assert_eq!(settings.storage.directory, Path::new("/var/lib/opamp-agent"));
-        assert_eq!(settings.opamp.health.report_interval, Duration::from_secs(30));
+        assert_eq!(
+            settings.storage.directory,
+            Path::new("/var/lib/opamp-agent")
+        );
+        assert_eq!(
+            settings.opamp.health.report_interval,
+            Duration::from_secs(30)
+        );
     }
 
     #[test]
     fn an_unknown_key_is_named_with_its_line() {
         let message = refusal("config_path:", "config_pth:");
-        assert!(message.contains("unknown key collector.config_pth") && message.contains("did you mean config_path?"), "{message}");
+        assert!(
+            message.contains("unknown key collector.config_pth")
+                && message.contains("did you mean config_path?"),
+            "{message}"
+        );
     }
 
     #[test]
     fn what_is_wrong_is_named_with_key_and_line() {
         let message = refusal("endpoint: ws://localhost", "endpoint: tcp://localhost");
-        assert!(message.contains("opamp.server.endpoint: must begin with ws://"), "{message}");
+        assert!(
+            message.contains("opamp.server.endpoint: must begin with ws://"),
+            "{message}"
+        );
         let message = refusal("insecure: false", "insecure: false, cert_file: /c.pem");
-        assert!(message.contains("cert_file and key_file belong together"), "{message}");
+        assert!(
+            message.contains("cert_file and key_file belong together"),
+            "{message}"
+        );
         let message = refusal("report_interval: 30s", "report_interval: 10ms");
-        assert!(message.contains("opamp.health.report_interval: must be at least 1s"), "{message}");
-        let message = refusal("config_files: []", "config_files: [/etc/otelcol/config.yaml]");
-        assert!(message.contains("collector.config_files: holds config_path"), "{message}");
+        assert!(
+            message.contains("opamp.health.report_interval: must be at least 1s"),
+            "{message}"
+        );
+        let message = refusal(
+            "config_files: []",
+            "config_files: [/etc/otelcol/config.yaml]",
+        );
+        assert!(
+            message.contains("collector.config_files: holds config_path"),
+            "{message}"
+        );
         let message = refusal("level: info", "level: =loud=");
         assert!(message.contains("log.level"), "{message}");
     }
@@ -335,6 +401,9 @@ mod tests {
     fn too_many_labels_are_refused() {
         let many: Vec<String> = (0..=MAX_LABELS).map(|n| format!("l{n}: x")).collect();
         let message = refusal("region: \"${REGION:-}\"", &many.join(", "));
-        assert!(message.contains("opamp.agent.labels: has more than 128 labels"), "{message}");
+        assert!(
+            message.contains("opamp.agent.labels: has more than 128 labels"),
+            "{message}"
+        );
     }
 }

@@ -68,7 +68,12 @@ impl Site {
     /// The files of the collector in `settings`, with the agent's own under `directory`.
     pub fn new(settings: CollectorSettings, directory: &Path, instance_id: String) -> Self {
         let contents = Contents::new(directory.join("contents"));
-        Self { settings, directory: directory.to_owned(), contents, instance_id }
+        Self {
+            settings,
+            directory: directory.to_owned(),
+            contents,
+            instance_id,
+        }
     }
 
     /// How the collector is run.
@@ -94,7 +99,10 @@ impl Site {
         match fs::read(&self.settings.config_path) {
             Ok(bytes) => Ok(Content::Kept(self.contents.keep(&bytes)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Content::Nothing),
-            Err(source) => Err(SiteError::Read { path: self.settings.config_path.clone(), source }),
+            Err(source) => Err(SiteError::Read {
+                path: self.settings.config_path.clone(),
+                source,
+            }),
         }
     }
 
@@ -117,7 +125,13 @@ impl Site {
             return None;
         }
         let own = has_own.then(|| self.settings.config_path.clone());
-        let configs = self.settings.config_files.iter().cloned().chain(own).chain([self.additions_path()]);
+        let configs = self
+            .settings
+            .config_files
+            .iter()
+            .cloned()
+            .chain(own)
+            .chain([self.additions_path()]);
         Some(Launch::new(&self.settings, configs.collect()))
     }
 
@@ -131,10 +145,18 @@ impl Site {
     /// # Errors
     /// When they cannot be written.
     pub fn stage(&self, bytes: &[u8]) -> Result<Launch, SiteError> {
-        let (config, additions) = (self.directory.join("staging/config.yaml"), self.directory.join("staging/additions.yaml"));
+        let (config, additions) = (
+            self.directory.join("staging/config.yaml"),
+            self.directory.join("staging/additions.yaml"),
+        );
         write(&config, bytes)?;
         write(&additions, self.additions_to(Some(bytes)).as_bytes())?;
-        let configs = self.settings.config_files.iter().cloned().chain([config, additions]);
+        let configs = self
+            .settings
+            .config_files
+            .iter()
+            .cloned()
+            .chain([config, additions]);
         Ok(Launch::new(&self.settings, configs.collect()))
     }
 
@@ -150,7 +172,10 @@ impl Site {
             Content::Nothing => None,
         };
         // The additions come first: with the old configuration they are as harmless as with the new one.
-        write(&self.additions_path(), self.additions_to(bytes.as_deref()).as_bytes())?;
+        write(
+            &self.additions_path(),
+            self.additions_to(bytes.as_deref()).as_bytes(),
+        )?;
         match (content, bytes) {
             (Content::Kept(_), Some(bytes)) => write(path, &bytes),
             (Content::Nothing, _) => remove(path),
@@ -160,30 +185,55 @@ impl Site {
 
     /// What the collector is given, file by file: `config.yaml` is the one at `config_path`, byte for byte.
     pub fn effective(&self, content: &Content) -> ConfigMap {
-        let Some(launch) = self.launch(content) else { return ConfigMap::new() };
+        let Some(launch) = self.launch(content) else {
+            return ConfigMap::new();
+        };
         let name_of = |index: usize, path: &Path| {
             if path == self.settings.config_path {
                 "config.yaml".to_owned()
             } else if path == self.additions_path() {
                 "opamp-agent.yaml".to_owned()
             } else {
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let name = path
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
                 format!("local/{index}-{name}")
             }
         };
         let files = launch.configs().iter().enumerate();
-        files.filter_map(|(index, path)| Some((name_of(index, path), ConfigFile::new(fs::read(path).ok()?, CONTENT_TYPE)))).collect()
+        files
+            .filter_map(|(index, path)| {
+                Some((
+                    name_of(index, path),
+                    ConfigFile::new(fs::read(path).ok()?, CONTENT_TYPE),
+                ))
+            })
+            .collect()
     }
 
     /// What the agent needs to know of what the collector is given.
     pub fn facts(&self, content: &Content) -> ConfigFacts {
-        let Some(launch) = self.launch(content) else { return ConfigFacts::default() };
-        let documents: Vec<Vec<u8>> = launch.configs().iter().filter_map(|path| fs::read(path).ok()).collect();
+        let Some(launch) = self.launch(content) else {
+            return ConfigFacts::default();
+        };
+        let documents: Vec<Vec<u8>> = launch
+            .configs()
+            .iter()
+            .filter_map(|path| fs::read(path).ok())
+            .collect();
         self.facts_of(&documents)
     }
 
     fn facts_of(&self, documents: &[Vec<u8>]) -> ConfigFacts {
-        ConfigFacts::of(documents, |name| self.settings.env.get(name).cloned().or_else(|| std::env::var(name).ok()))
+        ConfigFacts::of(documents, |name| {
+            self.settings
+                .env
+                .get(name)
+                .cloned()
+                .or_else(|| std::env::var(name).ok())
+        })
     }
 
     fn additions_path(&self) -> PathBuf {
@@ -193,7 +243,11 @@ impl Site {
     /// What the agent adds to the configuration: its own telemetry names the same instance as the agent, unless the
     /// configuration names one itself.
     fn additions_to(&self, bytes: Option<&[u8]>) -> String {
-        let locals = self.settings.config_files.iter().filter_map(|path| fs::read(path).ok());
+        let locals = self
+            .settings
+            .config_files
+            .iter()
+            .filter_map(|path| fs::read(path).ok());
         let documents: Vec<Vec<u8>> = locals.chain(bytes.map(<[u8]>::to_vec)).collect();
         let additions = if self.facts_of(&documents).names_instance {
             json!({})
@@ -201,7 +255,9 @@ impl Site {
             json!({ "service": { "telemetry": { "resource": { "service.instance.id": self.instance_id } } } })
         };
         // JSON is YAML; built as data, no value can change the structure.
-        format!("# Written by opamp-agent and given to the collector after all other configurations.\n{additions:#}\n")
+        format!(
+            "# Written by opamp-agent and given to the collector after all other configurations.\n{additions:#}\n"
+        )
     }
 }
 
@@ -211,7 +267,10 @@ impl Offered {
     /// # Errors
     /// What is wrong with an entry, and where.
     pub fn of(map: &ConfigMap) -> Result<Self, String> {
-        let entries: Vec<(&String, &ConfigFile)> = map.iter().filter(|(_, file)| !file.body.is_empty()).collect();
+        let entries: Vec<(&String, &ConfigFile)> = map
+            .iter()
+            .filter(|(_, file)| !file.body.is_empty())
+            .collect();
         match entries.as_slice() {
             [] => Ok(Self::Empty),
             [(name, file)] => {
@@ -219,8 +278,13 @@ impl Offered {
                 Ok(Self::Bytes(file.body.clone()))
             }
             several => {
-                let documents: Vec<Document> = several.iter().map(|(name, file)| parse(name, file)).collect::<Result<_, _>>()?;
-                Ok(Self::Bytes(otelcol::merge(documents).document.to_yaml().into_bytes()))
+                let documents: Vec<Document> = several
+                    .iter()
+                    .map(|(name, file)| parse(name, file))
+                    .collect::<Result<_, _>>()?;
+                Ok(Self::Bytes(
+                    otelcol::merge(documents).document.to_yaml().into_bytes(),
+                ))
             }
         }
     }
@@ -235,12 +299,18 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), SiteError> {
     if fs::read(path).is_ok_and(|present| present == bytes) {
         return Ok(());
     }
-    atomic::replace(path, bytes, CONFIG_MODE).map_err(|source| SiteError::Write { path: path.to_owned(), source })
+    atomic::replace(path, bytes, CONFIG_MODE).map_err(|source| SiteError::Write {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn remove(path: &Path) -> Result<(), SiteError> {
     match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(SiteError::Write { path: path.to_owned(), source }),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(SiteError::Write {
+            path: path.to_owned(),
+            source,
+        }),
         _ => Ok(()),
     }
 }
@@ -256,12 +326,21 @@ mod tests {
              collector: {{ executable: /bin/true, config_path: '{}', config_files: {files} }}\n",
             directory.join("etc/config.yaml").display(),
         );
-        let settings = crate::settings::Settings::parse("t.yaml", &text, &runtime::Environment::default()).unwrap();
-        Site::new(settings.collector, &directory.join("state"), "edge-1".to_owned())
+        let settings =
+            crate::settings::Settings::parse("t.yaml", &text, &runtime::Environment::default())
+                .unwrap();
+        Site::new(
+            settings.collector,
+            &directory.join("state"),
+            "edge-1".to_owned(),
+        )
     }
 
     fn map(entries: &[(&str, &str)]) -> ConfigMap {
-        entries.iter().map(|(name, body)| ((*name).to_owned(), ConfigFile::new(*body, "text/yaml"))).collect()
+        entries
+            .iter()
+            .map(|(name, body)| ((*name).to_owned(), ConfigFile::new(*body, "text/yaml")))
+            .collect()
     }
 
     #[test]
@@ -273,7 +352,10 @@ mod tests {
         let body = "receivers: {}   # as is\r\n";
         let content = Content::Kept(site.keep(body.as_bytes()).unwrap());
         site.put_in_force(&content).unwrap();
-        assert_eq!(fs::read_to_string(&site.settings.config_path).unwrap(), body);
+        assert_eq!(
+            fs::read_to_string(&site.settings.config_path).unwrap(),
+            body
+        );
         let effective = site.effective(&content);
         assert_eq!(effective["config.yaml"].body, body.as_bytes());
         assert!(String::from_utf8_lossy(&effective["opamp-agent.yaml"].body).contains("edge-1"));
@@ -291,7 +373,10 @@ mod tests {
         let site = site(directory.path(), std::slice::from_ref(&local));
         site.put_in_force(&Content::Local).unwrap();
         let launch = site.launch(&Content::Local).unwrap();
-        assert_eq!(launch.configs(), [local, directory.path().join("state/additions.yaml")]);
+        assert_eq!(
+            launch.configs(),
+            [local, directory.path().join("state/additions.yaml")]
+        );
         let names: Vec<String> = site.effective(&Content::Local).into_keys().collect();
         assert_eq!(names, ["local/0-base.yaml", "opamp-agent.yaml"]);
     }
@@ -303,16 +388,28 @@ mod tests {
         let adds = |text: &str| site.additions_to(Some(text.as_bytes())).contains("edge-1");
         assert!(adds("receivers: {}\n"));
         assert!(adds("service: {telemetry: {resource: {team: a}}}\n"));
-        assert!(!adds("service: {telemetry: {resource: {service.instance.id: mine}}}\n"));
-        assert!(!adds("service: {telemetry: {resource: {attributes: [{name: a, value: b}]}}}\n"), "the declarative form");
+        assert!(!adds(
+            "service: {telemetry: {resource: {service.instance.id: mine}}}\n"
+        ));
+        assert!(
+            !adds("service: {telemetry: {resource: {attributes: [{name: a, value: b}]}}}\n"),
+            "the declarative form"
+        );
     }
 
     #[test]
     fn one_entry_is_taken_as_it_is_and_several_are_merged() {
         assert_eq!(Offered::of(&map(&[])), Ok(Offered::Empty));
         assert_eq!(Offered::of(&map(&[("", "")])), Ok(Offered::Empty));
-        assert_eq!(Offered::of(&map(&[("", "a: {b: 1} #x\n")])), Ok(Offered::Bytes(b"a: {b: 1} #x\n".to_vec())));
-        let Ok(Offered::Bytes(merged)) = Offered::of(&map(&[("2", "a: {b: 2}\n"), ("1", "a: {b: 1, c: 3}\n")])) else { panic!() };
+        assert_eq!(
+            Offered::of(&map(&[("", "a: {b: 1} #x\n")])),
+            Ok(Offered::Bytes(b"a: {b: 1} #x\n".to_vec()))
+        );
+        let Ok(Offered::Bytes(merged)) =
+            Offered::of(&map(&[("2", "a: {b: 2}\n"), ("1", "a: {b: 1, c: 3}\n")]))
+        else {
+            panic!()
+        };
         let document = Document::parse(&merged).unwrap();
         assert_eq!(document.get("a.b").and_then(|node| node.as_i64()), Some(2));
         assert_eq!(document.get("a.c").and_then(|node| node.as_i64()), Some(3));
@@ -321,7 +418,10 @@ mod tests {
     #[test]
     fn what_is_no_yaml_is_refused_with_its_place() {
         let reason = Offered::of(&map(&[("config.yaml", "receivers:\n  otlp: [\n")])).unwrap_err();
-        assert!(reason.starts_with("config.yaml: ") && reason.contains("line"), "{reason}");
+        assert!(
+            reason.starts_with("config.yaml: ") && reason.contains("line"),
+            "{reason}"
+        );
         assert!(Offered::of(&map(&[("", "just text\n")])).is_err());
     }
 }

@@ -27,7 +27,9 @@ impl ConfigFacts {
     /// The facts of a collector that gets `documents`, the later winning, where variables have the values of `variable`.
     /// What cannot be read is taken as absent.
     pub fn of(documents: &[Vec<u8>], variable: impl Fn(&str) -> Option<String>) -> Self {
-        let readable = documents.iter().filter_map(|bytes| Document::parse(bytes).ok());
+        let readable = documents
+            .iter()
+            .filter_map(|bytes| Document::parse(bytes).ok());
         let merged = otelcol::merge(readable).document;
         Self {
             health: health_endpoint(&merged, &variable),
@@ -38,27 +40,52 @@ impl ConfigFacts {
 }
 
 fn names_instance(document: &Document) -> bool {
-    let Some(resource) = document.get("service.telemetry.resource").and_then(Node::as_map) else { return false };
-    resource.get("service.instance.id").is_some() || resource.get("attributes").is_some_and(|node| node.as_list().is_some())
+    let Some(resource) = document
+        .get("service.telemetry.resource")
+        .and_then(Node::as_map)
+    else {
+        return false;
+    };
+    resource.get("service.instance.id").is_some()
+        || resource
+            .get("attributes")
+            .is_some_and(|node| node.as_list().is_some())
 }
 
 fn says_ready(document: &Document) -> bool {
     let text = |path: &str| document.get(path).and_then(Node::as_str);
-    let level = text("service.telemetry.logs.level").unwrap_or("info").to_ascii_lowercase();
-    let outputs = document.get("service.telemetry.logs.output_paths").and_then(Node::as_list);
-    let is_seen = outputs.is_none_or(|paths| paths.iter().any(|path| matches!(path.as_str(), Some("stderr" | "stdout"))));
+    let level = text("service.telemetry.logs.level")
+        .unwrap_or("info")
+        .to_ascii_lowercase();
+    let outputs = document
+        .get("service.telemetry.logs.output_paths")
+        .and_then(Node::as_list);
+    let is_seen = outputs.is_none_or(|paths| {
+        paths
+            .iter()
+            .any(|path| matches!(path.as_str(), Some("stderr" | "stdout")))
+    });
     matches!(level.as_str(), "info" | "debug") && is_seen
 }
 
-fn health_endpoint(document: &Document, variable: &impl Fn(&str) -> Option<String>) -> Option<HealthEndpoint> {
+fn health_endpoint(
+    document: &Document,
+    variable: &impl Fn(&str) -> Option<String>,
+) -> Option<HealthEndpoint> {
     let check = document.health_check()?;
     let setting = |key: &str| document.get(&format!("extensions::{}::{key}", check.id));
-    if setting("tls").or_else(|| setting("http::tls")).is_some_and(|tls| !tls.is_null()) {
+    if setting("tls")
+        .or_else(|| setting("http::tls"))
+        .is_some_and(|tls| !tls.is_null())
+    {
         return None;
     }
     let address = reachable(&expand(&check.endpoint, variable)?);
     let query = if check.per_component { "?verbose" } else { "" };
-    Some(HealthEndpoint { url: format!("http://{address}{}{query}", check.path), is_detailed: check.per_component })
+    Some(HealthEndpoint {
+        url: format!("http://{address}{}{query}", check.path),
+        is_detailed: check.per_component,
+    })
 }
 
 /// The address to call for a server that listens on `endpoint`.
@@ -72,10 +99,14 @@ fn reachable(endpoint: &str) -> String {
 
 /// `text` with `${env:NAME}`, `${env:NAME:-default}` and `${NAME}` replaced; nothing where that is not all there is.
 fn expand(text: &str, variable: &impl Fn(&str) -> Option<String>) -> Option<String> {
-    let Some((before, rest)) = text.split_once("${") else { return Some(text.to_owned()) };
+    let Some((before, rest)) = text.split_once("${") else {
+        return Some(text.to_owned());
+    };
     let (reference, after) = rest.split_once('}')?;
     let reference = reference.strip_prefix("env:").unwrap_or(reference);
-    let (name, default) = reference.split_once(":-").map_or((reference, None), |(name, default)| (name, Some(default)));
+    let (name, default) = reference
+        .split_once(":-")
+        .map_or((reference, None), |(name, default)| (name, Some(default)));
     let value = variable(name).or_else(|| default.map(str::to_owned))?;
     Some(format!("{before}{value}{}", expand(after, variable)?))
 }
@@ -85,7 +116,10 @@ mod tests {
     use super::*;
 
     fn of(documents: &[&str]) -> ConfigFacts {
-        let documents: Vec<Vec<u8>> = documents.iter().map(|text| text.as_bytes().to_vec()).collect();
+        let documents: Vec<Vec<u8>> = documents
+            .iter()
+            .map(|text| text.as_bytes().to_vec())
+            .collect();
         ConfigFacts::of(&documents, |name| (name == "PORT").then(|| "77".to_owned()))
     }
 
@@ -98,26 +132,60 @@ mod tests {
         let used = "service: {extensions: [zpages, health_check]}\n";
         assert_eq!(url(used).as_deref(), Some("http://localhost:13133/"));
         assert_eq!(url("extensions: {health_check: {}}\n"), None);
-        let address = |value: &str| url(&format!("extensions: {{health_check: {{endpoint: '{value}', path: /up}}}}\n{used}"));
-        assert_eq!(address("0.0.0.0:1").as_deref(), Some("http://127.0.0.1:1/up"));
+        let address = |value: &str| {
+            url(&format!(
+                "extensions: {{health_check: {{endpoint: '{value}', path: /up}}}}\n{used}"
+            ))
+        };
+        assert_eq!(
+            address("0.0.0.0:1").as_deref(),
+            Some("http://127.0.0.1:1/up")
+        );
         assert_eq!(address("[::]:1").as_deref(), Some("http://[::1]:1/up"));
-        assert_eq!(address("${env:HOST:-box}:${PORT}").as_deref(), Some("http://box:77/up"));
+        assert_eq!(
+            address("${env:HOST:-box}:${PORT}").as_deref(),
+            Some("http://box:77/up")
+        );
         assert_eq!(address("${file:/etc/x}:1"), None);
-        assert_eq!(url(&format!("extensions: {{health_check: {{tls: {{cert_file: x}}}}}}\n{used}")), None);
+        assert_eq!(
+            url(&format!(
+                "extensions: {{health_check: {{tls: {{cert_file: x}}}}}}\n{used}"
+            )),
+            None
+        );
     }
 
     #[test]
     fn the_second_version_tells_of_components() {
         let document = "extensions: {health_check/a.b: {use_v2: true, http: {endpoint: 'localhost:9', status: {path: /s}}}}\n\
                         service: {extensions: [health_check/a.b]}\n";
-        assert_eq!(of(&[document]).health, Some(HealthEndpoint { url: "http://localhost:9/s?verbose".to_owned(), is_detailed: true }));
+        assert_eq!(
+            of(&[document]).health,
+            Some(HealthEndpoint {
+                url: "http://localhost:9/s?verbose".to_owned(),
+                is_detailed: true
+            })
+        );
     }
 
     #[test]
     fn the_later_document_wins() {
-        let facts = of(&["service: {extensions: [health_check]}\n", "extensions: {health_check: {endpoint: 'localhost:2'}}\n"]);
-        assert_eq!(facts.health.map(|endpoint| endpoint.url).as_deref(), Some("http://localhost:2/"));
-        assert_eq!(of(&["service: {extensions: [health_check]}\n", "service: {extensions: []}\n"]).health, None);
+        let facts = of(&[
+            "service: {extensions: [health_check]}\n",
+            "extensions: {health_check: {endpoint: 'localhost:2'}}\n",
+        ]);
+        assert_eq!(
+            facts.health.map(|endpoint| endpoint.url).as_deref(),
+            Some("http://localhost:2/")
+        );
+        assert_eq!(
+            of(&[
+                "service: {extensions: [health_check]}\n",
+                "service: {extensions: []}\n"
+            ])
+            .health,
+            None
+        );
     }
 
     #[test]
@@ -125,11 +193,20 @@ mod tests {
         assert!(of(&["receivers: {}\n"]).says_ready);
         assert!(!of(&["service: {telemetry: {logs: {level: warn}}}\n"]).says_ready);
         assert!(!of(&["service: {telemetry: {logs: {output_paths: [/var/log/x]}}}\n"]).says_ready);
-        assert!(of(&["service: {telemetry: {logs: {level: INFO, output_paths: [stderr]}}}\n"]).says_ready);
+        assert!(
+            of(&["service: {telemetry: {logs: {level: INFO, output_paths: [stderr]}}}\n"])
+                .says_ready
+        );
     }
 
     #[test]
     fn garbage_has_no_facts() {
-        assert_eq!(of(&["a: [\n", "\u{0}"]), ConfigFacts { says_ready: true, ..ConfigFacts::default() });
+        assert_eq!(
+            of(&["a: [\n", "\u{0}"]),
+            ConfigFacts {
+                says_ready: true,
+                ..ConfigFacts::default()
+            }
+        );
     }
 }

@@ -8,8 +8,18 @@ pub const MAX_REASON_BYTES: usize = 4 * 1024;
 const HIDDEN: &str = "[redacted]";
 
 /// Parts of key names whose values are secrets.
-const SECRET_NAMES: [&str; 10] =
-    ["password", "passwd", "secret", "token", "api_key", "apikey", "authorization", "credential", "private_key", "bearer"];
+const SECRET_NAMES: [&str; 10] = [
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "api_key",
+    "apikey",
+    "authorization",
+    "credential",
+    "private_key",
+    "bearer",
+];
 
 /// Takes secrets out of texts that leave the machine.
 #[derive(Debug, Clone, Default)]
@@ -20,7 +30,9 @@ pub struct Redactor {
 impl Redactor {
     /// Knows the secret ones among these variables by their names.
     pub fn new(env: &BTreeMap<String, String>) -> Self {
-        let secret = env.iter().filter(|(name, value)| is_secret_name(name) && 4 <= value.len());
+        let secret = env
+            .iter()
+            .filter(|(name, value)| is_secret_name(name) && 4 <= value.len());
         let mut values: Vec<String> = secret.map(|(_, value)| value.clone()).collect();
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));
         Self { values }
@@ -42,11 +54,18 @@ impl Redactor {
 /// A collector writes `Error: …` over one or more lines, and some versions the same once more as a log line.
 pub fn of_failure(stderr: &str) -> String {
     let text = match stderr.find("Error: ") {
-        Some(start) if start == 0 || stderr[..start].ends_with('\n') => &stderr[start + "Error: ".len()..],
+        Some(start) if start == 0 || stderr[..start].ends_with('\n') => {
+            &stderr[start + "Error: ".len()..]
+        }
         _ => stderr,
     };
-    let lines = text.lines().take_while(|line| !line.contains("collector server run finished with error"));
-    let lines: Vec<&str> = lines.map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    let lines = text
+        .lines()
+        .take_while(|line| !line.contains("collector server run finished with error"));
+    let lines: Vec<&str> = lines
+        .map(str::trim_end)
+        .filter(|line| !line.is_empty())
+        .collect();
     lines.join("\n")
 }
 
@@ -59,7 +78,12 @@ pub fn trim(text: &str) -> String {
     let part = MAX_REASON_BYTES / 2 - 16;
     let head = floor(text, part);
     let tail = floor(text, text.len() - part);
-    format!("{}\n[… {} bytes left out …]\n{}", &text[..head], tail - head, &text[tail..])
+    format!(
+        "{}\n[… {} bytes left out …]\n{}",
+        &text[..head],
+        tail - head,
+        &text[tail..]
+    )
 }
 
 fn floor(text: &str, mut index: usize) -> usize {
@@ -80,9 +104,11 @@ fn redact_line(line: &str) -> String {
     let separators = line.char_indices().filter(|(_, c)| matches!(c, ':' | '='));
     for (index, _) in separators {
         let key = line[..index].trim_end_matches(['"', '\'', ' ']);
-        let start = key.rfind(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))).map_or(0, |at| {
-            at + key[at..].chars().next().map_or(1, char::len_utf8)
-        });
+        let start = key
+            .rfind(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.')))
+            .map_or(0, |at| {
+                at + key[at..].chars().next().map_or(1, char::len_utf8)
+            });
         let rest = line[index + 1..].trim();
         if is_secret_name(&key[start..]) && !rest.is_empty() {
             return format!("{} {HIDDEN}", &line[..=index]);
@@ -99,7 +125,10 @@ mod tests {
     fn a_collectors_error_is_told_once() {
         let stderr = "2026-11-23\tinfo\tstarting\nError: failed to get config: cannot unmarshal:\n\n'receivers' has invalid keys: boo\n\
                       2026/11/23 00:00:00 collector server run finished with error: failed to get config\n";
-        assert_eq!(of_failure(stderr), "failed to get config: cannot unmarshal:\n'receivers' has invalid keys: boo");
+        assert_eq!(
+            of_failure(stderr),
+            "failed to get config: cannot unmarshal:\n'receivers' has invalid keys: boo"
+        );
         assert_eq!(of_failure("no such file\n"), "no such file");
         assert_eq!(of_failure(""), "");
     }
@@ -115,14 +144,29 @@ mod tests {
 
     #[test]
     fn secrets_do_not_leave_the_machine() {
-        let env = BTreeMap::from([("API_TOKEN".to_owned(), "hunter22".to_owned()), ("HOME".to_owned(), "/root".to_owned())]);
+        let env = BTreeMap::from([
+            ("API_TOKEN".to_owned(), "hunter22".to_owned()),
+            ("HOME".to_owned(), "/root".to_owned()),
+        ]);
         let redactor = Redactor::new(&env);
         let check = |text: &str, expected: &str| assert_eq!(redactor.redact(text), expected);
-        check("bad value hunter22 in /root", "bad value [redacted] in /root");
-        check("headers: {authorization: Bearer x}", "headers: {authorization: [redacted]");
+        check(
+            "bad value hunter22 in /root",
+            "bad value [redacted] in /root",
+        );
+        check(
+            "headers: {authorization: Bearer x}",
+            "headers: {authorization: [redacted]",
+        );
         check("  api-key=abc", "  api-key= [redacted]");
-        check("\"password\": \"x\"\nport: 1", "\"password\": [redacted]\nport: 1");
-        check("processor \"nope\" is not configured", "processor \"nope\" is not configured");
+        check(
+            "\"password\": \"x\"\nport: 1",
+            "\"password\": [redacted]\nport: 1",
+        );
+        check(
+            "processor \"nope\" is not configured",
+            "processor \"nope\" is not configured",
+        );
         check("unknown key token", "unknown key token");
     }
 }

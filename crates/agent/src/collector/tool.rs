@@ -59,7 +59,11 @@ pub async fn run_tool(command: Command, limit: Duration) -> Result<String, ToolE
         Ok(Ok(output)) if output.status.success() => Ok(output.stdout),
         Ok(Ok(output)) => {
             let reason = reason::of_failure(&output.stderr);
-            let reason = if reason.is_empty() { format!("{program} ended with {}", output.status) } else { reason };
+            let reason = if reason.is_empty() {
+                format!("{program} ended with {}", output.status)
+            } else {
+                reason
+            };
             Err(ToolError::Refused { reason })
         }
         Ok(Err(source)) => Err(ToolError::Run { program, source }),
@@ -74,17 +78,29 @@ struct Output {
 }
 
 async fn collect(mut command: Command) -> std::io::Result<Output> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = tokio::process::Command::from(command)
+        .kill_on_drop(true)
+        .spawn()?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (stdout, stderr) = tokio::try_join!(read(stdout), read(stderr))?;
-    Ok(Output { status: child.wait().await?, stdout, stderr })
+    Ok(Output {
+        status: child.wait().await?,
+        stdout,
+        stderr,
+    })
 }
 
 async fn read(stream: Option<impl AsyncRead + Unpin>) -> std::io::Result<String> {
     let mut bytes = Vec::new();
     if let Some(stream) = stream {
-        stream.take(MAX_OUTPUT_BYTES).read_to_end(&mut bytes).await?;
+        stream
+            .take(MAX_OUTPUT_BYTES)
+            .read_to_end(&mut bytes)
+            .await?;
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -103,12 +119,19 @@ mod tests {
 
     #[tokio::test]
     async fn output_is_what_the_program_wrote() {
-        assert_eq!(run_tool(shell("echo words; echo noise >&2"), LIMIT).await.unwrap(), "words\n");
+        assert_eq!(
+            run_tool(shell("echo words; echo noise >&2"), LIMIT)
+                .await
+                .unwrap(),
+            "words\n"
+        );
     }
 
     #[tokio::test]
     async fn a_refusal_carries_the_reason_of_the_program() {
-        let error = run_tool(shell("echo 'Error: no receiver' >&2; exit 1"), LIMIT).await.unwrap_err();
+        let error = run_tool(shell("echo 'Error: no receiver' >&2; exit 1"), LIMIT)
+            .await
+            .unwrap_err();
         assert_eq!(error.to_string(), "no receiver");
         let error = run_tool(shell("exit 7"), LIMIT).await.unwrap_err();
         assert_eq!(error.to_string(), "/bin/sh ended with exit status: 7");
@@ -116,13 +139,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_hangs_is_given_up() {
-        let error = run_tool(shell("exec sleep 1000"), Duration::from_millis(50)).await.unwrap_err();
+        let error = run_tool(shell("exec sleep 1000"), Duration::from_millis(50))
+            .await
+            .unwrap_err();
         assert!(matches!(error, ToolError::TimedOut { .. }), "{error}");
     }
 
     #[tokio::test]
     async fn a_program_that_is_not_there_is_named() {
-        let error = run_tool(Command::new("/no/such/otelcol"), LIMIT).await.unwrap_err();
+        let error = run_tool(Command::new("/no/such/otelcol"), LIMIT)
+            .await
+            .unwrap_err();
         assert_eq!(error.to_string(), "running /no/such/otelcol");
     }
 }

@@ -60,7 +60,12 @@ impl ProcessRecord {
     fn note_as(&self, running: &Running, fingerprint: String) -> Result<(), SaveError> {
         let pid = running.pid();
         match (proc::stat(pid), proc::boot_id()) {
-            (Some(stat), Some(boot_id)) => self.0.save(&Note { pid, started_ticks: stat.started_ticks, boot_id, fingerprint }),
+            (Some(stat), Some(boot_id)) => self.0.save(&Note {
+                pid,
+                started_ticks: stat.started_ticks,
+                boot_id,
+                fingerprint,
+            }),
             _ => Ok(()),
         }
     }
@@ -68,11 +73,15 @@ impl ProcessRecord {
 
 /// Looks for the collector that the record speaks of, and takes it over if it runs what `launch` describes.
 pub fn find_predecessor(record: &ProcessRecord, launch: Option<&Launch>) -> Predecessor {
-    let Some(note) = record.0.load() else { return Predecessor::Gone };
+    let Some(note) = record.0.load() else {
+        return Predecessor::Gone;
+    };
     if proc::boot_id().is_none_or(|boot_id| boot_id != note.boot_id) {
         return Predecessor::Gone;
     }
-    let Ok(running) = Running::take_over(note.pid, note.started_ticks) else { return Predecessor::Gone };
+    let Ok(running) = Running::take_over(note.pid, note.started_ticks) else {
+        return Predecessor::Gone;
+    };
     if launch.is_some_and(|launch| launch.fingerprint() == note.fingerprint) {
         Predecessor::Adopted(running)
     } else {

@@ -51,7 +51,12 @@ pub enum LaunchError {
 impl Launch {
     /// The call of this collector with `configs`, the later winning.
     pub fn new(settings: &CollectorSettings, configs: Vec<PathBuf>) -> Self {
-        Self { executable: settings.executable.clone(), args: settings.args.clone(), env: settings.env.clone(), configs }
+        Self {
+            executable: settings.executable.clone(),
+            args: settings.args.clone(),
+            env: settings.env.clone(),
+            configs,
+        }
     }
 
     /// The program.
@@ -66,8 +71,17 @@ impl Launch {
 
     /// The same call with another file in the place of `from`.
     pub fn with_config_replaced(&self, from: &Path, to: &Path) -> Self {
-        let configs = self.configs.iter().map(|path| if path == from { to.to_owned() } else { path.clone() });
-        Self { configs: configs.collect(), ..self.clone() }
+        let configs = self.configs.iter().map(|path| {
+            if path == from {
+                to.to_owned()
+            } else {
+                path.clone()
+            }
+        });
+        Self {
+            configs: configs.collect(),
+            ..self.clone()
+        }
     }
 
     /// The command that runs the collector, writing to `log`, marked as belonging to `storage_id`.
@@ -75,7 +89,10 @@ impl Launch {
         let mut command = self.command(None);
         command.env(STORAGE_VARIABLE, storage_id);
         // Files and not pipes: a pipe breaks with the agent, and a Go program dies of a broken standard error.
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log.try_clone()?);
         // A group of its own: signals of the agent's terminal do not reach it, and it is killed with its children.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         Ok(command)
@@ -98,20 +115,36 @@ impl Launch {
     pub fn fingerprint(&self) -> String {
         let mut parts: Vec<Vec<u8>> = vec![stamp_of(&self.executable).into_bytes()];
         parts.extend(self.args.iter().map(|arg| arg.clone().into_bytes()));
-        parts.extend(self.env.iter().map(|(name, value)| format!("{name}={value}").into_bytes()));
+        parts.extend(
+            self.env
+                .iter()
+                .map(|(name, value)| format!("{name}={value}").into_bytes()),
+        );
         for path in &self.configs {
             parts.push(path.as_os_str().as_encoded_bytes().to_vec());
-            parts.push(fs::read(path).map_or_else(|_| b"unreadable".to_vec(), |bytes| trust::sha256(&bytes).to_vec()));
+            parts.push(fs::read(path).map_or_else(
+                |_| b"unreadable".to_vec(),
+                |bytes| trust::sha256(&bytes).to_vec(),
+            ));
         }
         // Each part is hashed by itself, so that two lists which join to the same bytes still differ.
         let digests: Vec<[u8; 32]> = parts.iter().map(|part| trust::sha256(part)).collect();
-        trust::hex(&trust::sha256_of_parts(digests.iter().map(<[u8; 32]>::as_slice)))
+        trust::hex(&trust::sha256_of_parts(
+            digests.iter().map(<[u8; 32]>::as_slice),
+        ))
     }
 
     fn command(&self, subcommand: Option<&str>) -> Command {
         let mut command = Command::new(&self.executable);
-        let configs = self.configs.iter().flat_map(|path| [OsString::from("--config"), path.clone().into_os_string()]);
-        command.args(subcommand).args(&self.args).args(configs).envs(&self.env);
+        let configs = self
+            .configs
+            .iter()
+            .flat_map(|path| [OsString::from("--config"), path.clone().into_os_string()]);
+        command
+            .args(subcommand)
+            .args(&self.args)
+            .args(configs)
+            .envs(&self.env);
         command
     }
 }
@@ -122,7 +155,12 @@ pub fn stamp_of(executable: &Path) -> String {
     match fs::metadata(&found) {
         Ok(metadata) => {
             let (device, inode, size) = (metadata.dev(), metadata.ino(), metadata.size());
-            format!("{} {device} {inode} {size} {} {}", found.display(), metadata.mtime(), metadata.mtime_nsec())
+            format!(
+                "{} {device} {inode} {size} {} {}",
+                found.display(),
+                metadata.mtime(),
+                metadata.mtime_nsec()
+            )
         }
         Err(_) => format!("{} missing", found.display()),
     }
@@ -134,7 +172,9 @@ pub fn find_program(executable: &Path) -> PathBuf {
         return executable.to_owned();
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|directory| directory.join(executable)).find(|file| file.is_file());
+    let found = std::env::split_paths(&path)
+        .map(|directory| directory.join(executable))
+        .find(|file| file.is_file());
     found.unwrap_or_else(|| executable.to_owned())
 }
 
@@ -154,11 +194,29 @@ mod tests {
     #[test]
     fn a_call_has_arguments_before_configurations() {
         let call = launch(&["--set=a=b"], &[Path::new("/one"), Path::new("/two")]);
-        let arguments = |command: Command| command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>();
-        let expected = ["validate", "--set=a=b", "--config", "/one", "--config", "/two"];
+        let arguments = |command: Command| {
+            command
+                .get_args()
+                .map(|arg| arg.to_string_lossy().into_owned())
+                .collect::<Vec<_>>()
+        };
+        let expected = [
+            "validate",
+            "--set=a=b",
+            "--config",
+            "/one",
+            "--config",
+            "/two",
+        ];
         assert_eq!(arguments(call.validate_command()), expected);
         assert_eq!(arguments(call.command(None)), expected[1..]);
-        assert_eq!(arguments(call.with_config_replaced(Path::new("/two"), Path::new("/x")).command(None))[3..], ["--config", "/x"]);
+        assert_eq!(
+            arguments(
+                call.with_config_replaced(Path::new("/two"), Path::new("/x"))
+                    .command(None)
+            )[3..],
+            ["--config", "/x"]
+        );
     }
 
     #[test]

@@ -50,16 +50,32 @@ impl Running {
             .create(true)
             .mode(0o600)
             .open(log)
-            .map_err(|source| LaunchError::Log { path: log.to_owned(), source })?;
-        let spawn = |source| LaunchError::Spawn { executable: launch.executable().to_owned(), source };
+            .map_err(|source| LaunchError::Log {
+                path: log.to_owned(),
+                source,
+            })?;
+        let spawn = |source| LaunchError::Spawn {
+            executable: launch.executable().to_owned(),
+            source,
+        };
         let command = launch.run_command(&file, storage_id).map_err(spawn)?;
         let child = Command::from(command).spawn().map_err(spawn)?;
-        let number = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        let pid = number.ok_or_else(|| LaunchError::Watch(io::Error::other("the process has no number")))?;
+        let number = child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(Pid::from_raw);
+        let pid = number
+            .ok_or_else(|| LaunchError::Watch(io::Error::other("the process has no number")))?;
         match open(pid) {
             Ok(pidfd) => {
                 let started_ticks = proc::stat(number_of(pid)).map(|stat| stat.started_ticks);
-                Ok(Self { pid, pidfd, child: Some(child), started_ticks, since: Instant::now() })
+                Ok(Self {
+                    pid,
+                    pidfd,
+                    child: Some(child),
+                    started_ticks,
+                    since: Instant::now(),
+                })
             }
             Err(source) => {
                 // Unwatched it must not stay. The group ends with the process, which nobody has reaped yet.
@@ -84,7 +100,13 @@ impl Running {
         let age = proc::age_of(started_ticks).unwrap_or_default();
         let now = Instant::now();
         let since = now.checked_sub(age).unwrap_or(now);
-        Ok(Self { pid, pidfd, child: None, started_ticks: Some(started_ticks), since })
+        Ok(Self {
+            pid,
+            pidfd,
+            child: None,
+            started_ticks: Some(started_ticks),
+            since,
+        })
     }
 
     /// The process's number.
@@ -124,7 +146,12 @@ impl Running {
         if let Ok(exit) = timeout(patience, self.exited()).await {
             return exit;
         }
-        tracing::warn!(event = "collector_killed", pid = self.pid(), after_ms = millis(patience), "the collector did not stop in time and was killed");
+        tracing::warn!(
+            event = "collector_killed",
+            pid = self.pid(),
+            after_ms = millis(patience),
+            "the collector did not stop in time and was killed"
+        );
         self.kill_group();
         pidfd_send_signal(&self.pidfd, Signal::KILL).ok();
         self.exited().await
@@ -149,9 +176,15 @@ fn number_of(pid: Pid) -> i32 {
     pid.as_raw_nonzero().get()
 }
 
-#[expect(deprecated, reason = "its successor is unsafe for types that may change their descriptor; an OwnedFd cannot")]
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe for types that may change their descriptor; an OwnedFd cannot"
+)]
 fn open(pid: Pid) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(pidfd_open(pid, PidfdFlags::empty())?, tokio::io::Interest::READABLE)
+    AsyncFd::with_interest(
+        pidfd_open(pid, PidfdFlags::empty())?,
+        tokio::io::Interest::READABLE,
+    )
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -31,7 +31,13 @@ impl LogTail {
     /// Follows the file at `path` from its present end.
     pub fn follow(path: PathBuf) -> Self {
         let offset = fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        Self { path, offset, unfinished: Vec::new(), lines: VecDeque::new(), is_ready: false }
+        Self {
+            path,
+            offset,
+            unfinished: Vec::new(),
+            lines: VecDeque::new(),
+            is_ready: false,
+        }
     }
 
     /// The file.
@@ -66,7 +72,13 @@ impl LogTail {
             bytes += line.len() + 1;
             bytes <= max_bytes
         };
-        let mut lines: Vec<&str> = self.lines.iter().rev().take_while(fits).map(String::as_str).collect();
+        let mut lines: Vec<&str> = self
+            .lines
+            .iter()
+            .rev()
+            .take_while(fits)
+            .map(String::as_str)
+            .collect();
         lines.reverse();
         lines.join("\n")
     }
@@ -97,7 +109,10 @@ impl LogTail {
     /// The collector appends, so that it goes on at the beginning. What it writes in between is lost.
     fn empty(&mut self) -> io::Result<()> {
         warn!(event = "collector_log_emptied", file = %self.path.display(), max_bytes = MAX_FILE_BYTES, "the collector's log was emptied");
-        fs::OpenOptions::new().write(true).open(&self.path)?.set_len(0)?;
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&self.path)?
+            .set_len(0)?;
         self.offset = 0;
         Ok(())
     }
@@ -112,7 +127,9 @@ impl LogTail {
     }
 
     fn finish_line(&mut self) {
-        let line = String::from_utf8_lossy(&self.unfinished).trim_end().to_owned();
+        let line = String::from_utf8_lossy(&self.unfinished)
+            .trim_end()
+            .to_owned();
         self.unfinished.clear();
         self.is_ready |= line.contains(READY);
         debug!(target: "collector", event = "collector_log", line);
@@ -130,7 +147,13 @@ mod tests {
     use super::*;
 
     fn append(path: &Path, text: &str) {
-        fs::OpenOptions::new().append(true).create(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+        fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
     }
 
     #[test]
@@ -146,7 +169,10 @@ mod tests {
         append(&path, " running\n");
         tail.poll();
         assert!(tail.is_ready());
-        assert_eq!(tail.last(100), "one\ntwo Everything is ready. Begin running");
+        assert_eq!(
+            tail.last(100),
+            "one\ntwo Everything is ready. Begin running"
+        );
         tail.begin();
         assert!(!tail.is_ready());
         assert_eq!(tail.last(100), "");
@@ -157,7 +183,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("collector.log");
         let mut tail = LogTail::follow(path.clone());
-        append(&path, &(0..1_000).map(|n| format!("line {n}\n")).collect::<String>());
+        append(
+            &path,
+            &(0..1_000)
+                .map(|n| format!("line {n}\n"))
+                .collect::<String>(),
+        );
         tail.poll();
         assert_eq!(tail.lines.len(), MAX_LINES);
         assert_eq!(tail.last(20), "line 998\nline 999");
@@ -168,7 +199,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("collector.log");
         let mut tail = LogTail::follow(path.clone());
-        append(&path, &"x".repeat(usize::try_from(MAX_FILE_BYTES).unwrap() + 10));
+        append(
+            &path,
+            &"x".repeat(usize::try_from(MAX_FILE_BYTES).unwrap() + 10),
+        );
         append(&path, "\nthe end\n");
         tail.poll();
         assert!(tail.last(100).ends_with("the end"));

@@ -33,7 +33,12 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 /// # Errors
 /// When the file cannot be written; what was written of it may be left behind.
 pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(path)?;
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
     file.sync_all()
@@ -49,7 +54,9 @@ pub fn sync_directory(directory: &Path) -> io::Result<()> {
 
 /// The directory that holds `path`.
 pub fn parent_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 fn target_of(path: &Path) -> io::Result<PathBuf> {
@@ -76,18 +83,31 @@ mod tests {
         let path = directory.path().join("etc/config.yaml");
         replace(&path, b"one\r\n\xff", 0o600).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"one\r\n\xff");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         replace(&path, b"", 0o600).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
-        assert_eq!(fs::read_dir(directory.path().join("etc")).unwrap().count(), 1, "nothing is left behind");
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o640
+        );
+        assert_eq!(
+            fs::read_dir(directory.path().join("etc")).unwrap().count(),
+            1,
+            "nothing is left behind"
+        );
     }
 
     #[test]
     fn a_symbolic_link_stays_one() {
         let directory = tempfile::tempdir().unwrap();
-        let (real, link) = (directory.path().join("real.yaml"), directory.path().join("link.yaml"));
+        let (real, link) = (
+            directory.path().join("real.yaml"),
+            directory.path().join("link.yaml"),
+        );
         fs::write(&real, "old").unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
         replace(&link, b"new", 0o600).unwrap();

@@ -77,8 +77,12 @@ impl Contents {
         if self.get(&id).is_ok() {
             return Ok(id);
         }
-        atomic::replace(&self.path_of(&id), bytes, 0o600)
-            .map_err(|source| ContentError::Write { id: id.0.clone(), source })?;
+        atomic::replace(&self.path_of(&id), bytes, 0o600).map_err(|source| {
+            ContentError::Write {
+                id: id.0.clone(),
+                source,
+            }
+        })?;
         Ok(id)
     }
 
@@ -87,7 +91,10 @@ impl Contents {
     /// # Errors
     /// When they are not there, or are not what was kept.
     pub fn get(&self, id: &ContentId) -> Result<Vec<u8>, ContentError> {
-        let bytes = fs::read(self.path_of(id)).map_err(|source| ContentError::Read { id: id.0.clone(), source })?;
+        let bytes = fs::read(self.path_of(id)).map_err(|source| ContentError::Read {
+            id: id.0.clone(),
+            source,
+        })?;
         if ContentId::of(&bytes) != *id {
             return Err(ContentError::Damaged { id: id.0.clone() });
         }
@@ -96,7 +103,9 @@ impl Contents {
 
     /// Removes all but `wanted`.
     pub fn sweep(&self, wanted: &[&ContentId]) {
-        let Ok(entries) = fs::read_dir(&self.directory) else { return };
+        let Ok(entries) = fs::read_dir(&self.directory) else {
+            return;
+        };
         for path in entries.flatten().map(|entry| entry.path()) {
             if wanted.iter().any(|id| path == self.path_of(id)) {
                 continue;
@@ -120,7 +129,10 @@ mod tests {
     fn what_was_kept_is_found_until_swept() {
         let directory = tempfile::tempdir().unwrap();
         let contents = Contents::new(directory.path().join("contents"));
-        let (one, two) = (contents.keep(b"one").unwrap(), contents.keep(b"two").unwrap());
+        let (one, two) = (
+            contents.keep(b"one").unwrap(),
+            contents.keep(b"two").unwrap(),
+        );
         assert_eq!(contents.get(&one).unwrap(), b"one");
         contents.sweep(&[&two]);
         assert!(contents.get(&one).is_err());
@@ -133,7 +145,10 @@ mod tests {
         let contents = Contents::new(directory.path().join("contents"));
         let id = contents.keep(b"exporters: {}").unwrap();
         fs::write(contents.path_of(&id), b"exporters: {").unwrap();
-        assert!(matches!(contents.get(&id), Err(ContentError::Damaged { .. })));
+        assert!(matches!(
+            contents.get(&id),
+            Err(ContentError::Damaged { .. })
+        ));
         contents.keep(b"exporters: {}").unwrap();
         assert_eq!(contents.get(&id).unwrap(), b"exporters: {}");
     }

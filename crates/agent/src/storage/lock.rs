@@ -43,7 +43,10 @@ impl StorageLock {
     /// # Errors
     /// When another process holds it (and which), or it cannot be used.
     pub fn take(directory: &Path) -> Result<Self, LockError> {
-        let unusable = |source| LockError::Unusable { directory: directory.to_owned(), source };
+        let unusable = |source| LockError::Unusable {
+            directory: directory.to_owned(),
+            source,
+        };
         std::fs::create_dir_all(directory).map_err(unusable)?;
         let path = directory.join("lock");
         // The lock is on the file and not its name: the file is never removed or replaced.
@@ -58,7 +61,10 @@ impl StorageLock {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(LockError::Held { directory: directory.to_owned(), holder: holder_of(&mut file) });
+                return Err(LockError::Held {
+                    directory: directory.to_owned(),
+                    holder: holder_of(&mut file),
+                });
             }
             Err(errno) => return Err(unusable(errno.into())),
         }

@@ -47,7 +47,10 @@ enum Damage {
 impl<T: Serialize + DeserializeOwned> Record<T> {
     /// The record `name` in `directory`.
     pub fn new(directory: &Path, name: &str) -> Self {
-        Self { path: directory.join(format!("{name}.json")), content: PhantomData }
+        Self {
+            path: directory.join(format!("{name}.json")),
+            content: PhantomData,
+        }
     }
 
     /// The newest whole generation. A damaged file is set aside as `….corrupt` and logged; it never stops the agent.
@@ -76,7 +79,10 @@ impl<T: Serialize + DeserializeOwned> Record<T> {
     /// # Errors
     /// When it cannot be written: the old generation stands.
     pub fn save(&self, content: &T) -> Result<(), SaveError> {
-        self.try_save(content).map_err(|source| SaveError { path: self.path.clone(), source })
+        self.try_save(content).map_err(|source| SaveError {
+            path: self.path.clone(),
+            source,
+        })
     }
 
     /// Saves `content` as both generations, for what is written only once.
@@ -95,7 +101,12 @@ impl<T: Serialize + DeserializeOwned> Record<T> {
     pub fn clear(&self) -> Result<(), SaveError> {
         for path in [&self.path, &self.beside("prev")] {
             match fs::remove_file(path) {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(SaveError { path: path.clone(), source }),
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(SaveError {
+                        path: path.clone(),
+                        source,
+                    });
+                }
                 _ => {}
             }
         }

@@ -28,14 +28,23 @@ impl Supervisor {
     pub(super) async fn serve_offers(&mut self, offers: &mut watch::Receiver<Option<Offer>>) {
         let shutdown = self.shutdown.clone();
         loop {
-            let Some(offer) = offers.borrow_and_update().clone() else { return };
+            let Some(offer) = offers.borrow_and_update().clone() else {
+                return;
+            };
             let hash = offer.hash.as_str();
-            info!(event = "config_received", config_hash = hash, "Received remote config, hash: {hash}");
+            info!(
+                event = "config_received",
+                config_hash = hash,
+                "Received remote config, hash: {hash}"
+            );
             if !self.is_to_be_tried(&offer.hash) {
                 return;
             }
             let begun = Instant::now();
-            self.report.set_remote_config_status(&Status { offer: offer.hash.clone(), outcome: Outcome::Applying });
+            self.report.set_remote_config_status(&Status {
+                offer: offer.hash.clone(),
+                outcome: Outcome::Applying,
+            });
             let checked = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
@@ -81,26 +90,43 @@ impl Supervisor {
     fn tell_refusal(&self) {
         self.save_ledger();
         self.publish_status();
-        if let Some(Status { offer, outcome: Outcome::Failed(reason) }) = self.ledger.status() {
-            warn!(event = "config_failed", config_hash = offer.as_str(), success = false, error = reason, "the configuration was refused; what runs, runs on");
+        if let Some(Status {
+            offer,
+            outcome: Outcome::Failed(reason),
+        }) = self.ledger.status()
+        {
+            warn!(
+                event = "config_failed",
+                config_hash = offer.as_str(),
+                success = false,
+                error = reason,
+                "the configuration was refused; what runs, runs on"
+            );
         }
     }
 
     /// Checks an offer without touching what runs.
     async fn check(&self, offer: &Offer) -> Result<Offered, Rejection> {
         let offered = Offered::of(&offer.config).map_err(Rejection::Bad)?;
-        let Offered::Bytes(bytes) = &offered else { return Ok(offered) };
+        let Offered::Bytes(bytes) = &offered else {
+            return Ok(offered);
+        };
         let launch = self.site.stage(bytes).map_err(unable)?;
         match validate(&launch, self.site.settings().command_timeout).await {
             Ok(()) => Ok(offered),
-            Err(ToolError::Refused { reason }) => Err(Rejection::Bad(trim(&self.redactor.redact(&reason)))),
+            Err(ToolError::Refused { reason }) => {
+                Err(Rejection::Bad(trim(&self.redactor.redact(&reason))))
+            }
             Err(error) => Err(Rejection::Unable(runtime::logging::error_chain(&error))),
         }
     }
 
     /// What stood on the machine before the first offer.
     fn base(&self) -> Result<Content, SiteError> {
-        self.ledger.base().cloned().map_or_else(|| self.site.capture(), Ok)
+        self.ledger
+            .base()
+            .cloned()
+            .map_or_else(|| self.site.capture(), Ok)
     }
 
     /// What stood on the machine before, and the offered content, both kept.
@@ -120,7 +146,8 @@ impl Supervisor {
         let (base, content) = match self.keep(offered) {
             Ok(kept) => kept,
             Err(error) => {
-                self.ledger.fail(hash, runtime::logging::error_chain(&error));
+                self.ledger
+                    .fail(hash, runtime::logging::error_chain(&error));
                 return self.tell_refusal();
             }
         };
@@ -129,7 +156,8 @@ impl Supervisor {
         // The commit point: from here on an agent that is killed comes back to the new configuration.
         if let Err(error) = self.ledger_record.save(&self.ledger) {
             self.ledger = before;
-            self.ledger.fail(hash, runtime::logging::error_chain(&error));
+            self.ledger
+                .fail(hash, runtime::logging::error_chain(&error));
             return self.tell_refusal();
         }
         let outcome = match self.site.put_in_force(&self.ledger.current().content) {
@@ -152,13 +180,21 @@ impl Supervisor {
         self.save_ledger();
         self.publish_effective();
         self.publish_status();
-        info!(event = "config_applied", config_hash = hash.as_str(), duration_ms = millis(begun.elapsed()), success = true, pid = self.pid(), "Applied config successfully");
+        info!(
+            event = "config_applied",
+            config_hash = hash.as_str(),
+            duration_ms = millis(begun.elapsed()),
+            success = true,
+            pid = self.pid(),
+            "Applied config successfully"
+        );
     }
 
     /// Has the collector run what is now in force: in the same process where that can be had.
     async fn activate(&mut self) -> Result<(), String> {
         let launch = self.site.launch(&self.ledger.current().content);
-        let can_reload = self.site.settings().reload == ReloadMode::Auto && launch.is_some_and(|launch| self.takes_over(&launch));
+        let can_reload = self.site.settings().reload == ReloadMode::Auto
+            && launch.is_some_and(|launch| self.takes_over(&launch));
         if can_reload {
             return self.reload().await;
         }
@@ -167,11 +203,20 @@ impl Supervisor {
     }
 
     async fn reload(&mut self) -> Result<(), String> {
-        let Some((running, _)) = &self.running else { return self.bring_up().await };
+        let Some((running, _)) = &self.running else {
+            return self.bring_up().await;
+        };
         self.note_changing(running);
         self.tail.begin();
-        info!(event = "reload", pid = self.pid(), config_hash = self.offer_text(), "reload: the running collector takes the new configuration over");
-        let Some((running, _)) = &self.running else { return self.bring_up().await };
+        info!(
+            event = "reload",
+            pid = self.pid(),
+            config_hash = self.offer_text(),
+            "reload: the running collector takes the new configuration over"
+        );
+        let Some((running, _)) = &self.running else {
+            return self.bring_up().await;
+        };
         if let Err(error) = running.hang_up() {
             error!(error = %error, "the collector could not be told to reload and is restarted");
             self.stop().await;

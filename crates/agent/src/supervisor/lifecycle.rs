@@ -22,8 +22,17 @@ impl Supervisor {
         let current = self.ledger.current().content.clone();
         if let Err(error) = self.site.put_in_force(&current) {
             let problem = runtime::logging::error_chain(&error);
-            error!(event = "config_not_in_place", error = problem, "the configuration could not be put in place");
-            if !self.roll_back(format!("the kept configuration could not be put in place: {problem}")).await {
+            error!(
+                event = "config_not_in_place",
+                error = problem,
+                "the configuration could not be put in place"
+            );
+            if !self
+                .roll_back(format!(
+                    "the kept configuration could not be put in place: {problem}"
+                ))
+                .await
+            {
                 self.show(Phase::Failed, &problem);
             }
             return;
@@ -33,7 +42,10 @@ impl Supervisor {
             Predecessor::Adopted(running) => return self.adopt(running, &current).await,
             Predecessor::Other(running) => {
                 let pid = running.pid();
-                info!(event = "predecessor_stopped", pid, "the collector of an earlier agent runs something else and is stopped");
+                info!(
+                    event = "predecessor_stopped",
+                    pid, "the collector of an earlier agent runs something else and is stopped"
+                );
                 running.stop(self.site.settings().stop_timeout).await;
             }
             Predecessor::Gone => {}
@@ -44,7 +56,9 @@ impl Supervisor {
     /// The collector ended by itself.
     pub(super) async fn on_exit(&mut self, exit: Exit) {
         self.count_run_time();
-        let Some((running, _)) = self.running.take() else { return };
+        let Some((running, _)) = self.running.take() else {
+            return;
+        };
         if LONG_RUN <= running.age() {
             self.failures = 0;
         }
@@ -62,7 +76,10 @@ impl Supervisor {
 
     /// A restart that somebody asked for.
     pub(super) async fn restart(&mut self) {
-        info!(event = "restart_commanded", "the server asked for a restart of the collector");
+        info!(
+            event = "restart_commanded",
+            "the server asked for a restart of the collector"
+        );
         self.count_run_time();
         self.failures = 0;
         self.stop().await;
@@ -75,20 +92,32 @@ impl Supervisor {
         if !self.ledger.roll_back(reason.clone(), &program) {
             return false;
         }
-        error!(event = "config_failed", config_hash = self.offer_text(), error = reason, "the configuration failed; the last good one is put back");
+        error!(
+            event = "config_failed",
+            config_hash = self.offer_text(),
+            error = reason,
+            "the configuration failed; the last good one is put back"
+        );
         self.save_ledger();
         self.publish_status();
         self.stop().await;
         let content = self.ledger.current().content.clone();
         if let Err(error) = self.site.put_in_force(&content) {
             let problem = runtime::logging::error_chain(&error);
-            error!(event = "config_not_in_place", error = problem, "the last good configuration could not be put in place");
+            error!(
+                event = "config_not_in_place",
+                error = problem,
+                "the last good configuration could not be put in place"
+            );
             self.schedule_restart(&problem);
             return true;
         }
         self.publish_effective();
         match self.bring_up().await {
-            Ok(()) => info!(event = "rolled_back", "the last good configuration runs again"),
+            Ok(()) => info!(
+                event = "rolled_back",
+                "the last good configuration runs again"
+            ),
             Err(problem) => self.schedule_restart(&problem),
         }
         if content == Content::Nothing && self.running.is_none() {
@@ -102,13 +131,17 @@ impl Supervisor {
         self.restart_at = None;
         kill_strays(&self.storage_id, None).await;
         let Some(launch) = self.site.launch(&self.ledger.current().content) else {
-            info!(event = "collector_idle", "there is no configuration: the collector does not run");
+            info!(
+                event = "collector_idle",
+                "there is no configuration: the collector does not run"
+            );
             self.show(Phase::Idle, "");
             return Ok(());
         };
         self.tail.begin();
         let log = self.site.log_path();
-        let running = Running::start(&launch, &log, &self.storage_id).map_err(|error| runtime::logging::error_chain(&error))?;
+        let running = Running::start(&launch, &log, &self.storage_id)
+            .map_err(|error| runtime::logging::error_chain(&error))?;
         info!(event = "collector_started", pid = running.pid(), executable = %launch.executable().display(), log = %log.display(), "the collector was started");
         self.note_changing(&running);
         self.running = Some((running, launch));
@@ -119,19 +152,33 @@ impl Supervisor {
 
     /// Waits for a start or reload; a collector that lives but does not get ready is stopped.
     pub(super) async fn await_ready(&mut self, limit: Duration) -> Result<(), String> {
-        let age = |supervisor: &Self| supervisor.running.as_ref().map_or(Duration::ZERO, |(running, _)| running.age());
+        let age = |supervisor: &Self| {
+            supervisor
+                .running
+                .as_ref()
+                .map_or(Duration::ZERO, |(running, _)| running.age())
+        };
         let before = Instant::now();
         match self.settle(limit).await {
             Settled::Ready => {
                 self.note_running();
                 self.show(Phase::Running, "");
-                info!(event = "collector_ready", pid = self.pid(), after_ms = millis(before.elapsed()), age_ms = millis(age(self)), "the collector is ready");
+                info!(
+                    event = "collector_ready",
+                    pid = self.pid(),
+                    after_ms = millis(before.elapsed()),
+                    age_ms = millis(age(self)),
+                    "the collector is ready"
+                );
                 Ok(())
             }
             Settled::Interrupted => Ok(()),
             Settled::Died(exit) => Err(self.reason_of_death(exit, before.elapsed())),
             Settled::Silent => {
-                let reason = format!("the collector did not say that it is ready within {} s", limit.as_secs_f64());
+                let reason = format!(
+                    "the collector did not say that it is ready within {} s",
+                    limit.as_secs_f64()
+                );
                 let reason = self.with_log(reason);
                 self.stop().await;
                 Err(reason)
@@ -141,7 +188,14 @@ impl Supervisor {
 
     /// Stops what runs.
     pub(super) async fn stop(&mut self) {
-        self.show(if self.running.is_some() { Phase::Draining } else { Phase::Crashed }, "");
+        self.show(
+            if self.running.is_some() {
+                Phase::Draining
+            } else {
+                Phase::Crashed
+            },
+            "",
+        );
         if let Some((running, _)) = self.running.take() {
             let (pid, begun) = (running.pid(), Instant::now());
             let exit = running.stop(self.site.settings().stop_timeout).await;
@@ -150,30 +204,52 @@ impl Supervisor {
     }
 
     pub(super) fn pid(&self) -> i32 {
-        self.running.as_ref().map_or(0, |(running, _)| running.pid())
+        self.running
+            .as_ref()
+            .map_or(0, |(running, _)| running.pid())
     }
 
     /// Notes that what runs is about to change: a successor must not take it for either the old or the new.
     pub(super) fn note_changing(&self, running: &Running) {
         if let Err(error) = self.process_record.note_changing(running) {
-            warn!(event = "state_not_saved", error = &error as &(dyn std::error::Error + 'static), "the process was not noted");
+            warn!(
+                event = "state_not_saved",
+                error = &error as &(dyn std::error::Error + 'static),
+                "the process was not noted"
+            );
         }
     }
 
     pub(super) fn offer_text(&self) -> String {
-        self.ledger.status().map(|status| status.offer.as_str().to_owned()).unwrap_or_default()
+        self.ledger
+            .status()
+            .map(|status| status.offer.as_str().to_owned())
+            .unwrap_or_default()
     }
 
     fn note_running(&self) {
-        let Some((running, launch)) = &self.running else { return };
+        let Some((running, launch)) = &self.running else {
+            return;
+        };
         if let Err(error) = self.process_record.note(running, launch) {
-            warn!(event = "state_not_saved", error = &error as &(dyn std::error::Error + 'static), "the process was not noted");
+            warn!(
+                event = "state_not_saved",
+                error = &error as &(dyn std::error::Error + 'static),
+                "the process was not noted"
+            );
         }
     }
 
     async fn adopt(&mut self, running: Running, content: &Content) {
-        let Some(launch) = self.site.launch(content) else { return };
-        info!(event = "collector_adopted", pid = running.pid(), ran_ms = millis(running.age()), "the running collector was taken over from an earlier agent");
+        let Some(launch) = self.site.launch(content) else {
+            return;
+        };
+        info!(
+            event = "collector_adopted",
+            pid = running.pid(),
+            ran_ms = millis(running.age()),
+            "the running collector was taken over from an earlier agent"
+        );
         kill_strays(&self.storage_id, Some(running.pid())).await;
         self.running = Some((running, launch));
         self.counted_at = Instant::now();
@@ -205,27 +281,44 @@ impl Supervisor {
     }
 
     fn schedule_restart(&mut self, reason: &str) {
-        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10)).min(LONGEST_PAUSE);
+        let pause = FIRST_PAUSE
+            .saturating_mul(1 << self.failures.min(10))
+            .min(LONGEST_PAUSE);
         self.failures += 1;
         self.restart_at = Some(Instant::now() + pause);
-        warn!(event = "collector_restart_scheduled", in_ms = millis(pause), failures = self.failures, error = reason, "the collector is started again after a pause");
+        warn!(
+            event = "collector_restart_scheduled",
+            in_ms = millis(pause),
+            failures = self.failures,
+            error = reason,
+            "the collector is started again after a pause"
+        );
         self.show(Phase::Crashed, reason);
     }
 
     fn reason_of_death(&mut self, exit: Exit, after: Duration) -> String {
         self.tail.poll();
-        self.with_log(format!("the collector ended with {exit} after {:.1} s", after.as_secs_f64()))
+        self.with_log(format!(
+            "the collector ended with {exit} after {:.1} s",
+            after.as_secs_f64()
+        ))
     }
 
     fn with_log(&self, head: String) -> String {
         let log = self.tail.last(LOG_BYTES);
         let said = collector::of_failure(&log);
-        let reason = if said.is_empty() { head } else { format!("{head}: {said}") };
+        let reason = if said.is_empty() {
+            head
+        } else {
+            format!("{head}: {said}")
+        };
         trim(&self.redactor.redact(&reason))
     }
 
     /// The same call for the same content needs no new process to take a new configuration over.
     pub(super) fn takes_over(&self, launch: &Launch) -> bool {
-        self.running.as_ref().is_some_and(|(_, running)| running == launch)
+        self.running
+            .as_ref()
+            .is_some_and(|(_, running)| running == launch)
     }
 }

@@ -62,6 +62,8 @@ pub struct Parts {
     pub report: ReportSender,
     /// Where the process is shown.
     pub view: watch::Sender<ProcessView>,
+    /// Cancelled once the collector was started or taken over, or cannot be: the server may be dialed.
+    pub begun: CancellationToken,
 }
 
 /// The inbox of a supervisor.
@@ -80,6 +82,7 @@ pub struct Supervisor {
     report: ReportSender,
     view: watch::Sender<ProcessView>,
     clock: Arc<dyn Clock>,
+    begun: CancellationToken,
     shutdown: CancellationToken,
     redactor: Redactor,
     ledger: Ledger,
@@ -95,7 +98,12 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// A supervisor with its state in `directory`, which runs until `shutdown`.
-    pub fn new(parts: Parts, directory: &Path, clock: Arc<dyn Clock>, shutdown: CancellationToken) -> Self {
+    pub fn new(
+        parts: Parts,
+        directory: &Path,
+        clock: Arc<dyn Clock>,
+        shutdown: CancellationToken,
+    ) -> Self {
         let ledger_record = Record::new(directory, "ledger");
         let now = Instant::now();
         Self {
@@ -109,6 +117,7 @@ impl Supervisor {
             report: parts.report,
             view: parts.view,
             clock,
+            begun: parts.begun,
             shutdown,
             running: None,
             failures: 0,
@@ -148,7 +157,11 @@ impl Supervisor {
             // Only now nothing on disk refers to what is swept.
             Ok(()) => self.site.contents().sweep(&self.ledger.contents()),
             Err(error) => {
-                error!(event = "state_not_saved", error = &error as &(dyn std::error::Error + 'static), "the ledger was not saved");
+                error!(
+                    event = "state_not_saved",
+                    error = &error as &(dyn std::error::Error + 'static),
+                    "the ledger was not saved"
+                );
             }
         }
     }
@@ -161,19 +174,33 @@ impl Supervisor {
 
     fn publish_effective(&self) {
         let content = &self.ledger.current().content;
-        self.report.set_effective_config(self.site.effective(content));
+        self.report
+            .set_effective_config(self.site.effective(content));
     }
 
     fn show(&self, phase: Phase, problem: &str) {
         let facts = self.site.facts(&self.ledger.current().content);
         let running = self.running.as_ref().map(|(running, _)| running);
-        let age = running.map_or(0, |running| u64::try_from(running.age().as_nanos()).unwrap_or(u64::MAX));
+        let age = running.map_or(0, |running| {
+            u64::try_from(running.age().as_nanos()).unwrap_or(u64::MAX)
+        });
         let began = running.map_or(0, |_| nanos(&*self.clock).saturating_sub(age));
         let pid = running.map(Running::pid);
+        self.begun.cancel();
         self.view.send_if_modified(|view| {
             // The start of one process is one moment, however often and inexactly it is computed.
-            let start_time_unix_nano = if view.pid == pid { view.start_time_unix_nano } else { began };
-            let next = ProcessView { phase, pid, start_time_unix_nano, problem: problem.to_owned(), endpoint: facts.health };
+            let start_time_unix_nano = if view.pid == pid {
+                view.start_time_unix_nano
+            } else {
+                began
+            };
+            let next = ProcessView {
+                phase,
+                pid,
+                start_time_unix_nano,
+                problem: problem.to_owned(),
+                endpoint: facts.health,
+            };
             let changed = *view != next;
             *view = next;
             changed
@@ -193,7 +220,10 @@ impl Supervisor {
         }
         let probation = millis(self.site.settings().probation);
         if self.ledger.count_run_time(millis(ran), probation) {
-            info!(event = "config_trusted", "the configuration has passed its probation");
+            info!(
+                event = "config_trusted",
+                "the configuration has passed its probation"
+            );
             self.save_ledger();
         } else if SAVE_TRIAL <= now.duration_since(self.trial_saved_at) {
             self.trial_saved_at = now;
@@ -206,10 +236,16 @@ impl Supervisor {
         if self.ledger.is_on_trial() {
             self.save_ledger();
         }
-        let Some((running, _)) = self.running.take() else { return };
+        let Some((running, _)) = self.running.take() else {
+            return;
+        };
         match self.site.settings().on_agent_exit {
             OnAgentExit::Leave => {
-                info!(event = "collector_left", pid = running.pid(), "the collector runs on for the next agent");
+                info!(
+                    event = "collector_left",
+                    pid = running.pid(),
+                    "the collector runs on for the next agent"
+                );
                 running.leave();
             }
             OnAgentExit::Stop => {

@@ -18,10 +18,15 @@ async fn c37_what_validate_refuses_never_reaches_the_running_collector() {
     let server = Server::start().await;
     let machine = running(&server, "").await;
     let before = machine.config();
-    let bad = machine.stand_in_config("bad", "").replace("receivers: [otlp]", "receivers: [nope]");
+    let bad = machine
+        .stand_in_config("bad", "")
+        .replace("receivers: [otlp]", "receivers: [nope]");
     let status = server.offer("bad", &bad).await;
     assert_eq!(status.status, FAILED);
-    assert_eq!(status.error_message, "service::pipelines::traces: references receiver \"nope\" which is not configured");
+    assert_eq!(
+        status.error_message,
+        "service::pipelines::traces: references receiver \"nope\" which is not configured"
+    );
     assert_eq!(machine.config(), before);
     assert_eq!(machine.journal().len(), 1, "neither reloaded nor restarted");
     assert_eq!(machine.events("config_failed")[0]["success"], false);
@@ -31,10 +36,18 @@ async fn c37_what_validate_refuses_never_reaches_the_running_collector() {
 async fn what_is_no_yaml_is_refused_with_line_and_column() {
     let server = Server::start().await;
     let machine = running(&server, "").await;
-    for (hash, body) in [("no-map", "just text"), ("torn", "receivers:\n  otlp: {\nexporters:\n"), ("garbage", "\u{1}\u{2}")] {
+    for (hash, body) in [
+        ("no-map", "just text"),
+        ("torn", "receivers:\n  otlp: {\nexporters:\n"),
+        ("garbage", "\u{1}\u{2}"),
+    ] {
         let status = server.offer(hash, body).await;
         assert_eq!(status.status, FAILED, "{body}");
-        assert!(status.error_message.contains("line ") && status.error_message.contains("column "), "{}", status.error_message);
+        assert!(
+            status.error_message.contains("line ") && status.error_message.contains("column "),
+            "{}",
+            status.error_message
+        );
     }
     assert_eq!(machine.journal().len(), 1);
 }
@@ -43,13 +56,39 @@ async fn what_is_no_yaml_is_refused_with_line_and_column() {
 async fn what_failed_before_is_refused_again_with_the_first_reason_untried() {
     let server = Server::start().await;
     let machine = running(&server, "").await;
-    let first = server.offer("bad", &machine.stand_in_config("bad", "refuse: the first reason")).await;
+    let first = server
+        .offer(
+            "bad",
+            &machine.stand_in_config("bad", "refuse: the first reason"),
+        )
+        .await;
     assert_eq!(first.error_message, "the first reason");
-    assert_eq!(server.offer("good", &machine.stand_in_config("good", "")).await.status, APPLIED);
+    assert_eq!(
+        server
+            .offer("good", &machine.stand_in_config("good", ""))
+            .await
+            .status,
+        APPLIED
+    );
     // Another body under the same hash shows that it is not tried again.
-    let again = server.offer("bad", &machine.stand_in_config("other", "refuse: another reason")).await;
-    assert_eq!((again.status, again.error_message.as_str()), (FAILED, "the first reason"));
-    assert_eq!(server.offer("good", &machine.stand_in_config("good", "")).await.status, APPLIED, "what runs is good");
+    let again = server
+        .offer(
+            "bad",
+            &machine.stand_in_config("other", "refuse: another reason"),
+        )
+        .await;
+    assert_eq!(
+        (again.status, again.error_message.as_str()),
+        (FAILED, "the first reason")
+    );
+    assert_eq!(
+        server
+            .offer("good", &machine.stand_in_config("good", ""))
+            .await
+            .status,
+        APPLIED,
+        "what runs is good"
+    );
     assert_eq!(machine.journal().len(), 2);
 }
 
@@ -57,25 +96,48 @@ async fn what_failed_before_is_refused_again_with_the_first_reason_untried() {
 async fn c09_a_configuration_that_dies_at_the_reload_is_undone() {
     let server = Server::start().await;
     let machine = running(&server, "").await;
-    server.offer("good", &machine.stand_in_config("good", "")).await;
+    server
+        .offer("good", &machine.stand_in_config("good", ""))
+        .await;
     let good = machine.config();
-    let status = server.offer("bad", &machine.stand_in_config("bad", "die_at_start: port 4317 is in use")).await;
+    let status = server
+        .offer(
+            "bad",
+            &machine.stand_in_config("bad", "die_at_start: port 4317 is in use"),
+        )
+        .await;
     assert_eq!(status.status, FAILED);
-    assert!(status.error_message.contains("exit code 1"), "{}", status.error_message);
-    assert!(status.error_message.contains("cannot start pipelines: port 4317 is in use"), "c31: {}", status.error_message);
+    assert!(
+        status.error_message.contains("exit code 1"),
+        "{}",
+        status.error_message
+    );
+    assert!(
+        status
+            .error_message
+            .contains("cannot start pipelines: port 4317 is in use"),
+        "c31: {}",
+        status.error_message
+    );
     // `good` was on trial itself, and the last one that is trusted is the local one.
     machine.until_journal("start", "local").await;
     assert_ne!(machine.config(), good);
-    server.until("health of the old one", |seen| seen.is_healthy()).await;
+    server
+        .until("health of the old one", |seen| seen.is_healthy())
+        .await;
 }
 
 #[tokio::test]
 async fn a_rollback_goes_to_the_newest_configuration_that_passed_its_probation() {
     let server = Server::start().await;
     let machine = running(&server, "probation: 200ms").await;
-    server.offer("good", &machine.stand_in_config("good", "")).await;
+    server
+        .offer("good", &machine.stand_in_config("good", ""))
+        .await;
     machine.until_event("config_trusted", 1).await;
-    let status = server.offer("bad", &machine.stand_in_config("bad", "die_at_start: no")).await;
+    let status = server
+        .offer("bad", &machine.stand_in_config("bad", "die_at_start: no"))
+        .await;
     assert_eq!(status.status, FAILED);
     machine.until_journal("start", "good").await;
     assert_eq!(machine.config(), machine.stand_in_config("good", ""));
@@ -89,12 +151,24 @@ async fn a_configuration_that_dies_in_its_probation_is_undone() {
     let from = server.seen().statuses.len();
     let body = machine.stand_in_config("dies", "die_after_ms: 300");
     assert_eq!(server.offer("dies", &body).await.status, APPLIED);
-    let failed = server.until("FAILED after APPLIED", |seen| seen.statuses[from..].iter().any(|status| status.status == FAILED)).await;
+    let failed = server
+        .until("FAILED after APPLIED", |seen| {
+            seen.statuses[from..]
+                .iter()
+                .any(|status| status.status == FAILED)
+        })
+        .await;
     let status = failed.statuses.last().unwrap();
     assert_eq!(status.last_remote_config_hash, b"dies");
-    assert!(status.error_message.contains("exit code 3"), "{}", status.error_message);
+    assert!(
+        status.error_message.contains("exit code 3"),
+        "{}",
+        status.error_message
+    );
     machine.until_journal("start", "local").await;
-    let again = server.offer("other", &machine.stand_in_config("other", "")).await;
+    let again = server
+        .offer("other", &machine.stand_in_config("other", ""))
+        .await;
     assert_eq!(again.status, APPLIED);
 }
 
@@ -106,7 +180,13 @@ async fn what_dies_after_its_probation_is_started_again() {
     assert_eq!(server.offer("old", &body).await.status, APPLIED);
     machine.until_event("config_trusted", 1).await;
     machine.until_event("collector_restart_scheduled", 1).await;
-    server.until("unhealthy, with the reason", |seen| seen.health.as_ref().is_some_and(|health| health.last_error.contains("exit code 3"))).await;
+    server
+        .until("unhealthy, with the reason", |seen| {
+            seen.health
+                .as_ref()
+                .is_some_and(|health| health.last_error.contains("exit code 3"))
+        })
+        .await;
     machine.until_journal("start", "old").await;
     assert_eq!(machine.config(), body);
     assert_eq!(server.seen().statuses.last().unwrap().status, APPLIED);
@@ -116,13 +196,21 @@ async fn what_dies_after_its_probation_is_started_again() {
 async fn c10_a_rollback_target_that_fails_too_makes_no_tight_loop() {
     let server = Server::start().await;
     let machine = running(&server, "").await;
-    server.offer("bad", &machine.stand_in_config("bad", "die_after_ms: 1")).await;
+    server
+        .offer("bad", &machine.stand_in_config("bad", "die_after_ms: 1"))
+        .await;
     machine.until_event("rolled_back", 1).await;
     // The local one is trusted; when it dies, it is started again after growing pauses and never given up.
     for count in 1..=2 {
         let pid = *machine.collectors().first().expect("it runs");
-        rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL).unwrap();
-        let scheduled = machine.until_event("collector_restart_scheduled", count).await;
+        rustix::process::kill_process(
+            rustix::process::Pid::from_raw(pid).unwrap(),
+            rustix::process::Signal::KILL,
+        )
+        .unwrap();
+        let scheduled = machine
+            .until_event("collector_restart_scheduled", count)
+            .await;
         assert_eq!(scheduled[count - 1]["in_ms"], 1_000 << (count - 1));
         machine.until_event("collector_ready", 2 + count).await;
     }
@@ -132,9 +220,17 @@ async fn c10_a_rollback_target_that_fails_too_makes_no_tight_loop() {
 async fn a_collector_that_never_gets_ready_is_undone() {
     let server = Server::start().await;
     let machine = running(&server, "start_timeout: 500ms, stop_timeout: 500ms").await;
-    let status = server.offer("bad", &machine.stand_in_config("bad", "never_ready: true")).await;
+    let status = server
+        .offer("bad", &machine.stand_in_config("bad", "never_ready: true"))
+        .await;
     assert_eq!(status.status, FAILED);
-    assert!(status.error_message.contains("did not say that it is ready"), "{}", status.error_message);
+    assert!(
+        status
+            .error_message
+            .contains("did not say that it is ready"),
+        "{}",
+        status.error_message
+    );
     machine.until_journal("start", "local").await;
 }
 
@@ -142,7 +238,16 @@ async fn a_collector_that_never_gets_ready_is_undone() {
 async fn a_collector_that_ignores_the_stop_is_killed_with_its_children() {
     let server = Server::start().await;
     let mut machine = running(&server, "reload: never, stop_timeout: 300ms").await;
-    assert_eq!(server.offer("h1", &machine.stand_in_config("stubborn", "hang_on_stop: true, child: true")).await.status, APPLIED);
+    assert_eq!(
+        server
+            .offer(
+                "h1",
+                &machine.stand_in_config("stubborn", "hang_on_stop: true, child: true")
+            )
+            .await
+            .status,
+        APPLIED
+    );
     let pid = machine.until_journal("start", "stubborn").await.pid;
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
     let child: i32 = children.trim().parse().expect("one child");
@@ -156,7 +261,12 @@ async fn a_collector_that_ignores_the_stop_is_killed_with_its_children() {
 async fn secrets_stay_on_the_machine() {
     let server = Server::start().await;
     let machine = running(&server, "env: { API_TOKEN: hunter2-and-more }").await;
-    let status = server.offer("bad", &machine.stand_in_config("bad", "refuse: 'cannot log in with hunter2-and-more'")).await;
+    let status = server
+        .offer(
+            "bad",
+            &machine.stand_in_config("bad", "refuse: 'cannot log in with hunter2-and-more'"),
+        )
+        .await;
     assert_eq!(status.error_message, "cannot log in with [redacted]");
     assert!(!machine.log().contains("hunter2-and-more"));
 }
@@ -165,7 +275,16 @@ async fn secrets_stay_on_the_machine() {
 async fn a_flood_of_log_lines_does_not_hide_the_reason() {
     let server = Server::start().await;
     let machine = running(&server, "").await;
-    let status = server.offer("bad", &machine.stand_in_config("bad", "flood_lines: 20000, die_at_start: drowned")).await;
-    assert!(status.error_message.contains("drowned"), "{}", status.error_message);
+    let status = server
+        .offer(
+            "bad",
+            &machine.stand_in_config("bad", "flood_lines: 20000, die_at_start: drowned"),
+        )
+        .await;
+    assert!(
+        status.error_message.contains("drowned"),
+        "{}",
+        status.error_message
+    );
     assert!(status.error_message.len() < 5_000);
 }

@@ -71,7 +71,13 @@ impl Machine {
     }
 
     pub fn command(&self) -> Command {
-        let Self { collector, executable, endpoint, instance_id, .. } = self;
+        let Self {
+            collector,
+            executable,
+            endpoint,
+            instance_id,
+            ..
+        } = self;
         let settings = format!(
             "opamp:\n  server: {{ endpoint: '{endpoint}' }}\n\
              \x20 agent: {{ instance_id: '{instance_id}', labels: {{ env: prod }} }}\n\
@@ -85,14 +91,26 @@ impl Machine {
         );
         fs::write(self.path("opamp.yaml"), settings).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_opamp-agent"));
-        command.arg("--config").arg(self.path("opamp.yaml")).stdin(Stdio::null());
+        command
+            .arg("--config")
+            .arg(self.path("opamp.yaml"))
+            .stdin(Stdio::null());
         command
     }
 
     /// Starts the agent.
     pub fn start(&mut self) {
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("agent.log")).unwrap();
-        let child = self.command().stdout(Stdio::null()).stderr(log).spawn().expect("the agent starts");
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path("agent.log"))
+            .unwrap();
+        let child = self
+            .command()
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the agent starts");
         self.agent = Some(child);
     }
 
@@ -107,7 +125,9 @@ impl Machine {
     pub async fn stop(&mut self) -> ExitStatus {
         let mut agent = self.agent.take().expect("an agent runs");
         kill_process(Pid::from_child(&agent), Signal::TERM).unwrap();
-        tokio::task::spawn_blocking(move || agent.wait().unwrap()).await.unwrap()
+        tokio::task::spawn_blocking(move || agent.wait().unwrap())
+            .await
+            .unwrap()
     }
 
     pub fn log(&self) -> String {
@@ -117,7 +137,9 @@ impl Machine {
     /// The agent's log lines with this event.
     pub fn events(&self, event: &str) -> Vec<serde_json::Value> {
         let log = self.log();
-        let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         lines.filter(|line| line["event"] == event).collect()
     }
 
@@ -125,7 +147,11 @@ impl Machine {
         let text = fs::read_to_string(self.path("journal")).unwrap_or_default();
         let entry = |line: &str| {
             let mut words = line.split(' ').map(str::to_owned);
-            Some(Entry { event: words.next()?, pid: words.next()?.parse().ok()?, label: words.next()? })
+            Some(Entry {
+                event: words.next()?,
+                pid: words.next()?.parse().ok()?,
+                label: words.next()?,
+            })
         };
         text.lines().filter_map(entry).collect()
     }
@@ -134,22 +160,38 @@ impl Machine {
     pub async fn until_journal(&self, event: &str, label: &str) -> Entry {
         let what = format!("{event} {label} in the journal");
         let found = until(&what, || {
-            self.journal().last().filter(|entry| entry.event == event && entry.label == label).cloned()
+            self.journal()
+                .last()
+                .filter(|entry| entry.event == event && entry.label == label)
+                .cloned()
         });
-        found.await.unwrap_or_else(|what| panic!("in vain waited for {what}: {:?}\n{}", self.journal(), self.log()))
+        found.await.unwrap_or_else(|what| {
+            panic!(
+                "in vain waited for {what}: {:?}\n{}",
+                self.journal(),
+                self.log()
+            )
+        })
     }
 
     /// Waits until the agent has logged the event so many times.
     pub async fn until_event(&self, event: &str, count: usize) -> Vec<serde_json::Value> {
         let what = format!("{count} times {event}");
-        let found = until(&what, || Some(self.events(event)).filter(|events| count <= events.len()));
-        found.await.unwrap_or_else(|what| panic!("in vain waited for {what}\n{}", self.log()))
+        let found = until(&what, || {
+            Some(self.events(event)).filter(|events| count <= events.len())
+        });
+        found
+            .await
+            .unwrap_or_else(|what| panic!("in vain waited for {what}\n{}", self.log()))
     }
 
     /// The collectors that run on this machine.
     pub fn collectors(&self) -> Vec<i32> {
         let mark = self.path("etc/config.yaml");
-        let numbers = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let numbers = fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
         let runs = |pid: &i32| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let arguments: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
@@ -192,18 +234,36 @@ pub async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result
 
 pub fn is_alive(pid: i32) -> bool {
     // A zombie is dead; who reaps it is another's affair.
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().starts_with(" Z"))
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        !stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .starts_with(" Z")
+    })
 }
 
 /// A port that nobody listens on at this moment.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// The stand-in collector, which cargo builds as an example of this crate.
 fn stand_in() -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let path = test.parent().and_then(Path::parent).unwrap().join("examples/stand-in-collector");
-    assert!(path.exists(), "{} is missing: `cargo build -p agent --example stand-in-collector`", path.display());
+    let path = test
+        .parent()
+        .and_then(Path::parent)
+        .unwrap()
+        .join("examples/stand-in-collector");
+    assert!(
+        path.exists(),
+        "{} is missing: `cargo build -p agent --example stand-in-collector`",
+        path.display()
+    );
     path
 }

@@ -1,5 +1,7 @@
 //! The agent as a program: its real binary, with the stand-in collector or a real one, against a server of the tests' own.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod applies;
 mod fails;
 mod harness;

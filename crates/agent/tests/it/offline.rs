@@ -14,7 +14,9 @@ async fn c06_the_local_configuration_runs_without_a_server_until_there_is_one() 
     machine.until_journal("start", "local").await;
     machine.until_event("connect_failed", 1).await;
     let server = Server::start_on(address.parse().unwrap()).await;
-    server.until("c12: the agent connects later", |seen| seen.is_healthy()).await;
+    server
+        .until("c12: the agent connects later", |seen| seen.is_healthy())
+        .await;
 }
 
 #[tokio::test]
@@ -23,8 +25,12 @@ async fn c07_the_last_remote_configuration_runs_without_a_server() {
     let mut machine = Machine::new(&server.endpoint());
     machine.put_local(&machine.stand_in_config("local", ""));
     machine.start();
-    server.until("a connection", |seen| !seen.uid.is_empty()).await;
-    server.offer("h1", &machine.stand_in_config("one", "")).await;
+    server
+        .until("a connection", |seen| !seen.uid.is_empty())
+        .await;
+    server
+        .offer("h1", &machine.stand_in_config("one", ""))
+        .await;
     assert!(machine.stop().await.success());
     machine.until_journal("stop", "one").await;
     drop(server);
@@ -37,14 +43,22 @@ async fn c24_the_status_of_the_last_offer_survives_a_restart() {
     let server = Server::start().await;
     let mut machine = Machine::new(&server.endpoint());
     machine.start();
-    server.until("a connection", |seen| !seen.uid.is_empty()).await;
-    server.offer("good", &machine.stand_in_config("good", "")).await;
-    let refused = server.offer("bad", &machine.stand_in_config("bad", "refuse: no")).await;
+    server
+        .until("a connection", |seen| !seen.uid.is_empty())
+        .await;
+    server
+        .offer("good", &machine.stand_in_config("good", ""))
+        .await;
+    let refused = server
+        .offer("bad", &machine.stand_in_config("bad", "refuse: no"))
+        .await;
     assert!(machine.stop().await.success());
     let again = Server::start().await;
     machine.endpoint = again.endpoint();
     machine.start();
-    let seen = again.until("the status", |seen| !seen.statuses.is_empty()).await;
+    let seen = again
+        .until("the status", |seen| !seen.statuses.is_empty())
+        .await;
     assert_eq!(seen.statuses[0], refused);
     machine.until_journal("start", "good").await;
 }
@@ -69,14 +83,23 @@ async fn a_wrong_settings_file_is_refused_with_key_and_line() {
     let output = machine.command().output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("opamp.yaml:6: unknown key collector.stop_timout; did you mean stop_timeout?"), "{said}");
+    assert!(
+        said.contains(
+            "opamp.yaml:6: unknown key collector.stop_timout; did you mean stop_timeout?"
+        ),
+        "{said}"
+    );
     machine.collector = String::new();
     let good = machine.command().arg("check-config").output().unwrap();
     assert!(good.status.success());
     machine.endpoint = "ws://127.0.0.1:1/v1/opamp', tls: { ca_file: /no/such.pem }, headers: {}, polling_interval: '1s".to_owned();
     let output = machine.command().output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("reading /no/such.pem"));
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("reading /no/such.pem")
+    );
 }
 
 #[tokio::test]
@@ -87,7 +110,13 @@ async fn a_missing_program_is_told_and_tried_again() {
     let program = machine.path("collector");
     let real = std::mem::replace(&mut machine.executable, program.clone());
     machine.start();
-    server.until("unhealthy, with the reason", |seen| seen.health.as_ref().is_some_and(|health| health.last_error.contains("starting"))).await;
+    server
+        .until("unhealthy, with the reason", |seen| {
+            seen.health
+                .as_ref()
+                .is_some_and(|health| health.last_error.contains("starting"))
+        })
+        .await;
     fs::copy(real, program).unwrap();
     machine.until_journal("start", "local").await;
     server.until("health", |seen| seen.is_healthy()).await;
@@ -99,9 +128,16 @@ async fn damaged_state_costs_neither_identity_nor_configuration() {
     let mut machine = Machine::new(&server.endpoint());
     machine.instance_id = String::new();
     machine.start();
-    let uid = server.until("a connection", |seen| !seen.uid.is_empty()).await.uid;
-    server.offer("h1", &machine.stand_in_config("one", "")).await;
-    server.offer("h2", &machine.stand_in_config("two", "")).await;
+    let uid = server
+        .until("a connection", |seen| !seen.uid.is_empty())
+        .await
+        .uid;
+    server
+        .offer("h1", &machine.stand_in_config("one", ""))
+        .await;
+    server
+        .offer("h2", &machine.stand_in_config("two", ""))
+        .await;
     assert!(machine.stop().await.success());
     for name in ["identity", "ledger", "process"] {
         let path = machine.path("state").join(format!("{name}.json"));
@@ -109,10 +145,20 @@ async fn damaged_state_costs_neither_identity_nor_configuration() {
         fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     }
     machine.start();
-    let again = server.until("the second connection", |seen| seen.connections == 2 && seen.is_healthy()).await;
+    let again = server
+        .until("the second connection", |seen| {
+            seen.connections == 2 && seen.is_healthy()
+        })
+        .await;
     assert_eq!(again.uid, uid);
     assert_eq!(machine.until_event("state_corrupt", 3).await.len(), 3);
-    assert_eq!(server.offer("h3", &machine.stand_in_config("three", "")).await.status, APPLIED);
+    assert_eq!(
+        server
+            .offer("h3", &machine.stand_in_config("three", ""))
+            .await
+            .status,
+        APPLIED
+    );
     assert_eq!(machine.collectors().len(), 1);
 }
 
@@ -126,5 +172,7 @@ async fn a_stopped_agent_stops_its_collector_and_says_goodbye() {
     server.until("health", |seen| seen.is_healthy()).await;
     assert!(machine.stop().await.success());
     assert!(!is_alive(pid));
-    server.until("dc_01 the goodbye", |seen| seen.goodbyes == 1).await;
+    server
+        .until("dc_01 the goodbye", |seen| seen.goodbyes == 1)
+        .await;
 }

@@ -10,14 +10,29 @@ async fn c14_and_c16_the_first_report_says_who_and_what() {
     let server = Server::start().await;
     let mut machine = Machine::new(&server.endpoint());
     machine.start();
-    let seen = server.until("the collector's version", |seen| seen.attribute("service.version").is_some()).await;
-    assert_eq!(seen.attribute("service.name").as_deref(), Some("stand-in-collector"));
-    assert_eq!(seen.attribute("service.version").as_deref(), Some("0.149.0"));
-    assert_eq!(seen.attribute("service.instance.id").as_deref(), Some("edge-1"));
+    let seen = server
+        .until("the collector's version", |seen| {
+            seen.attribute("service.version").is_some()
+        })
+        .await;
+    assert_eq!(
+        seen.attribute("service.name").as_deref(),
+        Some("stand-in-collector")
+    );
+    assert_eq!(
+        seen.attribute("service.version").as_deref(),
+        Some("0.149.0")
+    );
+    assert_eq!(
+        seen.attribute("service.instance.id").as_deref(),
+        Some("edge-1")
+    );
     assert_eq!(seen.attribute("env").as_deref(), Some("prod"), "c19");
     assert_eq!(seen.attribute("os.type").as_deref(), Some("linux"));
     let bits = AgentCapabilities::from_bits_truncate(seen.capabilities);
-    assert!(bits.contains(AgentCapabilities::ACCEPTS_REMOTE_CONFIG.union(AgentCapabilities::ACCEPTS_RESTART_COMMAND)));
+    assert!(bits.contains(
+        AgentCapabilities::ACCEPTS_REMOTE_CONFIG.union(AgentCapabilities::ACCEPTS_RESTART_COMMAND)
+    ));
     assert!(!bits.contains(AgentCapabilities::ACCEPTS_PACKAGES));
 }
 
@@ -26,19 +41,42 @@ async fn c17_and_co_01_components_are_a_hash_first_and_a_list_on_request() {
     let server = Server::start().await;
     let mut machine = Machine::new(&server.endpoint());
     machine.start();
-    let seen = server.until("a hash", |seen| !seen.components.is_empty()).await;
+    let seen = server
+        .until("a hash", |seen| !seen.components.is_empty())
+        .await;
     assert!(seen.components[0].components.is_empty());
     server.ask_for_components();
-    let seen = server.until("the list", |seen| seen.components.iter().any(|all| !all.components.is_empty())).await;
-    let all = seen.components.iter().find(|all| !all.components.is_empty()).unwrap();
+    let seen = server
+        .until("the list", |seen| {
+            seen.components.iter().any(|all| !all.components.is_empty())
+        })
+        .await;
+    let all = seen
+        .components
+        .iter()
+        .find(|all| !all.components.is_empty())
+        .unwrap();
     assert_eq!(all.hash, seen.components[0].hash);
     let kinds: Vec<&str> = {
         let mut kinds: Vec<&str> = all.components.keys().map(String::as_str).collect();
         kinds.sort_unstable();
         kinds
     };
-    assert_eq!(kinds, ["connectors", "exporters", "extensions", "processors", "receivers"]);
-    assert!(all.components["receivers"].sub_component_map.contains_key("otlp"));
+    assert_eq!(
+        kinds,
+        [
+            "connectors",
+            "exporters",
+            "extensions",
+            "processors",
+            "receivers"
+        ]
+    );
+    assert!(
+        all.components["receivers"]
+            .sub_component_map
+            .contains_key("otlp")
+    );
 }
 
 #[tokio::test]
@@ -47,10 +85,19 @@ async fn c21_a_restart_command_replaces_the_process() {
     let mut machine = Machine::new(&server.endpoint());
     machine.put_local(&machine.stand_in_config("local", ""));
     machine.start();
-    let seen = server.until("health", |seen| seen.is_healthy() && seen.pid().is_some()).await;
-    let (first, started) = (seen.pid().unwrap(), seen.health.unwrap().start_time_unix_nano);
+    let seen = server
+        .until("health", |seen| seen.is_healthy() && seen.pid().is_some())
+        .await;
+    let (first, started) = (
+        seen.pid().unwrap(),
+        seen.health.unwrap().start_time_unix_nano,
+    );
     server.command_restart();
-    let seen = server.until("another process", |seen| seen.is_healthy() && seen.pid().is_some_and(|pid| pid != first)).await;
+    let seen = server
+        .until("another process", |seen| {
+            seen.is_healthy() && seen.pid().is_some_and(|pid| pid != first)
+        })
+        .await;
     assert!(started < seen.health.unwrap().start_time_unix_nano);
     machine.until_journal("start", "local").await;
     assert_eq!(machine.events("restart_commanded").len(), 1);
@@ -61,14 +108,21 @@ async fn c26_an_assigned_uid_is_used_and_kept() {
     let server = Server::start().await;
     let mut machine = Machine::new(&server.endpoint());
     machine.start();
-    let first = server.until("a connection", |seen| !seen.uid.is_empty()).await.uid;
+    let first = server
+        .until("a connection", |seen| !seen.uid.is_empty())
+        .await
+        .uid;
     let uid = [9; 16];
     assert_ne!(first, uid);
     server.assign(uid);
     machine.until_event("uid_assigned", 1).await;
     assert!(machine.stop().await.success());
     machine.start();
-    server.until("the assigned uid after a restart", |seen| seen.connections == 2 && seen.uid == uid).await;
+    server
+        .until("the assigned uid after a restart", |seen| {
+            seen.connections == 2 && seen.uid == uid
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -76,13 +130,29 @@ async fn the_health_extension_is_asked() {
     let server = Server::start().await;
     let mut machine = Machine::new(&server.endpoint());
     machine.start();
-    server.until("a connection", |seen| !seen.uid.is_empty()).await;
+    server
+        .until("a connection", |seen| !seen.uid.is_empty())
+        .await;
     let config = |label: &str, keys: &str| {
-        let endpoint = format!("extensions: {{ health_check: {{ endpoint: '127.0.0.1:{}' }},", free_port());
-        machine.stand_in_config(label, keys).replace("extensions: {", &endpoint).replace("extensions: [", "extensions: [health_check, ")
+        let endpoint = format!(
+            "extensions: {{ health_check: {{ endpoint: '127.0.0.1:{}' }},",
+            free_port()
+        );
+        machine
+            .stand_in_config(label, keys)
+            .replace("extensions: {", &endpoint)
+            .replace("extensions: [", "extensions: [health_check, ")
     };
     server.offer("ill", &config("ill", "unhealthy: true")).await;
-    server.until("unhealthy", |seen| seen.health.as_ref().is_some_and(|health| health.last_error.contains("503"))).await;
+    server
+        .until("unhealthy", |seen| {
+            seen.health
+                .as_ref()
+                .is_some_and(|health| health.last_error.contains("503"))
+        })
+        .await;
     server.offer("well", &config("well", "")).await;
-    server.until("healthy", |seen| seen.is_healthy() && seen.pid().is_some()).await;
+    server
+        .until("healthy", |seen| seen.is_healthy() && seen.pid().is_some())
+        .await;
 }

@@ -45,12 +45,19 @@ impl Server {
     }
 
     pub async fn start_on(address: SocketAddr) -> Self {
-        let listener = TcpListener::bind(address).await.expect("the address is free");
+        let listener = TcpListener::bind(address)
+            .await
+            .expect("the address is free");
         let address = listener.local_addr().unwrap();
         let (changes, seen) = watch::channel(Seen::default());
         let (orders, _) = broadcast::channel(16);
         let task = tokio::spawn(accept(listener, Arc::new(changes), orders.clone())).abort_handle();
-        Self { address, seen, orders, task }
+        Self {
+            address,
+            seen,
+            orders,
+            task,
+        }
     }
 
     pub fn endpoint(&self) -> String {
@@ -67,15 +74,31 @@ impl Server {
         let found = tokio::time::timeout(DEADLINE, seen.wait_for(|seen| is_so(seen))).await;
         match found {
             Ok(Ok(seen)) => seen.clone(),
-            _ => panic!("in vain waited for: {what}; statuses: {:?}, health: {:?}", self.seen().statuses, self.seen().health),
+            _ => panic!(
+                "in vain waited for: {what}; statuses: {:?}, health: {:?}",
+                self.seen().statuses,
+                self.seen().health
+            ),
         }
     }
 
     /// Waits for the verdict on `hash` after `from` statuses.
     pub async fn verdict(&self, hash: &str, from: usize) -> proto::RemoteConfigStatus {
-        let is_verdict = |status: &&proto::RemoteConfigStatus| status.last_remote_config_hash == hash.as_bytes() && status.status != APPLYING;
-        let seen = self.until(&format!("a verdict on {hash}"), |seen| seen.statuses[from..].iter().any(|status| is_verdict(&status))).await;
-        seen.statuses[from..].iter().find(is_verdict).unwrap().clone()
+        let is_verdict = |status: &&proto::RemoteConfigStatus| {
+            status.last_remote_config_hash == hash.as_bytes() && status.status != APPLYING
+        };
+        let seen = self
+            .until(&format!("a verdict on {hash}"), |seen| {
+                seen.statuses[from..]
+                    .iter()
+                    .any(|status| is_verdict(&status))
+            })
+            .await;
+        seen.statuses[from..]
+            .iter()
+            .find(is_verdict)
+            .unwrap()
+            .clone()
     }
 
     /// Offers `body` under `hash` and waits for the verdict.
@@ -87,30 +110,58 @@ impl Server {
 
     /// Offers `body` under `hash`.
     pub fn push(&self, hash: &str, body: &str) {
-        let file = proto::AgentConfigFile { body: body.as_bytes().to_vec(), content_type: "text/yaml".to_owned() };
+        let file = proto::AgentConfigFile {
+            body: body.as_bytes().to_vec(),
+            content_type: "text/yaml".to_owned(),
+        };
         self.push_map(hash, [("config.yaml".to_owned(), file)].into());
     }
 
     /// Offers a whole map under `hash`.
-    pub fn push_map(&self, hash: &str, config_map: std::collections::BTreeMap<String, proto::AgentConfigFile>) {
-        let config = proto::AgentConfigMap { config_map: config_map.into_iter().collect() };
-        let offer = proto::AgentRemoteConfig { config: Some(config), config_hash: hash.as_bytes().to_vec() };
-        self.order(ServerToAgent { remote_config: Some(offer), ..ServerToAgent::default() });
+    pub fn push_map(
+        &self,
+        hash: &str,
+        config_map: std::collections::BTreeMap<String, proto::AgentConfigFile>,
+    ) {
+        let config = proto::AgentConfigMap {
+            config_map: config_map.into_iter().collect(),
+        };
+        let offer = proto::AgentRemoteConfig {
+            config: Some(config),
+            config_hash: hash.as_bytes().to_vec(),
+        };
+        self.order(ServerToAgent {
+            remote_config: Some(offer),
+            ..ServerToAgent::default()
+        });
     }
 
     pub fn command_restart(&self) {
-        let command = proto::ServerToAgentCommand { r#type: proto::CommandType::Restart as i32 };
-        self.order(ServerToAgent { command: Some(command), ..ServerToAgent::default() });
+        let command = proto::ServerToAgentCommand {
+            r#type: proto::CommandType::Restart as i32,
+        };
+        self.order(ServerToAgent {
+            command: Some(command),
+            ..ServerToAgent::default()
+        });
     }
 
     pub fn assign(&self, uid: [u8; 16]) {
-        let identification = proto::AgentIdentification { new_instance_uid: uid.to_vec() };
-        self.order(ServerToAgent { agent_identification: Some(identification), ..ServerToAgent::default() });
+        let identification = proto::AgentIdentification {
+            new_instance_uid: uid.to_vec(),
+        };
+        self.order(ServerToAgent {
+            agent_identification: Some(identification),
+            ..ServerToAgent::default()
+        });
     }
 
     pub fn ask_for_components(&self) {
         let flags = proto::ServerToAgentFlags::ReportAvailableComponents as u64;
-        self.order(ServerToAgent { flags, ..ServerToAgent::default() });
+        self.order(ServerToAgent {
+            flags,
+            ..ServerToAgent::default()
+        });
     }
 
     fn order(&self, order: ServerToAgent) {
@@ -128,7 +179,11 @@ pub const APPLIED: i32 = proto::RemoteConfigStatuses::Applied as i32;
 pub const APPLYING: i32 = proto::RemoteConfigStatuses::Applying as i32;
 pub const FAILED: i32 = proto::RemoteConfigStatuses::Failed as i32;
 
-async fn accept(listener: TcpListener, seen: Arc<watch::Sender<Seen>>, orders: broadcast::Sender<ServerToAgent>) {
+async fn accept(
+    listener: TcpListener,
+    seen: Arc<watch::Sender<Seen>>,
+    orders: broadcast::Sender<ServerToAgent>,
+) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         seen.send_modify(|seen| {
@@ -140,8 +195,14 @@ async fn accept(listener: TcpListener, seen: Arc<watch::Sender<Seen>>, orders: b
     }
 }
 
-async fn serve(stream: TcpStream, seen: Arc<watch::Sender<Seen>>, mut orders: broadcast::Receiver<ServerToAgent>) {
-    let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
+async fn serve(
+    stream: TcpStream,
+    seen: Arc<watch::Sender<Seen>>,
+    mut orders: broadcast::Receiver<ServerToAgent>,
+) {
+    let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else {
+        return;
+    };
     let mut is_first = true;
     loop {
         let reply = tokio::select! {
@@ -160,7 +221,11 @@ async fn serve(stream: TcpStream, seen: Arc<watch::Sender<Seen>>, mut orders: br
                 Err(_) => return,
             },
         };
-        let reply = ServerToAgent { instance_uid: seen.borrow().uid.clone(), capabilities: CAPABILITIES, ..reply };
+        let reply = ServerToAgent {
+            instance_uid: seen.borrow().uid.clone(),
+            capabilities: CAPABILITIES,
+            ..reply
+        };
         let mut bytes = vec![0];
         reply.encode(&mut bytes).unwrap();
         if socket.send(Message::Binary(bytes.into())).await.is_err() {
@@ -194,7 +259,11 @@ impl Seen {
     }
 
     pub fn attribute(&self, key: &str) -> Option<String> {
-        let all = self.description.identifying_attributes.iter().chain(&self.description.non_identifying_attributes);
+        let all = self
+            .description
+            .identifying_attributes
+            .iter()
+            .chain(&self.description.non_identifying_attributes);
         let found = all.into_iter().find(|attribute| attribute.key == key)?;
         match found.value.as_ref()?.value.as_ref()? {
             proto::any_value::Value::StringValue(text) => Some(text.clone()),
@@ -209,7 +278,12 @@ impl Seen {
 
     /// The process number that the health speaks of.
     pub fn pid(&self) -> Option<i64> {
-        let attribute = self.health.as_ref()?.attributes.iter().find(|attribute| attribute.key == "process.pid")?;
+        let attribute = self
+            .health
+            .as_ref()?
+            .attributes
+            .iter()
+            .find(|attribute| attribute.key == "process.pid")?;
         match attribute.value.as_ref()?.value.as_ref()? {
             proto::any_value::Value::IntValue(pid) => Some(*pid),
             _ => None,

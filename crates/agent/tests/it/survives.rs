@@ -10,17 +10,31 @@ async fn a_killed_agent_leaves_its_collector_to_the_next_one_without_a_gap() {
     let server = Server::start().await;
     let mut machine = Machine::new(&server.endpoint());
     machine.start();
-    server.until("a connection", |seen| !seen.uid.is_empty()).await;
-    server.offer("h1", &machine.stand_in_config("one", "flood_lines: 10")).await;
+    server
+        .until("a connection", |seen| !seen.uid.is_empty())
+        .await;
+    server
+        .offer("h1", &machine.stand_in_config("one", "flood_lines: 10"))
+        .await;
     let pid = machine.until_journal("start", "one").await.pid;
     machine.kill();
     assert!(is_alive(pid));
     machine.start();
     let adopted = machine.until_event("collector_adopted", 1).await;
     assert_eq!(adopted[0]["pid"], pid);
-    server.until("its health", |seen| seen.connections == 2 && seen.is_healthy() && seen.pid() == Some(i64::from(pid))).await;
+    server
+        .until("its health", |seen| {
+            seen.connections == 2 && seen.is_healthy() && seen.pid() == Some(i64::from(pid))
+        })
+        .await;
     // It is as much its own as the one before: it reloads, is restarted when it dies, and stops with the agent.
-    assert_eq!(server.offer("h2", &machine.stand_in_config("two", "")).await.status, APPLIED);
+    assert_eq!(
+        server
+            .offer("h2", &machine.stand_in_config("two", ""))
+            .await
+            .status,
+        APPLIED
+    );
     assert_eq!(machine.until_journal("reload", "two").await.pid, pid);
     assert!(machine.stop().await.success());
     assert!(!is_alive(pid));
@@ -36,7 +50,11 @@ async fn the_death_of_an_adopted_collector_is_noticed() {
     machine.kill();
     machine.start();
     machine.until_event("collector_adopted", 1).await;
-    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL).unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(pid).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
     machine.until_event("collector_ready", 2).await;
     assert_ne!(machine.until_journal("start", "local").await.pid, pid);
     assert_eq!(machine.collectors().len(), 1);
@@ -63,7 +81,11 @@ async fn a_collector_without_a_record_is_found_by_its_mark() {
     machine.put_local(&machine.stand_in_config("local", "child: true"));
     machine.start();
     let pid = machine.until_journal("start", "local").await.pid;
-    let child: i32 = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap().trim().parse().unwrap();
+    let child: i32 = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
     machine.until_event("collector_ready", 1).await;
     machine.kill();
     for name in ["process.json", "process.json.prev"] {
@@ -98,32 +120,71 @@ async fn killed_at_any_moment_of_a_change_the_next_agent_runs_the_old_or_the_new
     let mut machine = Machine::new(&server.endpoint());
     machine.collector = "probation: 1ms".to_owned();
     machine.start();
-    server.until("a connection", |seen| !seen.uid.is_empty()).await;
+    server
+        .until("a connection", |seen| !seen.uid.is_empty())
+        .await;
     let label = |n: u32| format!("c{n}");
-    server.offer("h0", &machine.stand_in_config(&label(0), "")).await;
+    server
+        .offer("h0", &machine.stand_in_config(&label(0), ""))
+        .await;
     let mut old = label(0);
     for round in 1..=12_u32 {
         let new = label(round);
         let hash = format!("h{round}");
         let connections = server.seen().connections;
-        server.push(&hash, &machine.stand_in_config(&new, "slow_validate_ms: 20, slow_start_ms: 20"));
+        server.push(
+            &hash,
+            &machine.stand_in_config(&new, "slow_validate_ms: 20, slow_start_ms: 20"),
+        );
         if round % 3 == 0 {
-            server.until("it is being tried", |seen| {
-                seen.statuses.last().is_some_and(|status| status.status == APPLYING || status.last_remote_config_hash == hash.as_bytes())
-            }).await;
+            server
+                .until("it is being tried", |seen| {
+                    seen.statuses.last().is_some_and(|status| {
+                        status.status == APPLYING
+                            || status.last_remote_config_hash == hash.as_bytes()
+                    })
+                })
+                .await;
         }
         tokio::time::sleep(Duration::from_millis(u64::from(round) * 7)).await;
         machine.kill();
         machine.start();
-        server.until("the next agent and a running collector", |seen| connections < seen.connections && seen.is_healthy() && seen.pid().is_some()).await;
-        let running = until("one collector", || Some(machine.collectors()).filter(|all| all.len() == 1)).await.unwrap();
+        server
+            .until("the next agent and a running collector", |seen| {
+                connections < seen.connections && seen.is_healthy() && seen.pid().is_some()
+            })
+            .await;
+        let running = until("one collector", || {
+            Some(machine.collectors()).filter(|all| all.len() == 1)
+        })
+        .await
+        .unwrap();
         assert!(is_alive(running[0]));
-        let last = machine.journal().into_iter().rev().find(|entry| entry.event != "stop").unwrap();
-        assert!(last.label == old || last.label == new, "{last:?} in round {round}");
-        assert!(machine.config().contains(&format!("label: {},", last.label)), "the file says what runs");
+        let last = machine
+            .journal()
+            .into_iter()
+            .rev()
+            .find(|entry| entry.event != "stop")
+            .unwrap();
+        assert!(
+            last.label == old || last.label == new,
+            "{last:?} in round {round}"
+        );
+        assert!(
+            machine
+                .config()
+                .contains(&format!("label: {},", last.label)),
+            "the file says what runs"
+        );
         // Whatever came of the kill, the next offer finds the agent in order.
         let hash = format!("{hash}-again");
-        assert_eq!(server.offer(&hash, &machine.stand_in_config(&format!("{new}b"), "")).await.status, APPLIED);
+        assert_eq!(
+            server
+                .offer(&hash, &machine.stand_in_config(&format!("{new}b"), ""))
+                .await
+                .status,
+            APPLIED
+        );
         old = format!("{new}b");
     }
 }
