@@ -3,10 +3,18 @@
 //! Names carry the ids of the conformance checklist that they prove (`sq_02_…`).
 
 mod bounds;
+mod certificates;
 mod client;
+mod grpc;
+
 mod link;
+mod peers;
+mod plain_http;
 mod reply;
+mod runner;
 mod schema;
 mod server;
 mod support;
+mod tls;
+mod websocket;
 mod ws;
