@@ -15,6 +15,7 @@ mod problem;
 mod routes;
 mod selector;
 mod state;
+mod uncut;
 
 pub use openapi::document;
 pub use state::{ApiState, Readiness};
@@ -30,6 +31,7 @@ pub fn router(state: ApiState) -> Router {
         .method_not_allowed_fallback(routes::no_such_method)
         .fallback(routes::no_such_route)
         .layer(axum::middleware::from_fn_with_state(state.clone(), access::guard))
+        .layer(axum::middleware::from_fn(uncut::finish_writes))
         .with_state(state)
 }
 
