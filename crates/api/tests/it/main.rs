@@ -1,0 +1,145 @@
+//! The admin plane over a real engine: every test runs on SQLite and on PostgreSQL, from one list.
+
+use store::testing::TestDb;
+
+mod access;
+mod agents;
+mod audit;
+mod bad_input;
+mod configs;
+mod events;
+mod fleet;
+mod harness;
+mod namespaces;
+mod openapi;
+mod rollouts;
+mod system;
+mod tokens;
+
+/// Makes a test of each function on each database. A function that is not listed is dead code, which lint refuses.
+macro_rules! suite {
+    ($($module:ident: [$($test:ident),* $(,)?],)*) => {
+        mod sqlite {
+            $(mod $module {
+                $(#[tokio::test]
+                async fn $test() {
+                    let db = super::super::TestDb::sqlite().await;
+                    super::super::$module::$test(&super::super::harness::World::start(&db).await).await;
+                    db.close().await;
+                })*
+            })*
+        }
+
+        mod postgres {
+            $(mod $module {
+                $(#[tokio::test]
+                async fn $test() {
+                    let Some(db) = super::super::TestDb::postgres().await else { return };
+                    super::super::$module::$test(&super::super::harness::World::start(&db).await).await;
+                    db.close().await;
+                })*
+            })*
+        }
+    };
+}
+
+suite! {
+    access: [
+        every_route_takes_a_token,
+        a_token_of_the_agent_plane_opens_nothing,
+        a_revoked_or_expired_admin_token_opens_nothing,
+        a_replaced_bootstrap_token_opens_nothing,
+        a_bootstrap_token_is_adopted_once,
+        paths_that_are_not_there_are_told_to_operators_only,
+        strangers_are_noted_and_a_flood_of_them_is_bounded,
+    ],
+    agents: [
+        the_list_pages_and_filters,
+        an_agent_is_shown_whole_under_both_of_its_ids,
+        secrets_are_shown_on_demand_and_noted,
+        labels_are_patched_and_move_the_agent,
+        a_patch_with_an_old_version_is_refused,
+        impossible_labels_are_refused_by_name,
+        a_restart_reaches_a_connected_agent,
+        a_restart_without_the_capability_or_connection_is_refused,
+        a_failed_config_is_retried_on_demand,
+        a_pending_agent_is_approved,
+        a_deleted_agent_is_gone_and_its_events_stay,
+        what_keeps_an_agent_waiting_is_told,
+        history_tells_who_changed_what,
+    ],
+    audit: [
+        writes_and_refusals_are_in_the_log_without_secrets,
+        the_chain_verifies_and_a_changed_entry_breaks_it,
+        the_log_pages_newest_first,
+    ],
+    bad_input: [
+        bodies_that_cannot_be_read_are_refused,
+        unknown_fields_are_named,
+        unknown_query_parameters_are_named,
+        bad_pages_are_refused,
+        bad_paths_are_refused,
+        bad_headers_are_refused,
+        bad_selectors_are_refused_at_their_position,
+        bad_config_bodies_are_refused_at_line_and_column,
+        large_bodies_are_refused,
+    ],
+    configs: [
+        a_put_makes_a_revision_and_changes_no_agent,
+        the_same_content_again_is_the_standing_revision,
+        versions_tell_a_new_aim_from_a_new_body,
+        preconditions_guard_writes,
+        other_kinds_and_variables_are_refused,
+        a_body_copied_from_a_redacted_display_is_refused,
+        secrets_in_revisions_are_redacted_unless_revealed,
+        a_config_in_force_is_deleted_only_with_its_agents,
+        a_deleted_config_comes_back_with_the_next_number,
+        configs_and_revisions_page,
+        writers_at_once_make_one_revision_each,
+    ],
+    events: [
+        the_stream_resumes_after_an_id,
+        the_stream_sends_what_happens,
+        the_stream_ends_when_the_server_drains,
+        the_stream_ends_when_its_token_is_revoked,
+    ],
+    fleet: [
+        the_summary_counts,
+        a_hold_keeps_offers_back_until_it_is_lifted,
+        holds_have_scopes,
+        impossible_holds_are_refused,
+    ],
+    namespaces: [
+        one_namespace_does_not_see_another,
+        a_token_of_a_namespace_acts_there_and_nowhere_else,
+        a_hold_of_the_fleet_takes_a_credential_for_all,
+    ],
+    openapi: [
+        the_document_lists_every_route,
+        every_reference_resolves_and_operation_ids_are_unique,
+        the_document_is_served,
+    ],
+    rollouts: [
+        a_release_reaches_matching_agents_and_counts_them,
+        both_forms_of_the_request_are_taken,
+        an_older_revision_can_be_released_again,
+        what_cannot_be_released_is_refused,
+        layers_merge_by_priority,
+        an_idempotency_key_starts_one_rollout,
+        a_release_survives_a_crash,
+        rollouts_are_listed_newest_first,
+    ],
+    system: [
+        health_ready_and_metrics_take_no_token,
+        readiness_follows_the_server,
+        the_landing_page_lists_the_api,
+        a_new_agent_gets_its_file,
+    ],
+    tokens: [
+        an_agent_token_lets_agents_in_until_it_is_revoked,
+        a_secret_is_shown_once,
+        an_idempotency_key_makes_one_token,
+        impossible_tokens_are_refused,
+        tokens_are_listed_by_kind,
+    ],
+}
