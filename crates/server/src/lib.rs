@@ -4,7 +4,6 @@
 //! [`config::Settings`] for what it is told, and at [`Server::start`] for what it then does.
 
 mod admin_plane;
-mod admin_router;
 mod admin_token;
 pub mod cli;
 pub mod config;

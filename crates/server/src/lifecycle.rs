@@ -6,10 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::{ApiState, Readiness};
 use engine::Engine;
 use gateway::Gateway;
 use metrics_exporter_prometheus::PrometheusHandle;
 use runtime::{CancellationToken, Clock, TaskError, Tasks};
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::admin_plane::AdminPlane;
@@ -32,7 +34,7 @@ pub struct Server {
     agent_addr: SocketAddr,
     admin_addr: SocketAddr,
     token: TokenPlace,
-    readiness: crate::admin_router::Readiness,
+    readiness: watch::Sender<Readiness>,
     agent_plane: Tasks,
     admin_plane: Tasks,
     loops: Tasks,
@@ -65,7 +67,7 @@ impl Server {
             agent_addr,
             admin_addr,
             token,
-            readiness: crate::admin_router::Readiness::default(),
+            readiness: watch::Sender::new(Readiness::Starting),
             agent_plane: Tasks::new(settings.timing.drain + PLANE_GRACE),
             admin_plane: Tasks::new(PLANE_GRACE),
             loops: Tasks::new(LOOPS_GRACE),
@@ -98,12 +100,12 @@ impl Server {
             metrics: metrics.clone(),
         };
         loops.start(&mut self.loops);
-        let router = crate::admin_router::router(self, settings, metrics);
+        let router = api::router(self.api_state(settings, metrics));
         self.admin_plane
             .start("admin_plane", |shutdown| admin.serve(router, shutdown));
         self.agent_plane
             .start("agent_plane", |shutdown| serve_agents(gateway, shutdown));
-        self.readiness.set_ready();
+        self.readiness.send_replace(Readiness::Ready);
     }
 
     /// Where agents connect.
@@ -126,12 +128,17 @@ impl Server {
         &self.engine
     }
 
-    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
-    }
-
-    pub(crate) fn readiness(&self) -> &crate::admin_router::Readiness {
-        &self.readiness
+    fn api_state(&self, settings: &Settings, metrics: PrometheusHandle) -> ApiState {
+        let clock = Arc::clone(&self.clock);
+        let public_url = options::public_url(settings, self.agent_addr);
+        let readiness = self.readiness.subscribe();
+        ApiState::new(
+            self.engine.clone(),
+            metrics,
+            readiness,
+            &public_url,
+            move || clock.now(),
+        )
     }
 
     /// Serves until `stop` resolves or a part ends by itself, then drains.
@@ -156,7 +163,7 @@ impl Server {
     /// # Errors
     /// The part that did not end in time, and what could not be written.
     pub async fn stop(self) -> Result<(), StopError> {
-        self.readiness.set_draining();
+        self.readiness.send_replace(Readiness::Draining);
         let agents = self.agent_plane.shut_down().await;
         let admins = self.admin_plane.shut_down().await;
         let loops = self.loops.shut_down().await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api_types::agents::{Agent, AgentSummary};
 use api_types::fleet::Fleet;
-use api_types::rollouts::RolloutDetail;
+use api_types::rollouts::StartedRollout;
 use api_types::{Page, Problem};
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
@@ -156,7 +156,7 @@ impl Api {
     }
 
     /// Releases the newest revision of a config to all agents that it matches.
-    pub async fn start_rollout(&self, name: &str) -> RolloutDetail {
+    pub async fn start_rollout(&self, name: &str) -> StartedRollout {
         self.post(
             &format!("/api/v1/configs/{name}/rollouts"),
             &json!({"strategy": "all_at_once"}),
@@ -166,7 +166,7 @@ impl Api {
     }
 
     /// Makes a revision and releases it.
-    pub async fn release(&self, name: &str, selector: &str, body: &str) -> RolloutDetail {
+    pub async fn release(&self, name: &str, selector: &str, body: &str) -> StartedRollout {
         self.put_config(name, selector, body).await;
         self.start_rollout(name).await
     }

@@ -1,0 +1,24 @@
+//! The whole system over real sockets: a server, simulated agents, and the REST API between them.
+//!
+//! On the database that `OPAMP_TEST_DATABASE` names; see `testkit::database`.
+
+mod access;
+mod bad_messages;
+mod bad_requests;
+mod bad_start;
+mod configs;
+mod crash;
+mod restart;
+mod running;
+
+/// Two configurations that a collector would take, and that tests tell apart.
+const FIRST: &str = "receivers:\n  otlp: {}\nexporters:\n  debug: {}\nservice:\n  pipelines:\n    traces: { receivers: [otlp], exporters: [debug] }\n";
+const SECOND: &str = "receivers:\n  otlp: {}\nexporters:\n  debug: { verbosity: detailed }\nservice:\n  pipelines:\n    traces: { receivers: [otlp], exporters: [debug] }\n";
+
+/// Labels for the options of a fleet.
+fn labels(texts: &[&str]) -> Vec<fleetsim::labels::Distribution> {
+    texts
+        .iter()
+        .map(|text| text.parse().expect("a distribution"))
+        .collect()
+}
