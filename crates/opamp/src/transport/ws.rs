@@ -107,8 +107,11 @@ impl WebSocket {
         };
         let handshake = async {
             self.socket.close(Some(frame)).await?;
+            // The server closes the socket after its close frame; there is no need to see it.
             while let Some(received) = self.socket.next().await {
-                received?;
+                if received?.is_close() {
+                    break;
+                }
             }
             Ok::<(), Error>(())
         };

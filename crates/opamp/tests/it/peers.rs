@@ -19,7 +19,7 @@ use opamp::transport::{ConnectOptions, Connection};
 use opamp::ws::strip_header;
 use opamp::{Limits, server};
 use prost::Message as _;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
@@ -80,9 +80,10 @@ pub async fn accept_ws(listener: &TcpListener) -> WsPeer {
 /// Answers one connection's first request with these bytes.
 pub async fn answer_once(listener: &TcpListener, response: &str) {
     let (mut stream, _) = listener.accept().await.unwrap();
-    stream.readable().await.unwrap();
-    let mut request = [0; 4096];
-    stream.try_read(&mut request).unwrap();
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        stream.read_buf(&mut request).await.unwrap();
+    }
     stream.write_all(response.as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
 }
