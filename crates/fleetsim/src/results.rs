@@ -66,6 +66,8 @@ pub struct FleetResult {
     pub last_round: Option<Round>,
     /// The last configuration that was offered.
     pub config: Option<ConfigLatency>,
+    /// Why an agent has no connection, if one has none: one of the reasons.
+    pub trouble: Option<String>,
     /// What the server cost.
     pub server: Option<Cost>,
     /// What the fleet itself cost.
@@ -185,6 +187,15 @@ impl Fleet {
         let mut holding = 0;
         self.each_with(hash, |_| holding += 1);
         holding
+    }
+
+    /// Why an agent has no connection, if one has none: the first agent's reason that is known.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.slots.iter().find_map(|slot| {
+            let state = slot.state.lock();
+            state.last_error.clone().filter(|_| !state.connected)
+        })
     }
 
     /// How many agents run the configuration with this hash.

@@ -57,6 +57,11 @@ impl Progress {
                 stats.lost
             ));
         }
+        if let Some(trouble) = fleet.trouble().filter(|_| troubles != 0) {
+            // A terminal's line is short, and a wrapped one could not be written over.
+            let trouble: String = trouble.chars().take(60).collect();
+            line.push_str(&format!(" ({trouble})"));
+        }
         if let Some(usage) = usage {
             let before = self.last.as_ref().and_then(|(_, _, usage)| *usage);
             let cpu = before.map_or(0.0, |before| {

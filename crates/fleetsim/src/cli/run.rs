@@ -214,6 +214,7 @@ impl RunArgs {
             last_round: Some(fleet.round()).filter(|round| Some(round) != start.as_ref()),
             start,
             config: fleet.newest_config(marked),
+            trouble: fleet.trouble(),
             server: server_before
                 .zip(server)
                 .and_then(|(before, server)| cost(before, server)),

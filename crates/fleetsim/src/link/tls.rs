@@ -32,13 +32,17 @@ pub(crate) enum TlsError {
 /// Settings for every connection of a fleet.
 pub(crate) fn client_config(trust: &Trust) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let (roots, trusted) = match trust {
+        Trust::Anything => (None, Vec::new()),
+        Trust::Roots(pem) => {
+            let trusted = certificates(pem)?;
+            (Some(root_verifier(&trusted, &provider)?), trusted)
+        }
+    };
     let verifier = Verifier {
         algorithms: provider.signature_verification_algorithms,
-        roots: match trust {
-            Trust::Anything => None,
-            Trust::Roots(pem) => Some(root_verifier(pem, &provider)?),
-        },
-        seen: Mutex::default(),
+        roots,
+        accepted: Mutex::new(trusted),
     };
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -51,17 +55,23 @@ pub(crate) fn client_config(trust: &Trust) -> Result<ClientConfig, TlsError> {
     Ok(config)
 }
 
+fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match read {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(TlsError::Roots),
+    }
+}
+
 fn root_verifier(
-    pem: &str,
+    trusted: &[CertificateDer<'static>],
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        let certificate = certificate.map_err(|_| TlsError::Roots)?;
-        roots.add(certificate).map_err(|_| TlsError::Roots)?;
-    }
-    if roots.is_empty() {
-        return Err(TlsError::Roots);
+    for certificate in trusted {
+        roots
+            .add(certificate.clone())
+            .map_err(|_| TlsError::Roots)?;
     }
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .build()
@@ -77,7 +87,8 @@ struct Verifier {
     algorithms: WebPkiSupportedAlgorithms,
     /// `None` accepts any certificate.
     roots: Option<Arc<WebPkiServerVerifier>>,
-    seen: Mutex<Vec<CertificateDer<'static>>>,
+    /// Server certificates that are good: those trusted by name, and those whose chain was.
+    accepted: Mutex<Vec<CertificateDer<'static>>>,
 }
 
 impl ServerCertVerifier for Verifier {
@@ -92,12 +103,12 @@ impl ServerCertVerifier for Verifier {
         let Some(roots) = &self.roots else {
             return Ok(ServerCertVerified::assertion());
         };
-        if self.seen.lock().iter().any(|seen| seen == end_entity) {
+        if self.accepted.lock().iter().any(|good| good == end_entity) {
             return Ok(ServerCertVerified::assertion());
         }
         let verified =
             roots.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
-        self.seen.lock().push(end_entity.clone().into_owned());
+        self.accepted.lock().push(end_entity.clone().into_owned());
         Ok(verified)
     }
 

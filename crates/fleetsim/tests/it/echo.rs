@@ -85,6 +85,27 @@ async fn a_server_certificate_from_elsewhere_is_not_trusted() {
 }
 
 #[tokio::test]
+async fn a_server_certificate_that_is_trusted_itself_need_not_be_a_proper_leaf() {
+    // What `openssl req -x509` makes by default: self-signed, and marked as an authority.
+    let mut parameters = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let cert = parameters.self_signed(&key).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let files = ["cert.pem", "key.pem"].map(|name| directory.path().join(name));
+    std::fs::write(&files[0], cert.pem()).unwrap();
+    std::fs::write(&files[1], key.serialize_pem()).unwrap();
+    let certificate = Certificate::read(&files[0], &files[1]).unwrap();
+
+    let (_server, fleet) = start(Some(&certificate)).await;
+    assert!(
+        fleet.settled(LIMIT).await,
+        "{:?}",
+        fleet.agent(0).snapshot()
+    );
+}
+
+#[tokio::test]
 async fn held_agents_dial_when_they_are_told_to() {
     let server = listening(None);
     let mut options = options(&server, None);
