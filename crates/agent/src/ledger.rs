@@ -119,6 +119,15 @@ impl OfferHash {
     }
 }
 
+impl Content {
+    fn kept(&self) -> Option<&ContentId> {
+        match self {
+            Self::Kept(id) => Some(id),
+            Self::Local | Self::Nothing => None,
+        }
+    }
+}
+
 impl Default for Ledger {
     fn default() -> Self {
         let current = Deployment {
@@ -163,13 +172,9 @@ impl Ledger {
             .into_iter()
             .flatten()
             .map(|deployment| &deployment.content);
-        let kept = |content| match content {
-            Content::Kept(id) => Some(id),
-            Content::Local | Content::Nothing => None,
-        };
         deployed
             .chain(self.base.as_ref())
-            .filter_map(kept)
+            .filter_map(Content::kept)
             .collect()
     }
 
