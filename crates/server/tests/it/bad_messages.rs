@@ -7,7 +7,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use opamp::proto::{AgentToServer, ServerErrorResponseType, ServerToAgent};
 use prost::Message as _;
 use testkit::fleet::{runs, wait_until_all_run};
-use testkit::{Fleet, TestServer};
+use testkit::{Fleet, TestServer, wait_until};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 
@@ -25,6 +25,10 @@ async fn server_with_bystanders() -> (TestServer, Fleet) {
     server.api().release("base", "", FIRST).await;
     let fleet = server.fleet(2, |_| {}).await;
     wait_until_all_run(&fleet, FIRST).await;
+    wait_until("both to be listed", async || {
+        server.api().agents("").await.len() == 2
+    })
+    .await;
     (server, fleet)
 }
 
