@@ -11,7 +11,7 @@ use crate::value::Value;
 pub struct Limits {
     /// Size of the text in bytes.
     pub bytes: usize,
-    /// Levels of nesting, aliases followed.
+    /// Levels of lists and maps, the root included and aliases followed.
     pub depth: usize,
     /// Values (scalars, lists, maps and keys), aliases followed.
     pub nodes: usize,

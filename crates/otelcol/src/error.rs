@@ -125,6 +125,12 @@ pub enum Fault {
         /// The limit that is exceeded.
         limit: usize,
     },
+    /// Too much text by aliases of long texts.
+    #[error("more than {limit} bytes of text once all aliases are followed: write fewer aliases")]
+    TooMuchText {
+        /// The limit that is exceeded.
+        limit: usize,
+    },
     /// An alias inside of what it stands for.
     #[error("the alias stands inside of the value that it refers to")]
     AliasCycle,

@@ -14,15 +14,16 @@ mod document;
 mod emit;
 mod error;
 mod extensions;
+mod flat_keys;
 mod merge;
 mod parse;
 mod redact;
 mod resolve;
 mod scalar;
 mod secrets;
+mod sections;
 mod strict;
 mod syntax;
-mod top_level;
 mod tree;
 mod value;
 

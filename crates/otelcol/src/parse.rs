@@ -6,65 +6,79 @@ use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Struc
 
 use crate::document::{Document, Limits};
 use crate::error::{Fault, ParseError, Position};
-use crate::resolve::{self, Typed};
+use crate::resolve;
 use crate::scalar;
-use crate::strict;
+use crate::sections;
+use crate::strict::{self, Layout, Token};
 use crate::syntax;
-use crate::top_level;
 use crate::tree::{Content, Entry, Key, Map, Node, Origin, Scalar, Style};
 
 pub(crate) fn document(bytes: &[u8], limits: &Limits) -> Result<Document, ParseError> {
     let source = syntax::text(bytes, limits.bytes)?;
-    let mut builder = Builder::new(source, limits);
+    match read(source, source, limits) {
+        // Inside of brackets the Collector takes tabs, ours does not: then they are blanks.
+        Err(error) if syntax::is_about_tabs(&error) => match syntax::without_margin_tabs(source) {
+            Some(blanks) => read(source, &blanks, limits),
+            None => Err(error),
+        },
+        result => result,
+    }
+}
+
+/// Reads a document whose text for the parser may differ from the source in blanks at the margin.
+fn read(source: &str, text: &str, limits: &Limits) -> Result<Document, ParseError> {
+    let mut builder = Builder::new(source, text, limits);
     let root = builder.first_document()?;
     let ignored_from = builder.next_document();
-    Ok(Document {
-        root: top_level::sections(root)?,
-        ignored_from,
-    })
+    let root = sections::sections(root, limits.depth)?;
+    Ok(Document { root, ignored_from })
 }
 
 struct Builder<'s> {
     source: &'s str,
+    /// What the parser reads, of the same length.
+    text: &'s str,
     events: Parser<'s, StrInput<'s>>,
     limits: Limits,
-    nodes: usize,
+    size: Size,
     in_flow: usize,
     anchors: HashMap<usize, Anchor>,
-    /// Where the last token ended, and whether it was a plain scalar.
-    end: Position,
-    after_plain: bool,
+    layout: Layout<'s>,
 }
 
 /// A node that is there to be repeated, and what repeating it costs.
 struct Anchor {
     node: Node,
-    nodes: usize,
+    size: Size,
     height: usize,
 }
 
-/// A node and how many levels it has.
+/// How much a tree holds, aliases followed.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    nodes: usize,
+    /// Bytes of text.
+    bytes: usize,
+}
+
+/// A node and how many levels of lists and maps it has.
 struct Built {
     node: Node,
     height: usize,
 }
 
 impl<'s> Builder<'s> {
-    fn new(source: &'s str, limits: &Limits) -> Self {
-        let events = Parser::new_from_str_with_options(source, syntax::options(limits.depth));
+    fn new(source: &'s str, text: &'s str, limits: &Limits) -> Self {
+        let events = Parser::new_from_str_with_options(text, syntax::options(limits.depth));
         Self {
             source,
+            text,
             events,
             limits: *limits,
-            nodes: 0,
+            size: Size::default(),
             in_flow: 0,
             anchors: HashMap::new(),
-            end: Position {
-                offset: 0,
-                line: 1,
-                column: 1,
-            },
-            after_plain: false,
+            layout: Layout::new(source),
         }
     }
 
@@ -101,26 +115,15 @@ impl<'s> Builder<'s> {
         Ok(next)
     }
 
-    /// Checks the text up to and in a token against what the Collector's parser is stricter about.
+    /// Checks what the Collector's parser is stricter about.
     fn check_layout(&mut self, event: &Event<'s>, span: &Span) -> Result<(), ParseError> {
+        let token = match event {
+            Event::Scalar(_, ScalarStyle::Plain, ..) => Token::Plain,
+            Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, ..) => Token::Block,
+            _ => Token::Other,
+        };
         let (start, end) = (syntax::position(&span.start), syntax::position(&span.end));
-        let is_block = matches!(
-            event,
-            Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, ..)
-        );
-        // What stands before the lines of a block scalar belongs to it.
-        if self.end < start && self.in_flow == 0 && !is_block {
-            let gap = &self.source[self.end.offset as usize..start.offset as usize];
-            strict::gap(gap, self.end, self.after_plain)?;
-        }
-        if self.end < end {
-            let is_plain = matches!(event, Event::Scalar(_, ScalarStyle::Plain, ..));
-            (self.end, self.after_plain) = (end, is_plain);
-            if is_plain {
-                strict::plain_lines(span.slice(self.source).unwrap_or_default(), start)?;
-            }
-        }
-        Ok(())
+        self.layout.token(token, start, end, 0 < self.in_flow)
     }
 
     /// The next event inside of a collection, which the parser promises to close.
@@ -130,20 +133,23 @@ impl<'s> Builder<'s> {
 
     fn node(&mut self, event: Event<'s>, span: Span, depth: usize) -> Result<Built, ParseError> {
         let position = syntax::position(&span.start);
-        self.count(1, position)?;
-        self.check_depth(depth, position)?;
+        self.count(Size { nodes: 1, bytes: 0 }, position)?;
         match event {
             Event::Alias(id) => self.alias(id, depth, position),
             Event::Scalar(text, style, anchor, tag) => {
                 let scalar = self.scalar(&text, style, tag.as_deref(), &span)?;
+                let size = Size {
+                    nodes: 1,
+                    bytes: scalar.text.len(),
+                };
                 let node = self.at(position, Content::Scalar(scalar));
-                Ok(self.anchored(anchor, Built { node, height: 0 }, 1))
+                self.anchored(anchor, Built { node, height: 0 }, size)
             }
             Event::SequenceStart(style, anchor, _) => {
-                self.collection(style, anchor, position, |this| this.list(depth))
+                self.collection(style, anchor, position, depth, |this| this.list(depth))
             }
             Event::MappingStart(style, anchor, _) => {
-                self.collection(style, anchor, position, |this| this.map(depth))
+                self.collection(style, anchor, position, depth, |this| this.map(depth))
             }
             // Unreachable by the parser's contract; nothing to read is null.
             _ => Ok(Built {
@@ -158,21 +164,26 @@ impl<'s> Builder<'s> {
         style: StructureStyle,
         anchor: usize,
         position: Position,
+        depth: usize,
         content: impl FnOnce(&mut Self) -> Result<(Content, usize), ParseError>,
     ) -> Result<Built, ParseError> {
+        self.check_depth(depth, position)?;
         let flow = usize::from(style == StructureStyle::Flow);
-        let before = self.nodes;
+        let before = self.size;
         self.in_flow += flow;
         let (content, height) = content(self)?;
         let node = self.at(position, content);
         self.in_flow -= flow;
-        let nodes = 1 + self.nodes - before;
-        Ok(self.anchored(anchor, Built { node, height }, nodes))
+        let size = Size {
+            nodes: 1 + self.size.nodes - before.nodes,
+            bytes: self.size.bytes - before.bytes,
+        };
+        self.anchored(anchor, Built { node, height }, size)
     }
 
     fn list(&mut self, depth: usize) -> Result<(Content, usize), ParseError> {
         let mut items = Vec::new();
-        let mut height = 0;
+        let mut height = 1;
         loop {
             let (event, span) = self.within()?;
             if matches!(event, Event::SequenceEnd | Event::StreamEnd) {
@@ -186,7 +197,7 @@ impl<'s> Builder<'s> {
 
     fn map(&mut self, depth: usize) -> Result<(Content, usize), ParseError> {
         let mut map = MapBuilder::default();
-        let mut height = 0;
+        let mut height = 1;
         loop {
             let (event, span) = self.within()?;
             if matches!(event, Event::MappingEnd | Event::StreamEnd) {
@@ -203,20 +214,26 @@ impl<'s> Builder<'s> {
 
     fn key(&mut self, event: Event<'s>, span: &Span) -> Result<Key, ParseError> {
         let position = syntax::position(&span.start);
-        self.count(1, position)?;
+        self.count(Size { nodes: 1, bytes: 0 }, position)?;
         let scalar = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let scalar = self.scalar(&text, style, tag.as_deref(), span)?;
                 strict::key(&scalar, 0 < self.in_flow, position)?;
+                let size = Size {
+                    nodes: 1,
+                    bytes: scalar.text.len(),
+                };
                 let node = self.at(position, Content::Scalar(scalar.clone()));
-                self.anchored(anchor, Built { node, height: 0 }, 1);
+                self.anchored(anchor, Built { node, height: 0 }, size)?;
                 Some(scalar)
             }
-            Event::Alias(id) => self
-                .anchors
-                .get(&id)
-                .and_then(|anchor| anchor.node.as_scalar())
-                .cloned(),
+            Event::Alias(id) => match self.alias(id, 0, position)?.node.content {
+                Content::Scalar(scalar) => Some(scalar),
+                Content::List(_) => {
+                    return Err(fault(position, Fault::CollectionKey { found: "a list" }));
+                }
+                Content::Map(_) => None,
+            },
             Event::SequenceStart(..) => {
                 return Err(fault(position, Fault::CollectionKey { found: "a list" }));
             }
@@ -233,15 +250,26 @@ impl<'s> Builder<'s> {
     }
 
     fn scalar(
-        &self,
+        &mut self,
         text: &str,
         style: ScalarStyle,
         tag: Option<&Tag>,
         span: &Span,
     ) -> Result<Scalar, ParseError> {
         let slice = span.slice(self.source).unwrap_or_default();
+        if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) && !self.is_as_written(span)
+        {
+            return Err(strict::tab(syntax::position(&span.start)));
+        }
         let indentation = span.start.col();
         let mut scalar = scalar::read(text, style, slice, indentation);
+        self.count(
+            Size {
+                nodes: 0,
+                bytes: scalar.text.len(),
+            },
+            syntax::position(&span.start),
+        )?;
         if 0 < self.in_flow {
             strict::in_flow(&scalar, syntax::position(&span.start))?;
         }
@@ -270,15 +298,22 @@ impl<'s> Builder<'s> {
         Ok(scalar)
     }
 
+    /// Whether no tab of these lines was taken for a blank, their indentation included.
+    fn is_as_written(&self, span: &Span) -> bool {
+        let range = span.byte_range().unwrap_or_default();
+        let start = self.source[..range.start].rfind('\n').unwrap_or(0);
+        self.source[start..range.end] == self.text[start..range.end]
+    }
+
     fn alias(&mut self, id: usize, depth: usize, position: Position) -> Result<Built, ParseError> {
         // The parser knows every anchor; one without a node is still being read.
         let Some(anchor) = self.anchors.get(&id) else {
             return Err(fault(position, Fault::AliasCycle));
         };
-        let (height, nodes) = (anchor.height, anchor.nodes);
+        let (height, size) = (anchor.height, anchor.size);
         // Both limits are checked before the copy is made: the copy is what a bomb is after.
-        self.check_depth(depth + height, position)?;
-        self.count(nodes, position)?;
+        self.check_depth((depth + height).saturating_sub(1), position)?;
+        self.count(size, position)?;
         let node = self
             .anchors
             .get(&id)
@@ -286,19 +321,14 @@ impl<'s> Builder<'s> {
         Ok(Built { node, height })
     }
 
-    fn anchored(&mut self, anchor: usize, built: Built, nodes: usize) -> Built {
+    /// Keeps a copy of an anchored node, which counts like any other.
+    fn anchored(&mut self, anchor: usize, built: Built, size: Size) -> Result<Built, ParseError> {
         if anchor != 0 {
-            let node = built.node.clone();
-            self.anchors.insert(
-                anchor,
-                Anchor {
-                    node,
-                    nodes,
-                    height: built.height,
-                },
-            );
+            self.count(size, built.node.origin.position)?;
+            let (node, height) = (built.node.clone(), built.height);
+            self.anchors.insert(anchor, Anchor { node, size, height });
         }
-        built
+        Ok(built)
     }
 
     fn at(&self, position: Position, content: Content) -> Node {
@@ -309,14 +339,24 @@ impl<'s> Builder<'s> {
         }
     }
 
-    fn count(&mut self, nodes: usize, position: Position) -> Result<(), ParseError> {
-        self.nodes = self.nodes.saturating_add(nodes);
-        let limit = self.limits.nodes;
-        if limit < self.nodes {
-            Err(fault(position, Fault::TooManyNodes { limit }))
-        } else {
-            Ok(())
+    fn count(&mut self, size: Size, position: Position) -> Result<(), ParseError> {
+        let nodes = self.size.nodes.saturating_add(size.nodes);
+        let bytes = self.size.bytes.saturating_add(size.bytes);
+        self.size = Size { nodes, bytes };
+        // Without aliases a tree has no more text than its source.
+        let most = self.limits.bytes.saturating_mul(2);
+        if self.limits.nodes < nodes {
+            return Err(fault(
+                position,
+                Fault::TooManyNodes {
+                    limit: self.limits.nodes,
+                },
+            ));
         }
+        if most < bytes {
+            return Err(fault(position, Fault::TooMuchText { limit: most }));
+        }
+        Ok(())
     }
 
     fn check_depth(&self, depth: usize, position: Position) -> Result<(), ParseError> {
@@ -411,9 +451,4 @@ const fn not_mergeable(position: Position, found: &'static str) -> ParseError {
 
 pub(crate) const fn fault(position: Position, fault: Fault) -> ParseError {
     ParseError { position, fault }
-}
-
-/// Whether a key may name a section: the Collector wants texts there.
-pub(crate) const fn is_text(typed: Typed) -> bool {
-    matches!(typed, Typed::Str)
 }

@@ -5,6 +5,7 @@
 //! text is no YAML: what is shown of a broken or foreign configuration must be safe, too.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput};
@@ -13,8 +14,6 @@ use crate::resolve::{self, Typed};
 use crate::secrets::{self, Extent};
 use crate::syntax;
 
-/// Begins the place of what is found in comments; no place of a value begins so.
-const COMMENT: &str = "\u{0}#";
 /// Deeper nesting than this is read line by line.
 const DEPTH: usize = 200;
 
@@ -40,11 +39,17 @@ pub fn redact_pair(before: &str, after: &str) -> (String, String) {
     let (old, new) = (edits(before), edits(after));
     let old_values = by_place(before, &old);
     let new_values = by_place(after, &new);
-    let differs = |edit: &Edit| match (old_values.get(&edit.place), new_values.get(&edit.place)) {
-        (Some(old), Some(new)) => old != new,
-        _ => false,
+    let differs = |edit: &Edit| {
+        let place = edit.place?;
+        Some(old_values.get(&place)? != new_values.get(&place)?)
     };
-    let mark = |edit: &Edit, mark| if differs(edit) { mark } else { "" };
+    let mark = |edit: &Edit, mark| {
+        if differs(edit) == Some(true) {
+            mark
+        } else {
+            ""
+        }
+    };
     (
         apply(before, &old, |edit| mark(edit, " (old)")),
         apply(after, &new, |edit| mark(edit, " (new)")),
@@ -52,11 +57,28 @@ pub fn redact_pair(before: &str, after: &str) -> (String, String) {
 }
 
 /// The secrets that can be found again in another text; comments cannot.
-fn by_place<'t>(text: &'t str, edits: &[Edit]) -> HashMap<String, &'t str> {
-    let named = edits.iter().filter(|edit| !edit.place.starts_with(COMMENT));
-    named
-        .map(|edit| (edit.place.clone(), &text[edit.range.clone()]))
-        .collect()
+fn by_place<'t>(text: &'t str, edits: &[Edit]) -> HashMap<Place, &'t str> {
+    let placed = edits
+        .iter()
+        .filter_map(|edit| Some((edit.place?, &text[edit.range.clone()])));
+    placed.collect()
+}
+
+/// Names a value by the way to it, the same in every text with the same structure.
+///
+/// It is a hash, since ways are long and most of them are never asked for; a collision would at
+/// worst mark a secret as changed that is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Place(u64);
+
+impl Place {
+    const ROOT: Self = Self(0);
+
+    fn step(self, step: impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (self.0, step).hash(&mut hasher);
+        Self(hasher.finish())
+    }
 }
 
 /// A piece of the text to be replaced.
@@ -64,8 +86,8 @@ fn by_place<'t>(text: &'t str, edits: &[Edit]) -> HashMap<String, &'t str> {
 struct Edit {
     range: Range<usize>,
     form: Form,
-    /// Names the value it is, the same in every text with the same structure.
-    place: String,
+    /// None in a comment, which cannot be found again.
+    place: Option<Place>,
 }
 
 /// What the replacement must look like to leave the text's structure alone.
@@ -135,6 +157,7 @@ struct Frame {
     key: Option<String>,
     /// In a list: how many items were read.
     items: usize,
+    place: Place,
     anchor: usize,
     first_scalar: usize,
     /// The map says `name: password` or the like, and these are its `value`s.
@@ -146,7 +169,8 @@ struct Frame {
 struct Seen {
     range: Range<usize>,
     form: Form,
-    place: String,
+    place: Place,
+    is_key: bool,
 }
 
 struct Redactor<'t> {
@@ -176,8 +200,10 @@ impl<'t> Redactor<'t> {
         let mut options = syntax::options(DEPTH);
         options.set_emit_comments(true);
         options.max_buffered_comment_events = usize::MAX;
-        let mut events: Parser<'t, StrInput<'t>> =
-            Parser::new_from_str_with_options(self.text, options);
+        // Tabs at the margin are no reason to look away.
+        let blanks = syntax::without_margin_tabs(self.text);
+        let text = blanks.as_deref().unwrap_or(self.text);
+        let mut events: Parser<'_, StrInput<'_>> = Parser::new_from_str_with_options(text, options);
         loop {
             match events.next_event() {
                 Some(Ok((event, span))) => self.event(&event, &span),
@@ -196,7 +222,7 @@ impl<'t> Redactor<'t> {
             Event::SequenceStart(_, anchor, _) => self.open(false, *anchor),
             Event::MappingStart(_, anchor, _) => self.open(true, *anchor),
             Event::SequenceEnd | Event::MappingEnd => self.close(),
-            Event::Comment(..) => self.parts(range, Extent::Line, COMMENT),
+            Event::Comment(..) => self.parts(range, Extent::Line, None),
             _ => {}
         }
     }
@@ -209,6 +235,7 @@ impl<'t> Redactor<'t> {
             }
             mode => mode,
         };
+        let place = self.place();
         let first_scalar = self.scalars.len();
         let values = first_scalar..first_scalar;
         self.frames.push(Frame {
@@ -216,6 +243,7 @@ impl<'t> Redactor<'t> {
             mode,
             key: None,
             items: 0,
+            place,
             anchor,
             first_scalar,
             names_secret: false,
@@ -248,6 +276,7 @@ impl<'t> Redactor<'t> {
             range: range.clone(),
             form,
             place: self.place(),
+            is_key,
         });
         if anchor != 0 {
             self.anchors.insert(anchor, index..index + 1);
@@ -283,9 +312,9 @@ impl<'t> Redactor<'t> {
                 || self.text[range.clone()].contains('\n');
             // A root that is one text is most likely no YAML at all.
             if has_lines || self.frames.is_empty() {
-                self.lines(range, &place)
+                self.lines(range, place)
             } else {
-                self.parts(range, Extent::Word, &place)
+                self.parts(range, Extent::Word, Some(place))
             }
         }
     }
@@ -379,31 +408,38 @@ impl<'t> Redactor<'t> {
     }
 
     fn hide(&mut self, scalars: Range<usize>) {
-        for seen in self.scalars.get(scalars).unwrap_or_default() {
+        for seen in self
+            .scalars
+            .get(scalars)
+            .unwrap_or_default()
+            .iter()
+            .filter(|seen| !seen.is_key)
+        {
             self.edits.push(Edit {
                 range: seen.range.clone(),
                 form: seen.form,
-                place: seen.place.clone(),
+                place: Some(seen.place),
             });
         }
     }
 
-    fn place(&self) -> String {
-        let step = |frame: &Frame| frame.key.clone().unwrap_or_else(|| frame.items.to_string());
-        self.frames
-            .iter()
-            .map(step)
-            .collect::<Vec<_>>()
-            .join("\u{0}")
+    fn place(&self) -> Place {
+        let Some(frame) = self.frames.last() else {
+            return Place::ROOT;
+        };
+        match &frame.key {
+            Some(key) => frame.place.step(key),
+            None => frame.place.step(frame.items),
+        }
     }
 
     /// The secrets inside of a piece of one line.
-    fn parts(&mut self, range: Range<usize>, extent: Extent, place: &str) {
+    fn parts(&mut self, range: Range<usize>, extent: Extent, place: Option<Place>) {
         for (number, part) in secrets::inside(&self.text[range.clone()], extent)
             .into_iter()
             .enumerate()
         {
-            let place = format!("{place}\u{0}{number}");
+            let place = place.map(|place| place.step(number));
             self.edits.push(Edit {
                 range: range.start + part.start..range.start + part.end,
                 form: Form::Part,
@@ -415,11 +451,11 @@ impl<'t> Redactor<'t> {
     /// The rest of a text that is no YAML, from the beginning of the line where it stopped being it.
     fn lines_from(&mut self, offset: usize) {
         let start = self.text[..offset].rfind('\n').map_or(0, |end| end + 1);
-        self.lines(start..self.text.len(), "");
+        self.lines(start..self.text.len(), Place::ROOT);
     }
 
     /// The secrets in lines of whatever it is.
-    fn lines(&mut self, range: Range<usize>, place: &str) {
+    fn lines(&mut self, range: Range<usize>, place: Place) {
         let mut start = range.start;
         let mut below: Option<usize> = None;
         let mut in_key = false;
@@ -431,7 +467,7 @@ impl<'t> Redactor<'t> {
             if content.is_empty() {
                 continue;
             }
-            let place = format!("{place}\u{0}{number}");
+            let place = Some(place.step(number));
             in_key |= secrets::holds_private_key(content) && content.contains("BEGIN");
             below = below.filter(|outer| *outer < indentation);
             if in_key || below.is_some() {
@@ -443,8 +479,8 @@ impl<'t> Redactor<'t> {
                 });
                 continue;
             }
-            self.parts(at..at + content.len(), Extent::Line, &place);
-            self.word_pair(at, content, &place);
+            self.parts(at..at + content.len(), Extent::Line, place);
+            self.word_pair(at, content, place);
             if content.strip_suffix([':', '=', '|', '>', '-']).is_some() && opens_secret(content) {
                 below = Some(indentation);
             }
@@ -452,7 +488,7 @@ impl<'t> Redactor<'t> {
     }
 
     /// `HTTP_Passwd abc`, as some agents write it.
-    fn word_pair(&mut self, at: usize, content: &str, place: &str) {
+    fn word_pair(&mut self, at: usize, content: &str, place: Option<Place>) {
         let Some((name, value)) = content.split_once([' ', '\t']) else {
             return;
         };
@@ -465,7 +501,7 @@ impl<'t> Redactor<'t> {
             self.edits.push(Edit {
                 range: start..at + content.len(),
                 form: Form::Part,
-                place: place.to_owned(),
+                place,
             });
         }
     }

@@ -56,6 +56,33 @@ fn position_after(text: &str) -> Position {
     }
 }
 
+/// What to do about a tab.
+pub(crate) const TAB_ADVICE: &str = "indent with spaces, not with tabs";
+
+pub(crate) fn is_about_tabs(error: &ParseError) -> bool {
+    matches!(
+        error.fault,
+        Fault::Syntax {
+            advice: TAB_ADVICE,
+            ..
+        }
+    )
+}
+
+/// The text with a blank for each tab before the first other character of a line, if there is one.
+pub(crate) fn without_margin_tabs(text: &str) -> Option<String> {
+    let mut found = false;
+    let mut at_margin = true;
+    let blank = |character| {
+        let is_tab = at_margin && character == '\t';
+        found |= is_tab;
+        at_margin = character == '\n' || (at_margin && matches!(character, ' ' | '\t'));
+        if is_tab { ' ' } else { character }
+    };
+    let blanks = text.chars().map(blank).collect();
+    found.then_some(blanks)
+}
+
 pub(crate) fn options(depth: usize) -> Options {
     let mut options = options! {
         // As libyaml does, from which the Collector's parser was made.
@@ -99,7 +126,7 @@ const fn advice(kind: &ErrorKind) -> &'static str {
         | E::TabInBlockIndentation
         | E::TabInIndentation
         | E::TabAtBlockScalarStart
-        | E::TabInPlainScalar => "indent with spaces, not with tabs",
+        | E::TabInPlainScalar => TAB_ADVICE,
         E::UnexpectedEofFlowSequence
         | E::ExpectedFlowSequenceSeparator
         | E::UnexpectedEofFlowMapping

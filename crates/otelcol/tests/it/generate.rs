@@ -287,7 +287,7 @@ impl Tree {
                 text.push_str(&format!(" {}\n", self.flow()));
             }
             Self::List(items, _) => {
-                text.push_str("\n");
+                text.push('\n');
                 for item in items {
                     text.push_str(&format!("{}-", " ".repeat(indent + 2)));
                     item.after(indent + 2, text);

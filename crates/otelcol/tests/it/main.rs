@@ -1,5 +1,11 @@
 //! Integration tests: what the crate promises about reading, merging, writing and redacting.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on should stop"
+)]
+
 mod errors;
 mod generate;
 mod hostile;

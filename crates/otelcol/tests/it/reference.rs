@@ -171,8 +171,10 @@ fn several_configs_merge_as_the_collector_merges_them() {
         // Scalars, lists and maps over each other.
         "receivers: {otlp: text}\nprocessors: [1, 2]\nexporters: 5\n",
         "processors: {batch: {timeout: {deep: 1}, send_batch_size: [a]}}\n",
-        // Flat keys, at the top only.
+        // Flat keys: at the top when a document is read, below when all is merged, never in lists.
         "processors::batch::timeout: 5s\nexporters::new::x: {y: 1}\n",
+        "exporters:\n  otlp:\n    tls::insecure: true\n    tls: {ca_file: x}\n    a::b::c: {d::e: 1}\n    l: [{x::y: 1}]\n",
+        "processors:\n  batch::more: 1\n",
         // What yaml.v3 makes of words and numbers.
         "x: {a: yes, b: On, c: 0777, d: 0o17, e: 1_000, f: 08, g: '1', h: 0x1F, i: 1., j: .5, k: 0b11, l: +1}\n",
         "x: {1: a, 0x10: b, true: c, ~: d, 1.50: e, 1e21: f, 1234567.0: g}\n",
@@ -192,6 +194,8 @@ fn several_configs_merge_as_the_collector_merges_them() {
         "a: 1\r\nb: |\r\n  x\r\n  y\r\n",
         "\u{feff}a: 1\n",
         "? a\n: b\n? c\n",
+        "{\n\t\"a\": {\n\t\t\"b\": [1, \"x\ty\"]\n\t}\n}\n",
+        "a: [\n\tb,\n\tc]\n# d\n\t# e\nf: g\n",
         "d: $x $$ $$x\n",
     ];
     for overlay in overlays {
