@@ -1,6 +1,6 @@
-//! A database of a test's own, on the engine that `OPAMP_TEST_DATABASE` names: `sqlite` (the default) or `postgresql`.
+//! A database of a test's own, on the engine that `TEST_DATABASE` names: `sqlite` (the default) or `postgresql`.
 //!
-//! On PostgreSQL each test makes a database on the server that `OPAMP_TEST_POSTGRES` is the address of, and drops it.
+//! On PostgreSQL each test makes a database on the server that `TEST_POSTGRES_URL` is the address of, and drops it.
 
 use std::env;
 
@@ -29,10 +29,10 @@ impl TestDatabase {
     /// # Panics
     /// When the engine is unknown or its server cannot be used.
     pub async fn create() -> Self {
-        match env::var("OPAMP_TEST_DATABASE").as_deref() {
+        match env::var("TEST_DATABASE").as_deref() {
             Err(_) | Ok("sqlite") => Self::Sqlite,
             Ok("postgresql") => Self::Postgres(PostgresDatabase::create().await),
-            Ok(other) => panic!("OPAMP_TEST_DATABASE is {other}, neither sqlite nor postgresql"),
+            Ok(other) => panic!("TEST_DATABASE is {other}, neither sqlite nor postgresql"),
         }
     }
 
@@ -55,8 +55,8 @@ impl TestDatabase {
 
 impl PostgresDatabase {
     async fn create() -> Self {
-        let server = env::var("OPAMP_TEST_POSTGRES")
-            .expect("OPAMP_TEST_POSTGRES is the address of a PostgreSQL server");
+        let server = env::var("TEST_POSTGRES_URL")
+            .expect("TEST_POSTGRES_URL is the address of a PostgreSQL server");
         let name = format!("t_{}", Uuid::new_v4().simple());
         execute(&server, &format!("CREATE DATABASE {name}")).await;
         Self { server, name }
@@ -64,11 +64,14 @@ impl PostgresDatabase {
 
     /// Its address.
     pub fn address(&self) -> String {
-        let (base, _) = self
-            .server
+        let (place, query) = match self.server.split_once('?') {
+            Some((place, query)) => (place, format!("?{query}")),
+            None => (self.server.as_str(), String::new()),
+        };
+        let (base, _) = place
             .rsplit_once('/')
             .expect("the address of a server ends with a database's name");
-        format!("{base}/{}", self.name)
+        format!("{base}/{}{query}", self.name)
     }
 }
 

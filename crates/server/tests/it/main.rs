@@ -1,6 +1,6 @@
 //! The whole system over real sockets: a server, simulated agents, and the REST API between them.
 //!
-//! On the database that `OPAMP_TEST_DATABASE` names; see `testkit::database`.
+//! On the database that `TEST_DATABASE` names; see `testkit::database`.
 
 mod access;
 mod bad_messages;
