@@ -1,5 +1,7 @@
 //! Who may: every request but those to the open paths proves an operator, and every refusal is noted.
 
+use api_types::ProblemKind;
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -7,7 +9,6 @@ use engine::admin::access::AccessError;
 use engine::admin::audit::Refusal;
 use engine::admin::{Caller, StoreError};
 use engine::domain::Namespace;
-use api_types::ProblemKind;
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, header};
 
@@ -32,7 +33,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Acting {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> ApiResult<Self> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| ApiError::new(ProblemKind::Unauthorized))
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| ApiError::new(ProblemKind::Unauthorized))
     }
 }
 
@@ -48,13 +53,18 @@ pub(crate) async fn guard(State(state): State<ApiState>, request: Request, next:
         Err(error) => (None, error.into_response()),
         Ok(Proved::OutOfReach(caller)) => {
             // Not allowed to see it: it is not there.
-            let mut response = ApiError::new(ProblemKind::NotFound).field("namespace").into_response();
+            let mut response = ApiError::new(ProblemKind::NotFound)
+                .field("namespace")
+                .into_response();
             response.extensions_mut().insert(OutOfReach);
             (Some(caller), response)
         }
         Ok(Proved::Within(caller)) => {
             parts.extensions.insert(Acting(caller.clone()));
-            (Some(caller), next.run(Request::from_parts(parts, body)).await)
+            (
+                Some(caller),
+                next.run(Request::from_parts(parts, body)).await,
+            )
         }
     };
     if let Some(error) = refused(&method, &response) {
@@ -70,7 +80,11 @@ enum Proved {
 
 async fn prove(state: &ApiState, parts: &mut Parts) -> ApiResult<Proved> {
     let bearer = bearer(&parts.headers);
-    let operator = state.engine.authenticate_operator(bearer, state.now()).await.map_err(refuse)?;
+    let operator = state
+        .engine
+        .authenticate_operator(bearer, state.now())
+        .await
+        .map_err(refuse)?;
     let namespace = namespace(parts).await?;
     let home = operator.clone().acting_in(None);
     match (operator.acting_in(namespace), home) {
@@ -84,24 +98,45 @@ async fn prove(state: &ApiState, parts: &mut Parts) -> ApiResult<Proved> {
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
 }
 
 fn refuse(error: AccessError) -> ApiError {
     match error {
         AccessError::Store(error) => ApiError::from(error),
-        refused => ApiError::new(ProblemKind::Unauthorized)
-            .detail(format!("{refused}; send \"Authorization: Bearer <admin token>\"")),
+        refused => ApiError::new(ProblemKind::Unauthorized).detail(format!(
+            "{refused}; send \"Authorization: Bearer <admin token>\""
+        )),
     }
 }
 
 /// The namespace that the path names.
 async fn namespace(parts: &mut Parts) -> ApiResult<Option<Namespace>> {
-    let Ok(params) = RawPathParams::from_request_parts(parts, &()).await else { return Ok(None) };
-    let Some((_, text)) = params.iter().find(|(name, _)| *name == "namespace") else { return Ok(None) };
+    let refuse = |detail: String| {
+        ApiError::new(ProblemKind::InvalidPath)
+            .field("namespace")
+            .detail(detail)
+    };
+    let params = match RawPathParams::from_request_parts(parts, &()).await {
+        Ok(params) => params,
+        // Never the default where a namespace was named; another parameter at fault is refused by its handler.
+        Err(RawPathParamsRejection::InvalidUtf8InPathParam(error)) if in_a_namespace(parts) => {
+            return Err(refuse(error.to_string()));
+        }
+        Err(_) => return Ok(None),
+    };
+    let Some((_, text)) = params.iter().find(|(name, _)| *name == "namespace") else {
+        return Ok(None);
+    };
     Namespace::new(text)
         .map(Some)
-        .map_err(|error| ApiError::new(ProblemKind::InvalidPath).field("namespace").detail(error.to_string()))
+        .map_err(|error| refuse(error.to_string()))
+}
+
+fn in_a_namespace(parts: &Parts) -> bool {
+    parts.uri.path().starts_with("/api/v1/namespaces/")
 }
 
 /// What belongs into the audit log of a response: who could not prove to be anybody, who reached too far, and writes
@@ -111,21 +146,36 @@ fn refused(method: &Method, response: &Response) -> Option<String> {
     let denied = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
         || response.extensions().get::<OutOfReach>().is_some();
     let failed_write = !method.is_safe() && (status.is_client_error() || status.is_server_error());
-    let told = response.extensions().get::<Refused>().map(|refused| refused.error.clone());
+    let told = response
+        .extensions()
+        .get::<Refused>()
+        .map(|refused| refused.error.clone());
     (denied || failed_write).then(|| told.unwrap_or_else(|| status.to_string()))
 }
 
-async fn note(state: &ApiState, caller: Option<Caller>, method: &Method, path: String, mut error: String) {
+async fn note(
+    state: &ApiState,
+    caller: Option<Caller>,
+    method: &Method,
+    path: String,
+    mut error: String,
+) {
     let now = state.now();
     if caller.is_none() {
         match state.refusals.pass(now) {
             None => return,
             Some(0) => {}
-            Some(held_back) => error.push_str(&format!(" (and {held_back} more that are not listed)")),
+            Some(held_back) => {
+                error.push_str(&format!(" (and {held_back} more that are not listed)"))
+            }
         }
     }
     let caller = caller.unwrap_or_else(Caller::anonymous);
-    let refusal = Refusal { action: method.to_string(), resource: shortened(path), error };
+    let refusal = Refusal {
+        action: method.to_string(),
+        resource: shortened(path),
+        error,
+    };
     if let Err(error) = state.engine.record_refusal(&caller, refusal, now).await {
         let error: &StoreError = &error;
         tracing::warn!(event = "audit_entry_lost", %error, "a refused request could not be put into the audit log");

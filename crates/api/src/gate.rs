@@ -22,7 +22,11 @@ struct Bucket {
 
 impl Gate {
     pub(crate) fn new(now: Timestamp) -> Self {
-        Self(Mutex::new(Bucket { left: BURST, refilled: now, held_back: 0 }))
+        Self(Mutex::new(Bucket {
+            left: BURST,
+            refilled: now,
+            held_back: 0,
+        }))
     }
 
     /// Asks to write one entry. `Some` allows it, with the number that were held back since the last one.
@@ -40,7 +44,10 @@ impl Gate {
 
 impl Bucket {
     fn refill(&mut self, now: Timestamp) {
-        let gained = now.as_millisecond().saturating_sub(self.refilled.as_millisecond()) / REFILL_MS;
+        let gained = now
+            .as_millisecond()
+            .saturating_sub(self.refilled.as_millisecond())
+            / REFILL_MS;
         if 0 < gained {
             let gained = u32::try_from(gained).unwrap_or(BURST);
             self.left = self.left.saturating_add(gained).min(BURST);

@@ -21,16 +21,23 @@ pub use openapi::document;
 pub use state::{ApiState, Readiness};
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use utoipa_axum::router::OpenApiRouter;
 
+/// The largest request body, in bytes, where a route does not say otherwise.
+const REQUEST_MAX_BYTES: usize = 64 << 10;
+
 /// The admin plane's routes.
-#[must_use]
 pub fn router(state: ApiState) -> Router {
     let (routes, _) = described().split_for_parts();
     routes
         .method_not_allowed_fallback(routes::no_such_method)
         .fallback(routes::no_such_route)
-        .layer(axum::middleware::from_fn_with_state(state.clone(), access::guard))
+        .layer(DefaultBodyLimit::max(REQUEST_MAX_BYTES))
+        .layer(axum::middleware::from_fn_with_state(
+            state.clone(),
+            access::guard,
+        ))
         .layer(axum::middleware::from_fn(uncut::finish_writes))
         .with_state(state)
 }

@@ -15,7 +15,7 @@ use crate::access::OPEN_PATHS;
             Errors are RFC 9457 problem details with a stable `type`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(api_types::Problem, api_types::ProblemKind)),
+    components(schemas(api_types::Problem, api_types::ProblemKind, api_types::configs::DeleteAgents)),
     tags(
         (name = "agents", description = "Managed telemetry agents."),
         (name = "configs", description = "Configs and their revisions. Making a revision changes no agent."),

@@ -130,7 +130,9 @@ impl From<engine::admin::StoreError> for ApiError {
 
 impl From<engine::admin::KeyReused> for ApiError {
     fn from(error: engine::admin::KeyReused) -> Self {
-        Self::new(ProblemKind::IdempotencyKeyReused).field("idempotency-key").detail(error.to_string())
+        Self::new(ProblemKind::IdempotencyKeyReused)
+            .field("idempotency-key")
+            .detail(error.to_string())
     }
 }
 

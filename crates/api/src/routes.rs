@@ -40,10 +40,12 @@ pub(crate) fn tree() -> OpenApiRouter<ApiState> {
 
 /// The answer for paths that are not there.
 pub(crate) async fn no_such_route(uri: Uri) -> ApiError {
-    ApiError::new(ProblemKind::UnknownRoute).detail(format!("{} is not there; / lists what is", uri.path()))
+    ApiError::new(ProblemKind::UnknownRoute)
+        .detail(format!("{} is not there; / lists what is", uri.path()))
 }
 
 /// The answer for paths that are there, with other methods.
 pub(crate) async fn no_such_method(method: Method) -> ApiError {
-    ApiError::new(ProblemKind::MethodNotAllowed).detail(format!("{method} is not one of its methods"))
+    ApiError::new(ProblemKind::MethodNotAllowed)
+        .detail(format!("{method} is not one of its methods"))
 }

@@ -14,10 +14,15 @@ pub(crate) fn read(input: Option<&SelectorInput>, field: &str) -> ApiResult<Sele
         Some(SelectorInput::Map(map)) => {
             for (key, value) in map {
                 Labels::check(key, value).map_err(|error| {
-                    ApiError::new(ProblemKind::InvalidSelector).field(format!("{field}.{key}")).detail(error.to_string())
+                    ApiError::new(ProblemKind::InvalidSelector)
+                        .field(format!("{field}.{key}"))
+                        .detail(error.to_string())
                 })?;
             }
-            Ok(Selector::from_map(map.iter().map(|(key, value)| (key.as_str(), value.as_str()))))
+            Ok(Selector::from_map(
+                map.iter()
+                    .map(|(key, value)| (key.as_str(), value.as_str())),
+            ))
         }
     }
 }

@@ -9,7 +9,10 @@ use crate::problem::ApiError;
 /// A handler is dropped with its connection. Dropped while its commit is under way, the database would have a release
 /// that no agent is told of until the server starts again.
 pub(crate) async fn finish_writes(request: Request, next: Next) -> Response {
-    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+    if matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    ) {
         return next.run(request).await;
     }
     match tokio::spawn(next.run(request)).await {

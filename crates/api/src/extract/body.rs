@@ -18,14 +18,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
         check_media_type(request.headers())?;
-        let bytes = Bytes::from_request(request, state).await.map_err(unreadable)?;
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(unreadable)?;
         parse(&bytes).map(Self)
     }
 }
 
 fn check_media_type(headers: &HeaderMap) -> ApiResult<()> {
-    let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = declared.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let declared = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = declared
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
@@ -59,10 +68,12 @@ fn refuse(path: &str, error: &serde_json::Error) -> ApiError {
     let text = error.to_string();
     let (kind, field) = match quoted_name(&text, "unknown field ") {
         Some(name) => (ProblemKind::UnknownField, join(path, name)),
-        None => match quoted_name(&text, "missing field ").or(quoted_name(&text, "duplicate field ")) {
-            Some(name) => (ProblemKind::InvalidBody, join(path, name)),
-            None => (ProblemKind::InvalidBody, path.to_owned()),
-        },
+        None => {
+            match quoted_name(&text, "missing field ").or(quoted_name(&text, "duplicate field ")) {
+                Some(name) => (ProblemKind::InvalidBody, join(path, name)),
+                None => (ProblemKind::InvalidBody, path.to_owned()),
+            }
+        }
     };
     let refusal = ApiError::new(kind)
         .detail(text)

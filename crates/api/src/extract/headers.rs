@@ -37,7 +37,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Preconditions {
             (Some(list), None) => Ok(Self::IfVersion(versions(list)?)),
             (None, Some("*")) => Ok(Self::IfAbsent),
             (None, Some(_)) => Err(bad(&header::IF_NONE_MATCH, "only * is supported on writes")),
-            (Some(_), Some(_)) => Err(bad(&header::IF_MATCH, "give either If-Match or If-None-Match")),
+            (Some(_), Some(_)) => Err(bad(
+                &header::IF_MATCH,
+                "give either If-Match or If-None-Match",
+            )),
         }
     }
 }
@@ -47,8 +50,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Preconditions {
 fn versions(list: &str) -> ApiResult<Vec<u64>> {
     let mut versions = Vec::new();
     for tag in list.split(',').map(str::trim) {
-        let Some(opaque) = tag.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
-            let text = if tag.starts_with("W/") { "a weak tag never matches" } else { "tags stand in double quotes" };
+        let Some(opaque) = tag
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'))
+        else {
+            let text = if tag.starts_with("W/") {
+                "a weak tag never matches"
+            } else {
+                "tags stand in double quotes"
+            };
             return Err(bad(&header::IF_MATCH, text));
         };
         versions.extend(opaque.parse::<u64>());
@@ -58,7 +68,8 @@ fn versions(list: &str) -> ApiResult<Vec<u64>> {
 
 /// The entity tag of a version.
 pub(crate) fn etag(version: u64) -> [(HeaderName, HeaderValue); 1] {
-    let value = HeaderValue::try_from(format!("\"{version}\"")).expect("digits and quotes are header text");
+    let value =
+        HeaderValue::try_from(format!("\"{version}\"")).expect("digits and quotes are header text");
     [(header::ETAG, value)]
 }
 
@@ -88,12 +99,19 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> ApiResult<Option<&'a s
         return Err(bad(name, "stands more than once"));
     }
     first
-        .map(|value| value.to_str().map(str::trim).map_err(|_| bad(name, "may hold ASCII only")))
+        .map(|value| {
+            value
+                .to_str()
+                .map(str::trim)
+                .map_err(|_| bad(name, "may hold ASCII only"))
+        })
         .transpose()
 }
 
 fn bad(name: &HeaderName, detail: &str) -> ApiError {
-    ApiError::new(ProblemKind::InvalidHeader).field(name.as_str()).detail(detail)
+    ApiError::new(ProblemKind::InvalidHeader)
+        .field(name.as_str())
+        .detail(detail)
 }
 
 #[cfg(test)]
@@ -106,16 +124,30 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
-        Preconditions::from_request_parts(&mut parts, &()).await.map_err(|_| ())
+        Preconditions::from_request_parts(&mut parts, &())
+            .await
+            .map_err(|_| ())
     }
 
     #[tokio::test]
     async fn preconditions_are_read() {
         assert_eq!(read(&[]).await, Ok(Preconditions::Always));
-        assert_eq!(read(&[("if-match", "*")]).await, Ok(Preconditions::IfExists));
-        assert_eq!(read(&[("if-match", "\"7\"")]).await, Ok(Preconditions::IfVersion(vec![7])));
-        assert_eq!(read(&[("if-match", "\"7\", \"x\"")]).await, Ok(Preconditions::IfVersion(vec![7])));
-        assert_eq!(read(&[("if-none-match", "*")]).await, Ok(Preconditions::IfAbsent));
+        assert_eq!(
+            read(&[("if-match", "*")]).await,
+            Ok(Preconditions::IfExists)
+        );
+        assert_eq!(
+            read(&[("if-match", "\"7\"")]).await,
+            Ok(Preconditions::IfVersion(vec![7]))
+        );
+        assert_eq!(
+            read(&[("if-match", "\"7\", \"x\"")]).await,
+            Ok(Preconditions::IfVersion(vec![7]))
+        );
+        assert_eq!(
+            read(&[("if-none-match", "*")]).await,
+            Ok(Preconditions::IfAbsent)
+        );
     }
 
     #[tokio::test]

@@ -19,7 +19,9 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
         match axum::extract::Path::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(value)) => Ok(Self(value)),
-            Err(PathRejection::FailedToDeserializePathParams(error)) => Err(refuse(error.into_kind())),
+            Err(PathRejection::FailedToDeserializePathParams(error)) => {
+                Err(refuse(error.into_kind()))
+            }
             Err(error) => Err(ApiError::internal(&error)),
         }
     }
@@ -28,9 +30,13 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
 fn refuse(kind: ErrorKind) -> ApiError {
     let refusal = ApiError::new(ProblemKind::InvalidPath);
     match kind {
-        ErrorKind::ParseErrorAtKey { key, value, expected_type } => {
-            refusal.detail(format!("{value:?} is no {expected_type}")).field(key)
-        }
+        ErrorKind::ParseErrorAtKey {
+            key,
+            value,
+            expected_type,
+        } => refusal
+            .detail(format!("{value:?} is no {expected_type}"))
+            .field(key),
         ErrorKind::InvalidUtf8InPathParam { key } => refusal.detail("is no UTF-8").field(key),
         other => refusal.detail(other.to_string()),
     }

@@ -27,13 +27,18 @@ fn parse<T: DeserializeOwned>(query: &str) -> ApiResult<T> {
             .find_map(|prefix| quoted_name(&text, prefix))
             .map(str::to_owned);
         let field = named.unwrap_or_else(|| error.path().to_string());
-        ApiError::new(ProblemKind::InvalidQuery).field(field).detail(text)
+        ApiError::new(ProblemKind::InvalidQuery)
+            .field(field)
+            .detail(text)
     })
 }
 
 /// The name between backquotes that serde's messages carry after a fixed beginning.
 pub(super) fn quoted_name<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
-    text.strip_prefix(prefix)?.strip_prefix('`')?.split('`').next()
+    text.strip_prefix(prefix)?
+        .strip_prefix('`')?
+        .split('`')
+        .next()
 }
 
 #[cfg(test)]
@@ -44,7 +49,9 @@ mod tests {
 
     #[test]
     fn known_parameters_are_read() {
-        let query: ListAgents = parse("selector=env%3Dprod%2C%21legacy&connected=true&config_state=failed&limit=7").unwrap();
+        let query: ListAgents =
+            parse("selector=env%3Dprod%2C%21legacy&connected=true&config_state=failed&limit=7")
+                .unwrap();
         assert_eq!(query.selector.as_deref(), Some("env=prod,!legacy"));
         assert_eq!(query.connected, Some(true));
         assert_eq!(query.config_state, Some(ConfigState::Failed));
@@ -64,7 +71,10 @@ mod tests {
             let Err(error) = parse::<ListAgents>(query) else {
                 panic!("{query} was taken");
             };
-            assert!(format!("{error:?}").contains(&format!("field: Some({named:?})")), "{query}: {error:?}");
+            assert!(
+                format!("{error:?}").contains(&format!("field: Some({named:?})")),
+                "{query}: {error:?}"
+            );
         }
     }
 }

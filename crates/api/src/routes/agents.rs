@@ -28,7 +28,11 @@ pub(super) use view::to_config_state;
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(list::list_agents))
-        .routes(routes!(get::get_agent, patch::patch_agent, delete::delete_agent))
+        .routes(routes!(
+            get::get_agent,
+            patch::patch_agent,
+            delete::delete_agent
+        ))
         .routes(routes!(restart::restart_agent))
         .routes(routes!(approve::approve_agent))
         .routes(routes!(retry::retry_agent))
@@ -46,17 +50,29 @@ impl AgentPath {
     /// The agent's id.
     async fn find(&self, state: &ApiState, caller: &Caller) -> ApiResult<AgentId> {
         let named = self.read()?;
-        state.engine.find_agent(caller, *named.as_bytes()).await?.ok_or_else(|| self.missing())
+        state
+            .engine
+            .find_agent(caller, *named.as_bytes())
+            .await?
+            .ok_or_else(|| self.missing())
     }
 
     /// The agent's id, or what was given, which may be the id of an agent that is forgotten.
     async fn find_or_forgotten(&self, state: &ApiState, caller: &Caller) -> ApiResult<AgentId> {
         let named = self.read()?;
-        Ok(state.engine.find_agent(caller, *named.as_bytes()).await?.unwrap_or(named))
+        Ok(state
+            .engine
+            .find_agent(caller, *named.as_bytes())
+            .await?
+            .unwrap_or(named))
     }
 
     fn read(&self) -> ApiResult<AgentId> {
-        let refuse = |_| ApiError::new(ProblemKind::InvalidPath).field("agent").detail("an agent is named by UUID text");
+        let refuse = |_| {
+            ApiError::new(ProblemKind::InvalidPath)
+                .field("agent")
+                .detail("an agent is named by UUID text")
+        };
         self.agent.parse().map_err(refuse)
     }
 
@@ -72,8 +88,12 @@ impl From<AgentActionError> for ApiError {
         match error {
             AgentActionError::NotFound => refuse(ProblemKind::NotFound),
             AgentActionError::Version { .. } => refuse(ProblemKind::PreconditionFailed),
-            AgentActionError::Label { key, .. } => refuse(ProblemKind::InvalidField).field(format!("labels.{key}")),
-            AgentActionError::TooManyLabels { .. } => refuse(ProblemKind::InvalidField).field("labels"),
+            AgentActionError::Label { key, .. } => {
+                refuse(ProblemKind::InvalidField).field(format!("labels.{key}"))
+            }
+            AgentActionError::TooManyLabels { .. } => {
+                refuse(ProblemKind::InvalidField).field("labels")
+            }
             AgentActionError::NotFailed { .. } => refuse(ProblemKind::Conflict),
             AgentActionError::NotDelivered(reason) => refuse(match reason {
                 NotDelivered::NotFound => ProblemKind::NotFound,

@@ -9,5 +9,7 @@ use utoipa_axum::routes;
 use crate::state::ApiState;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(list::list_audit)).routes(routes!(verify::verify_audit))
+    OpenApiRouter::new()
+        .routes(routes!(list::list_audit))
+        .routes(routes!(verify::verify_audit))
 }

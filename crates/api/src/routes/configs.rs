@@ -27,7 +27,10 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .merge(put::route())
         .routes(routes!(revisions::list_revisions))
         .routes(routes!(revision::get_revision))
-        .routes(routes!(release::start_rollout, rollouts::list_rollouts_of_config))
+        .routes(routes!(
+            release::start_rollout,
+            rollouts::list_rollouts_of_config
+        ))
 }
 
 /// The config of a path.
@@ -39,7 +42,9 @@ pub(crate) struct ConfigPath {
 impl ConfigPath {
     fn name(&self) -> ApiResult<ConfigName> {
         let refuse = |error: InvalidName| {
-            ApiError::new(ProblemKind::InvalidPath).field("config").detail(error.to_string())
+            ApiError::new(ProblemKind::InvalidPath)
+                .field("config")
+                .detail(error.to_string())
         };
         ConfigName::new(&self.config).map_err(refuse)
     }
@@ -66,6 +71,8 @@ impl From<PreconditionFailed> for ApiError {
             PreconditionFailed::Exists { .. } => "if-none-match",
             PreconditionFailed::Absent | PreconditionFailed::Version { .. } => "if-match",
         };
-        Self::new(ProblemKind::PreconditionFailed).field(header).detail(error.to_string())
+        Self::new(ProblemKind::PreconditionFailed)
+            .field(header)
+            .detail(error.to_string())
     }
 }

@@ -12,5 +12,7 @@ use crate::state::ApiState;
 pub(super) use view::{to_rollout, to_started};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(list::list_rollouts)).routes(routes!(get::get_rollout))
+    OpenApiRouter::new()
+        .routes(routes!(list::list_rollouts))
+        .routes(routes!(get::get_rollout))
 }

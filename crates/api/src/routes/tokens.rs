@@ -31,8 +31,11 @@ pub(crate) struct TokenPath {
 
 impl TokenPath {
     fn id(&self) -> ApiResult<TokenId> {
-        let refuse =
-            |error: InvalidName| ApiError::new(ProblemKind::InvalidPath).field("token").detail(error.to_string());
+        let refuse = |error: InvalidName| {
+            ApiError::new(ProblemKind::InvalidPath)
+                .field("token")
+                .detail(error.to_string())
+        };
         self.token.parse().map_err(refuse)
     }
 

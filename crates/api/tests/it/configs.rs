@@ -1,9 +1,9 @@
 //! Configs and their revisions.
 
-use api_types::configs::{Config, DeletedConfig, Revision, RevisionSummary};
-use api_types::rollouts::RolloutStatus;
 use api_types::agents::Agent;
 use api_types::audit::AuditEntry;
+use api_types::configs::{Config, DeletedConfig, Revision, RevisionSummary};
+use api_types::rollouts::RolloutStatus;
 use api_types::{Page, ProblemKind};
 use engine::domain::model::ApplyState;
 use http::{Method, StatusCode};
@@ -24,13 +24,25 @@ pub async fn a_put_makes_a_revision_and_changes_no_agent(world: &World<'_>) {
     request["message"] = json!("the first");
     let made: Revision = world.put(EDGE, request).await.json(StatusCode::CREATED);
     let summary = &made.summary;
-    assert_eq!((summary.number, summary.version.as_str(), summary.priority), (1, "v1.0.0", -7));
-    assert_eq!((summary.selector.as_str(), summary.message.as_str()), ("env=prod", "the first"));
-    assert_eq!((summary.author.as_str(), summary.origin.as_str()), ("admin", "api"));
+    assert_eq!(
+        (summary.number, summary.version.as_str(), summary.priority),
+        (1, "v1.0.0", -7)
+    );
+    assert_eq!(
+        (summary.selector.as_str(), summary.message.as_str()),
+        ("env=prod", "the first")
+    );
+    assert_eq!(
+        (summary.author.as_str(), summary.origin.as_str()),
+        ("admin", "api")
+    );
     assert_eq!((made.body.as_str(), made.redacted), (BODY, false));
     assert!(agent.pushed(world).is_none());
     let config: Config = world.read(EDGE).await;
-    assert_eq!((config.latest.number, config.baseline, config.last_rollout), (1, None, None));
+    assert_eq!(
+        (config.latest.number, config.baseline, config.last_rollout),
+        (1, None, None)
+    );
     let kept: Config = world.crashed().await.read(EDGE).await;
     assert_eq!(kept.latest, config.latest);
 }
@@ -44,7 +56,10 @@ pub async fn the_same_content_again_is_the_standing_revision(world: &World<'_>) 
     assert_eq!(stands.json::<Revision>(StatusCode::OK), made);
     let revisions: Page<RevisionSummary> = world.read(&format!("{EDGE}/revisions")).await;
     assert_eq!(revisions.items.len(), 1);
-    let other: Revision = world.put(EDGE, put("receivers: {otlp: {}}\n")).await.json(StatusCode::CREATED);
+    let other: Revision = world
+        .put(EDGE, put("receivers: {otlp: {}}\n"))
+        .await
+        .json(StatusCode::CREATED);
     assert_eq!(other.summary.number, 2);
     let back: Revision = world.put(EDGE, put(BODY)).await.json(StatusCode::CREATED);
     assert_eq!(back.summary.number, 3, "only the newest revision stands");
@@ -57,50 +72,94 @@ pub async fn versions_tell_a_new_aim_from_a_new_body(world: &World<'_>) {
     };
     assert_eq!(version(put(BODY)).await, "v1.0.0");
     assert_eq!(version(put("receivers: {otlp: {}}\n")).await, "v1.0.1");
-    assert_eq!(version(json!({ "kind": "collector", "selector": "env=dev", "body": BODY })).await, "v1.1.0");
-    assert_eq!(version(json!({ "kind": "collector", "priority": 3, "body": BODY })).await, "v1.2.0");
+    assert_eq!(
+        version(json!({ "kind": "collector", "selector": "env=dev", "body": BODY })).await,
+        "v1.1.0"
+    );
+    assert_eq!(
+        version(json!({ "kind": "collector", "priority": 3, "body": BODY })).await,
+        "v1.2.0"
+    );
 }
 
 pub async fn preconditions_guard_writes(world: &World<'_>) {
     let send = |header: &str, value: &str, body: &str| {
-        world.call(Method::PUT, EDGE).header(header, value).json(put(body)).send()
+        world
+            .call(Method::PUT, EDGE)
+            .header(header, value)
+            .json(put(body))
+            .send()
     };
-    send("if-match", "*", BODY).await.problem(ProblemKind::PreconditionFailed);
+    send("if-match", "*", BODY)
+        .await
+        .problem(ProblemKind::PreconditionFailed);
     let made = send("if-none-match", "*", BODY).await;
     assert_eq!(made.status, StatusCode::CREATED);
     let tag = made.etag().to_owned();
     assert_eq!(world.get(EDGE).await.etag(), tag);
-    let refused = send("if-none-match", "*", BODY).await.problem(ProblemKind::PreconditionFailed);
+    let refused = send("if-none-match", "*", BODY)
+        .await
+        .problem(ProblemKind::PreconditionFailed);
     assert_eq!(refused.field.as_deref(), Some("if-none-match"));
     let changed = send("if-match", &tag, "receivers: {otlp: {}}\n").await;
     assert_eq!(changed.status, StatusCode::CREATED);
-    send("if-match", &tag, BODY).await.problem(ProblemKind::PreconditionFailed);
-    let delete = |tag: String| world.call(Method::DELETE, EDGE).header("if-match", &tag).send();
+    send("if-match", &tag, BODY)
+        .await
+        .problem(ProblemKind::PreconditionFailed);
+    let delete = |tag: String| {
+        world
+            .call(Method::DELETE, EDGE)
+            .header("if-match", &tag)
+            .send()
+    };
     delete(tag).await.problem(ProblemKind::PreconditionFailed);
-    assert_eq!(delete(changed.etag().to_owned()).await.status, StatusCode::OK);
+    assert_eq!(
+        delete(changed.etag().to_owned()).await.status,
+        StatusCode::OK
+    );
 }
 
 pub async fn other_kinds_and_variables_are_refused(world: &World<'_>) {
     for kind in ["ottl", "raw", "", "Collector"] {
-        let problem = world.put(EDGE, json!({ "kind": kind, "body": BODY })).await.problem(ProblemKind::UnsupportedKind);
+        let problem = world
+            .put(EDGE, json!({ "kind": kind, "body": BODY }))
+            .await
+            .problem(ProblemKind::UnsupportedKind);
         assert_eq!(problem.field.as_deref(), Some("kind"));
         assert!(problem.detail.unwrap().contains("collector"));
     }
     let variables = json!({ "kind": "collector", "body": BODY, "variables": { "rate": "5" } });
-    let problem = world.put(EDGE, variables).await.problem(ProblemKind::Unsupported);
+    let problem = world
+        .put(EDGE, variables)
+        .await
+        .problem(ProblemKind::Unsupported);
     assert_eq!(problem.field.as_deref(), Some("variables.rate"));
     let empty = json!({ "kind": "collector", "body": BODY, "variables": {} });
     assert_eq!(world.put(EDGE, empty).await.status, StatusCode::CREATED);
     let long = json!({ "kind": "collector", "body": BODY, "message": "x".repeat(5_000) });
-    assert_eq!(world.put(EDGE, long).await.problem(ProblemKind::InvalidField).field.as_deref(), Some("message"));
+    assert_eq!(
+        world
+            .put(EDGE, long)
+            .await
+            .problem(ProblemKind::InvalidField)
+            .field
+            .as_deref(),
+        Some("message")
+    );
 }
 
 pub async fn a_body_copied_from_a_redacted_display_is_refused(world: &World<'_>) {
     let body = "exporters:\n  otlp:\n    headers: {api-key: hunter2}\n";
     let shown: Revision = world.put(EDGE, put(body)).await.json(StatusCode::CREATED);
     assert!(shown.redacted);
-    let problem = world.put(EDGE, put(&shown.body)).await.problem(ProblemKind::InvalidConfigBody);
-    assert_eq!((problem.field.as_deref(), problem.line), (Some("body"), Some(3)));
+    let problem = world
+        .put(EDGE, put(&shown.body))
+        .await
+        .problem(ProblemKind::InvalidConfigBody);
+    assert_eq!(
+        (problem.field.as_deref(), problem.line),
+        (Some("body"), Some(3))
+    );
 }
 
 pub async fn secrets_in_revisions_are_redacted_unless_revealed(world: &World<'_>) {
@@ -112,8 +171,17 @@ pub async fn secrets_in_revisions_are_redacted_unless_revealed(world: &World<'_>
     let revealed: Revision = world.read(&format!("{path}?reveal=true")).await;
     assert_eq!((revealed.body.as_str(), revealed.redacted), (body, false));
     let audit: Page<AuditEntry> = world.read("/api/v1/audit?limit=1").await;
-    assert_eq!((audit.items[0].event.as_str(), audit.items[0].resource.as_str()), ("config.revealed", "configs/edge/revisions/1"));
-    world.get(&format!("{EDGE}/revisions/2")).await.problem(ProblemKind::NotFound);
+    assert_eq!(
+        (
+            audit.items[0].event.as_str(),
+            audit.items[0].resource.as_str()
+        ),
+        ("config.revealed", "configs/edge/revisions/1")
+    );
+    world
+        .get(&format!("{EDGE}/revisions/2"))
+        .await
+        .problem(ProblemKind::NotFound);
 }
 
 pub async fn a_config_in_force_is_deleted_only_with_its_agents(world: &World<'_>) {
@@ -123,26 +191,53 @@ pub async fn a_config_in_force_is_deleted_only_with_its_agents(world: &World<'_>
     let problem = world.delete(EDGE).await.problem(ProblemKind::ConfigInForce);
     assert!(problem.detail.unwrap().contains("?agents=remove"));
 
-    let deleted: DeletedConfig = world.delete(&format!("{EDGE}?agents=remove")).await.json(StatusCode::OK);
+    let deleted: DeletedConfig = world
+        .delete(&format!("{EDGE}?agents=remove"))
+        .await
+        .json(StatusCode::OK);
     let removal = deleted.removal.unwrap();
-    assert_eq!((removal.affected, removal.rollout.revision, removal.rollout.previous_revision), (1, None, Some(1)));
+    assert_eq!(
+        (
+            removal.affected,
+            removal.rollout.revision,
+            removal.rollout.previous_revision
+        ),
+        (1, None, Some(1))
+    );
     assert_eq!(removal.rollout.status, RolloutStatus::Completed);
-    assert!(agent.pushed(world).is_none(), "an agent without a config is sent nothing");
+    assert!(
+        agent.pushed(world).is_none(),
+        "an agent without a config is sent nothing"
+    );
     let shown: Agent = world.read(&agent.path()).await;
     assert_eq!(shown.config.desired, None);
     world.get(EDGE).await.problem(ProblemKind::NotFound);
     world.delete(EDGE).await.problem(ProblemKind::NotFound);
-    world.crashed().await.get(EDGE).await.problem(ProblemKind::NotFound);
+    world
+        .crashed()
+        .await
+        .get(EDGE)
+        .await
+        .problem(ProblemKind::NotFound);
 
-    assert_eq!(world.put("/api/v1/configs/idle", put(BODY)).await.status, StatusCode::CREATED);
-    let deleted: DeletedConfig = world.delete("/api/v1/configs/idle").await.json(StatusCode::OK);
+    assert_eq!(
+        world.put("/api/v1/configs/idle", put(BODY)).await.status,
+        StatusCode::CREATED
+    );
+    let deleted: DeletedConfig = world
+        .delete("/api/v1/configs/idle")
+        .await
+        .json(StatusCode::OK);
     assert_eq!(deleted.removal, None);
 }
 
 pub async fn a_deleted_config_comes_back_with_the_next_number(world: &World<'_>) {
     world.put(EDGE, put(BODY)).await;
     world.delete(EDGE).await;
-    world.get(&format!("{EDGE}/revisions")).await.problem(ProblemKind::NotFound);
+    world
+        .get(&format!("{EDGE}/revisions"))
+        .await
+        .problem(ProblemKind::NotFound);
     let again: Revision = world.put(EDGE, put(BODY)).await.json(StatusCode::CREATED);
     assert_eq!(again.summary.number, 2);
     assert_eq!(world.get(EDGE).await.status, StatusCode::OK);
@@ -150,27 +245,44 @@ pub async fn a_deleted_config_comes_back_with_the_next_number(world: &World<'_>)
 
 pub async fn configs_and_revisions_page(world: &World<'_>) {
     for name in ["c", "a", "b"] {
-        world.put(&format!("/api/v1/configs/{name}"), put(BODY)).await;
+        world
+            .put(&format!("/api/v1/configs/{name}"), put(BODY))
+            .await;
     }
     let first: Page<Config> = world.read("/api/v1/configs?limit=2").await;
-    let names: Vec<&str> = first.items.iter().map(|config| config.name.as_str()).collect();
+    let names: Vec<&str> = first
+        .items
+        .iter()
+        .map(|config| config.name.as_str())
+        .collect();
     assert_eq!(names, ["a", "b"]);
     let cursor = first.next_cursor.unwrap();
-    let rest: Page<Config> = world.read(&format!("/api/v1/configs?limit=2&cursor={cursor}")).await;
+    let rest: Page<Config> = world
+        .read(&format!("/api/v1/configs?limit=2&cursor={cursor}"))
+        .await;
     assert_eq!((rest.items[0].name.as_str(), rest.next_cursor), ("c", None));
 
-    world.put("/api/v1/configs/a", put("receivers: {otlp: {}}\n")).await;
+    world
+        .put("/api/v1/configs/a", put("receivers: {otlp: {}}\n"))
+        .await;
     let newest: Page<RevisionSummary> = world.read("/api/v1/configs/a/revisions?limit=1").await;
-    assert_eq!((newest.items[0].number, newest.next_cursor.as_deref()), (2, Some("2")));
-    let oldest: Page<RevisionSummary> = world.read("/api/v1/configs/a/revisions?limit=1&cursor=2").await;
+    assert_eq!(
+        (newest.items[0].number, newest.next_cursor.as_deref()),
+        (2, Some("2"))
+    );
+    let oldest: Page<RevisionSummary> = world
+        .read("/api/v1/configs/a/revisions?limit=1&cursor=2")
+        .await;
     assert_eq!((oldest.items[0].number, oldest.next_cursor), (1, None));
 }
 
 pub async fn writers_at_once_make_one_revision_each(world: &World<'_>) {
     let write = |n: u32| world.put(EDGE, put(&format!("receivers: {{otlp/{n}: {{}}}}\n")));
     let (a, b, c, d) = tokio::join!(write(1), write(2), write(3), write(4));
-    let mut numbers: Vec<u64> =
-        [a, b, c, d].iter().map(|answer| answer.json::<Revision>(StatusCode::CREATED).summary.number).collect();
+    let mut numbers: Vec<u64> = [a, b, c, d]
+        .iter()
+        .map(|answer| answer.json::<Revision>(StatusCode::CREATED).summary.number)
+        .collect();
     numbers.sort_unstable();
     assert_eq!(numbers, [1, 2, 3, 4]);
 }

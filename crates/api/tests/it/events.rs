@@ -32,7 +32,10 @@ impl Stream {
         let response = call.open().await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self { body: response.into_body(), text: String::new() }
+        Self {
+            body: response.into_body(),
+            text: String::new(),
+        }
     }
 
     /// The next event; `None` at the stream's end.
@@ -41,7 +44,12 @@ impl Stream {
             if let Some((frame, rest)) = self.text.split_once("\n\n") {
                 let (frame, rest) = (frame.to_owned(), rest.to_owned());
                 self.text = rest;
-                let field = |name: &str| frame.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+                let field = |name: &str| {
+                    frame
+                        .lines()
+                        .find_map(|line| line.strip_prefix(name))
+                        .map(str::trim)
+                };
                 let Some(data) = field("data:") else { continue };
                 let event: Event = serde_json::from_str(data).unwrap();
                 assert_eq!(field("id:"), Some(event.id.to_string().as_str()));
@@ -49,7 +57,8 @@ impl Stream {
                 return Some(event);
             }
             let frame = soon(self.body.frame()).await?.unwrap();
-            self.text.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
+            self.text
+                .push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
         }
     }
 
@@ -74,12 +83,23 @@ pub async fn the_stream_resumes_after_an_id(world: &World<'_>) {
     let resumed = [("last-event-id", first.id.to_string())];
     let headers = [(resumed[0].0, resumed[0].1.as_str())];
     let mut rest = Stream::open(world, "/api/v1/events?after=0", &headers).await;
-    assert_eq!(rest.next().await.unwrap(), second, "Last-Event-ID wins over the query");
+    assert_eq!(
+        rest.next().await.unwrap(),
+        second,
+        "Last-Event-ID wins over the query"
+    );
     for bad in ["x", ""] {
-        let refused = world.call(Method::GET, EVENTS).header("last-event-id", bad).send().await;
+        let refused = world
+            .call(Method::GET, EVENTS)
+            .header("last-event-id", bad)
+            .send()
+            .await;
         refused.problem(ProblemKind::InvalidHeader);
     }
-    world.get("/api/v1/events?after=x").await.problem(ProblemKind::InvalidQuery);
+    world
+        .get("/api/v1/events?after=x")
+        .await
+        .problem(ProblemKind::InvalidQuery);
 }
 
 pub async fn the_stream_sends_what_happens(world: &World<'_>) {
@@ -92,9 +112,19 @@ pub async fn the_stream_sends_what_happens(world: &World<'_>) {
     world.release("edge", "env=prod", BODY).await;
     let started = stream.until("rollout_started").await;
     assert_eq!(started.detail["config"], "edge");
-    world.patch(&agent.path(), json!({ "labels": { "a": "b" } })).await;
-    assert_eq!(stream.until("agent_labels_changed").await.agent, created.agent);
-    world.put("/api/v1/fleet/hold", json!({ "held": true, "reason": "why" })).await;
+    world
+        .patch(&agent.path(), json!({ "labels": { "a": "b" } }))
+        .await;
+    assert_eq!(
+        stream.until("agent_labels_changed").await.agent,
+        created.agent
+    );
+    world
+        .put(
+            "/api/v1/fleet/hold",
+            json!({ "held": true, "reason": "why" }),
+        )
+        .await;
     assert_eq!(stream.until("hold_changed").await.detail["reason"], "why");
 }
 
@@ -109,8 +139,13 @@ pub async fn the_stream_ends_when_the_server_drains(world: &World<'_>) {
 }
 
 pub async fn the_stream_ends_when_its_token_is_revoked(world: &World<'_>) {
-    let made: CreatedToken = world.post("/api/v1/tokens", json!({ "kind": "admin" })).await.json(StatusCode::CREATED);
+    let made: CreatedToken = world
+        .post("/api/v1/tokens", json!({ "kind": "admin" }))
+        .await
+        .json(StatusCode::CREATED);
     let mut stream = Stream::open_as(world, &made.secret.unwrap(), EVENTS, &[]).await;
-    world.delete(&format!("/api/v1/tokens/{}", made.token.id)).await;
+    world
+        .delete(&format!("/api/v1/tokens/{}", made.token.id))
+        .await;
     assert_eq!(stream.next().await, None);
 }

@@ -12,11 +12,12 @@ use axum::Router;
 use axum::body::Body;
 use engine::domain::Namespace;
 use engine::domain::model::{
-    AgentCapabilities, AgentDescription, ApplyState, Attribute, Changes, InstanceUid, RemoteConfigStatus,
+    AgentCapabilities, AgentDescription, ApplyState, Attribute, Changes, InstanceUid,
+    RemoteConfigStatus,
 };
 use engine::{
-    ApprovalMode, Attach, AttachRequest, Attachment, Engine, EngineOptions, Heard, Mailbox, Outgoing, Principal, Secret,
-    Transport,
+    ApprovalMode, Attach, AttachRequest, Attachment, DesiredContent, Engine, EngineOptions, Heard,
+    Mailbox, Outgoing, Principal, Secret, Transport,
 };
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -65,15 +66,28 @@ impl<'a> World<'a> {
         let mut options = EngineOptions::new([7; 32]);
         adjust(&mut options);
         let engine = Engine::open(db.db.clone(), options, now).await.unwrap();
-        engine.replace_bootstrap_token(&Secret::new(ADMIN), now).await.unwrap();
+        engine
+            .replace_bootstrap_token(&Secret::new(ADMIN), now)
+            .await
+            .unwrap();
         let clock = Arc::new(AtomicI64::new(now.as_millisecond()));
         let readiness = watch::Sender::new(Readiness::Ready);
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let ticking = Arc::clone(&clock);
-        let state = ApiState::new(engine.clone(), metrics, readiness.subscribe(), "wss://opamp.test:4320/v1/opamp", move || {
-            Timestamp::from_millisecond(ticking.load(Ordering::Relaxed)).unwrap()
-        });
-        Self { db, engine, readiness, router: api::router(state), clock }
+        let state = ApiState::new(
+            engine.clone(),
+            metrics,
+            readiness.subscribe(),
+            "wss://opamp.test:4320/v1/opamp",
+            move || Timestamp::from_millisecond(ticking.load(Ordering::Relaxed)).unwrap(),
+        );
+        Self {
+            db,
+            engine,
+            readiness,
+            router: api::router(state),
+            clock,
+        }
     }
 
     /// Another server on this database, as after a kill -9: it knows what was committed.
@@ -104,12 +118,17 @@ impl<'a> World<'a> {
     }
 
     pub fn call_as(&self, token: &str, method: Method, path: &str) -> Call<'_> {
-        self.anonymous(method, path).header("authorization", &format!("Bearer {token}"))
+        self.anonymous(method, path)
+            .header("authorization", &format!("Bearer {token}"))
     }
 
     pub fn anonymous(&self, method: Method, path: &str) -> Call<'_> {
         let request = Request::builder().method(method).uri(path);
-        Call { router: &self.router, request, body: None }
+        Call {
+            router: &self.router,
+            request,
+            body: None,
+        }
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -141,7 +160,9 @@ impl<'a> World<'a> {
         let path = format!("/api/v1/configs/{config}");
         let put = serde_json::json!({ "kind": "collector", "selector": selector, "body": body });
         assert_eq!(self.put(&path, put).await.status, StatusCode::CREATED);
-        let released = self.post(&format!("{path}/rollouts"), serde_json::json!({})).await;
+        let released = self
+            .post(&format!("{path}/rollouts"), serde_json::json!({}))
+            .await;
         assert_eq!(released.status, StatusCode::CREATED, "{}", released.text);
     }
 
@@ -168,7 +189,13 @@ impl<'a> World<'a> {
         let Attach::Ready(attachment) = self.engine.attach(&request, self.now()) else {
             panic!("not attached");
         };
-        let mut agent = Agent { uid, mailbox, attachment, sequence: 0 };
+        let mut agent = Agent {
+            uid,
+            mailbox,
+            attachment,
+            sequence: 0,
+            answered_with: None,
+        };
         agent.say(self, first);
         self.commit().await;
         agent
@@ -192,7 +219,10 @@ impl Call<'_> {
     }
 
     pub async fn open(self) -> http::Response<Body> {
-        let request = self.request.body(Body::from(self.body.unwrap_or_default())).unwrap();
+        let request = self
+            .request
+            .body(Body::from(self.body.unwrap_or_default()))
+            .unwrap();
         self.router.clone().oneshot(request).await.unwrap()
     }
 
@@ -200,7 +230,11 @@ impl Call<'_> {
         let response = self.open().await;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        Answer { status, headers, text: String::from_utf8(body.to_vec()).unwrap() }
+        Answer {
+            status,
+            headers,
+            text: String::from_utf8(body.to_vec()).unwrap(),
+        }
     }
 }
 
@@ -214,7 +248,8 @@ impl Answer {
     /// A problem of this kind, as every refusal is one.
     #[track_caller]
     pub fn problem(&self, kind: ProblemKind) -> Problem {
-        let problem: Problem = serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{} {}", self.status, self.text));
+        let problem: Problem = serde_json::from_str(&self.text)
+            .unwrap_or_else(|_| panic!("{} {}", self.status, self.text));
         assert!(problem.is(kind), "{kind:?} wanted, got {}", self.text);
         assert_eq!(self.status.as_u16(), kind.status());
         assert_eq!(problem.status, kind.status());
@@ -233,6 +268,8 @@ pub struct Agent {
     pub mailbox: Arc<Mailbox>,
     pub attachment: Attachment,
     sequence: u64,
+    /// The config that the last answer carried.
+    answered_with: Option<Arc<DesiredContent>>,
 }
 
 impl Agent {
@@ -248,29 +285,60 @@ impl Agent {
     pub fn say(&mut self, world: &World<'_>, changes: Changes) -> Outgoing {
         self.sequence += 1;
         let sequence = self.sequence;
-        let answer = world.engine.exchange(&self.attachment, world.now(), |wire| -> Result<Heard, Infallible> {
-            wire.sequence_num = Some(sequence);
-            if let Some(capabilities) = changes.capabilities {
-                wire.capabilities = capabilities;
-            }
-            let carried_status = changes.remote_config_status.is_some();
-            Ok(Heard { carried_status, changes, ..Heard::default() })
-        });
-        answer.unwrap()
+        let answer = world.engine.exchange(
+            &self.attachment,
+            world.now(),
+            |wire| -> Result<Heard, Infallible> {
+                wire.sequence_num = Some(sequence);
+                if let Some(capabilities) = changes.capabilities {
+                    wire.capabilities = capabilities;
+                }
+                let carried_status = changes.remote_config_status.is_some();
+                Ok(Heard {
+                    carried_status,
+                    changes,
+                    ..Heard::default()
+                })
+            },
+        );
+        let answer = answer.unwrap();
+        self.answered_with = answer.config.clone();
+        answer
     }
 
     /// Takes what the agent's connection was woken for.
     pub fn pushed(&self, world: &World<'_>) -> Option<Outgoing> {
         let wakes = self.mailbox.take();
-        wakes.agents.first().map(|attachment| world.engine.take(attachment, world.now()))
+        wakes
+            .agents
+            .first()
+            .map(|attachment| world.engine.take(attachment, world.now()))
     }
 
     /// Takes the config it is offered, and answers for it.
-    pub async fn takes_config(&mut self, world: &World<'_>, state: ApplyState, error: &str) -> String {
-        let offer = self.pushed(world).and_then(|outgoing| outgoing.config).expect("an offer");
+    pub async fn takes_config(
+        &mut self,
+        world: &World<'_>,
+        state: ApplyState,
+        error: &str,
+    ) -> String {
+        let pushed = self.pushed(world).and_then(|outgoing| outgoing.config);
+        let offer = pushed
+            .or_else(|| self.answered_with.take())
+            .expect("an offer");
         let last_hash = offer.hash.as_bytes().to_vec();
-        let status = RemoteConfigStatus { last_hash, state, error: error.to_owned() };
-        self.say(world, Changes { remote_config_status: Some(status), ..Changes::default() });
+        let status = RemoteConfigStatus {
+            last_hash,
+            state,
+            error: error.to_owned(),
+        };
+        self.say(
+            world,
+            Changes {
+                remote_config_status: Some(status),
+                ..Changes::default()
+            },
+        );
         world.commit().await;
         String::from_utf8(offer.files["config.yaml"].body.clone()).unwrap()
     }
@@ -278,21 +346,29 @@ impl Agent {
 
 /// A first message of an agent that accepts configs and restarts.
 pub fn described(labels: &[(&str, &str)]) -> Changes {
-    let non_identifying = labels.iter().map(|(key, value)| Attribute::new(*key, *value)).collect();
+    let non_identifying = labels
+        .iter()
+        .map(|(key, value)| Attribute::new(*key, *value))
+        .collect();
     let capabilities = AgentCapabilities::REPORTS_STATUS
         | AgentCapabilities::ACCEPTS_REMOTE_CONFIG
         | AgentCapabilities::REPORTS_REMOTE_CONFIG
         | AgentCapabilities::ACCEPTS_RESTART_COMMAND;
     Changes {
         capabilities: Some(capabilities),
-        description: Some(AgentDescription { identifying: Vec::new(), non_identifying }),
+        description: Some(AgentDescription {
+            identifying: Vec::new(),
+            non_identifying,
+        }),
         ..Changes::default()
     }
 }
 
 /// Fails the test instead of waiting for good.
 pub async fn soon<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), work).await.expect("within 20 seconds")
+    tokio::time::timeout(Duration::from_secs(20), work)
+        .await
+        .expect("within 20 seconds")
 }
 
 /// Another namespace than `default`.

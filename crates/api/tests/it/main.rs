@@ -1,5 +1,7 @@
 //! The admin plane over a real engine: every test runs on SQLite and on PostgreSQL, from one list.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where it is wrong")]
+
 use store::testing::TestDb;
 
 mod access;

@@ -22,5 +22,10 @@ pub(crate) async fn approve_agent(
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
     let id = path.find(&state, &caller).await?;
     state.engine.approve_agent(&caller, id, state.now()).await?;
-    Ok((StatusCode::ACCEPTED, Json(Accepted { message: "the agent is approved".to_owned() })))
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(Accepted {
+            message: "the agent is approved".to_owned(),
+        }),
+    ))
 }

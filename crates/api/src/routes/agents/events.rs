@@ -26,8 +26,15 @@ pub(crate) async fn list_agent_events(
     Query(query): Query<PageQuery>,
 ) -> ApiResult<Json<Page<Event>>> {
     let page = page_of::<i64>(query.limit, query.cursor.as_deref())?;
-    let page = PageOf { after: page.after.map(EventId), limit: page.limit };
+    let page = PageOf {
+        after: page.after.map(EventId),
+        limit: page.limit,
+    };
     let id = path.find_or_forgotten(&state, &caller).await?;
-    let events = state.engine.agent_events(&caller, id, page).await?.ok_or_else(|| path.missing())?;
+    let events = state
+        .engine
+        .agent_events(&caller, id, page)
+        .await?
+        .ok_or_else(|| path.missing())?;
     Ok(Json(to_page(events, to_event)))
 }

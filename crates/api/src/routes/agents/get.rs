@@ -22,9 +22,16 @@ pub(crate) async fn get_agent(
     Query(query): Query<GetAgent>,
 ) -> ApiResult<([(HeaderName, HeaderValue); 1], Json<Agent>)> {
     let id = path.find(&state, &caller).await?;
-    let agent = state.engine.agent(&caller, id).await?.ok_or_else(|| path.missing())?;
+    let agent = state
+        .engine
+        .agent(&caller, id)
+        .await?
+        .ok_or_else(|| path.missing())?;
     let secrets = if query.reveal == Some(true) {
-        state.engine.record_agent_reveal(&caller, id, state.now()).await?;
+        state
+            .engine
+            .record_agent_reveal(&caller, id, state.now())
+            .await?;
         view::Secrets::Shown
     } else {
         view::Secrets::Redacted
@@ -32,5 +39,8 @@ pub(crate) async fn get_agent(
     let tag = etag(agent.stored.summary.version);
     // Redacting and comparing configs of a megabyte takes a while.
     let shown = tokio::task::spawn_blocking(move || view::to_agent(agent, secrets)).await;
-    Ok((tag, Json(shown.map_err(|error| ApiError::internal(&error))?)))
+    Ok((
+        tag,
+        Json(shown.map_err(|error| ApiError::internal(&error))?),
+    ))
 }

@@ -24,6 +24,10 @@ pub(crate) async fn list_agent_history(
 ) -> ApiResult<Json<Page<HistoryEntry>>> {
     let page = page_of(query.limit, query.cursor.as_deref())?;
     let id = path.find(&state, &caller).await?;
-    let changes = state.engine.agent_history(&caller, id, page).await?.ok_or_else(|| path.missing())?;
+    let changes = state
+        .engine
+        .agent_history(&caller, id, page)
+        .await?
+        .ok_or_else(|| path.missing())?;
     Ok(Json(to_page(changes, view::to_history)))
 }

@@ -1,7 +1,7 @@
 //! `GET /agents`: a filtered page of agents.
 
-use api_types::agents::{AgentSummary, ListAgents};
 use api_types::Page;
+use api_types::agents::{AgentSummary, ListAgents};
 use axum::Json;
 use axum::extract::State;
 use engine::admin::agents::ListAgents as Filter;
@@ -35,5 +35,7 @@ pub(crate) async fn list_agents(
         ..Filter::all(caller.namespace.clone())
     };
     let agents = state.engine.agents(&caller, filter).await?;
-    Ok(Json(to_page(agents, |agent| view::to_summary(&agent.stored, agent.live.as_ref()))))
+    Ok(Json(to_page(agents, |agent| {
+        view::to_summary(&agent.stored, agent.live.as_ref())
+    })))
 }

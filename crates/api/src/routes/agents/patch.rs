@@ -29,12 +29,25 @@ pub(crate) async fn patch_agent(
         Preconditions::Always | Preconditions::IfExists => None,
         Preconditions::IfVersion(versions) => Some(versions.as_slice()),
         Preconditions::IfAbsent => {
-            return Err(ApiError::new(ProblemKind::PreconditionFailed).field("if-none-match").detail("the agent exists"));
+            return Err(ApiError::new(ProblemKind::PreconditionFailed)
+                .field("if-none-match")
+                .detail("the agent exists"));
         }
     };
-    state.engine.edit_labels(&caller, id, &patch.labels, expected, state.now()).await?;
-    let agent = state.engine.agent(&caller, id).await?.ok_or_else(|| path.missing())?;
+    state
+        .engine
+        .edit_labels(&caller, id, &patch.labels, expected, state.now())
+        .await?;
+    let agent = state
+        .engine
+        .agent(&caller, id)
+        .await?
+        .ok_or_else(|| path.missing())?;
     let tag = etag(agent.stored.summary.version);
-    let shown = tokio::task::spawn_blocking(move || view::to_agent(agent, view::Secrets::Redacted)).await;
-    Ok((tag, Json(shown.map_err(|error| ApiError::internal(&error))?)))
+    let shown =
+        tokio::task::spawn_blocking(move || view::to_agent(agent, view::Secrets::Redacted)).await;
+    Ok((
+        tag,
+        Json(shown.map_err(|error| ApiError::internal(&error))?),
+    ))
 }

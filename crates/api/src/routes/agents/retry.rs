@@ -22,5 +22,10 @@ pub(crate) async fn retry_agent(
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
     let id = path.find(&state, &caller).await?;
     state.engine.retry_agent(&caller, id, state.now()).await?;
-    Ok((StatusCode::ACCEPTED, Json(Accepted { message: "the config is offered again".to_owned() })))
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(Accepted {
+            message: "the config is offered again".to_owned(),
+        }),
+    ))
 }

@@ -4,7 +4,8 @@ mod config;
 mod report;
 
 use api_types::agents::{
-    Agent, AgentSummary, Approval, ConfigState, Connection, HistoryEntry, LabelSources, Transport, WaitsFor,
+    Agent, AgentSummary, Approval, ConfigState, Connection, HistoryEntry, LabelSources, Transport,
+    WaitsFor,
 };
 use api_types::{StringMap, Timestamp};
 use engine::AgentStanding;
@@ -28,14 +29,24 @@ pub(super) fn to_agent(agent: AgentView, secrets: Secrets) -> Agent {
             operator: to_labels(&stored.labels.operator),
             agent: to_labels(&stored.labels.reported),
         },
-        capabilities: stored.summary.capabilities.names().map(snake_case).collect(),
-        custom_capabilities: stored.custom_capabilities.map(|custom| custom.0).unwrap_or_default(),
+        capabilities: stored
+            .summary
+            .capabilities
+            .names()
+            .map(snake_case)
+            .collect(),
+        custom_capabilities: stored
+            .custom_capabilities
+            .map(|custom| custom.0)
+            .unwrap_or_default(),
         description: stored.description.map(report::to_description),
         health: stored.health.map(report::to_health),
         components: stored.available_components.map(report::to_components),
         config,
         packages: stored.package_statuses.map(report::to_packages),
-        connection_settings: stored.connection_settings_status.map(report::to_settings_status),
+        connection_settings: stored
+            .connection_settings_status
+            .map(report::to_settings_status),
         connection: to_connection(&stored.summary, summary.connected),
         summary,
     }
@@ -59,18 +70,24 @@ pub(super) fn to_summary(stored: &Stored, live: Option<&AgentStanding>) -> Agent
         approval: to_approval(stored.approval),
         config_state: to_config_state(state),
         waits_for: waits_for(stored, live, state, connected),
-        config_error: status.filter(|_| state == domain::ConfigState::Failed).map(|status| status.error.clone()),
+        config_error: status
+            .filter(|_| state == domain::ConfigState::Failed)
+            .map(|status| status.error.clone()),
         in_sync: desired.map(|_| state == domain::ConfigState::Applied),
         desired_hash: desired.map(|hash| hash.to_string()),
         reported_hash: status.map(|status| hex(&status.last_hash)),
         version: stored.version,
         first_seen: stored.created_at,
-        last_seen: live.map_or(stored.last_seen, |live| live.last_seen.max(stored.last_seen)),
+        last_seen: live.map_or(stored.last_seen, |live| {
+            live.last_seen.max(stored.last_seen)
+        }),
     }
 }
 
 fn name(stored: &Stored) -> String {
-    let named = NAME_LABELS.iter().find_map(|key| stored.labels.get(key).filter(|name| !name.is_empty()));
+    let named = NAME_LABELS
+        .iter()
+        .find_map(|key| stored.labels.get(key).filter(|name| !name.is_empty()));
     named.map_or_else(|| stored.uid.to_string(), str::to_owned)
 }
 
@@ -83,7 +100,10 @@ fn waits_for(
     if state != domain::ConfigState::Pending {
         return None;
     }
-    if !stored.capabilities.contains(AgentCapabilities::ACCEPTS_REMOTE_CONFIG) {
+    if !stored
+        .capabilities
+        .contains(AgentCapabilities::ACCEPTS_REMOTE_CONFIG)
+    {
         Some(WaitsFor::Capability)
     } else if stored.approval == domain::Approval::Pending {
         Some(WaitsFor::Approval)
@@ -126,7 +146,10 @@ pub(super) fn to_history(change: AgentChange) -> HistoryEntry {
 }
 
 pub(super) fn to_labels(labels: &Labels) -> StringMap {
-    labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    labels
+        .iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
 }
 
 pub(crate) fn to_config_state(state: domain::ConfigState) -> ConfigState {
@@ -179,10 +202,12 @@ fn snake_case(name: &str) -> String {
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("writing to a string");
+            text
+        })
 }
 
 /// A time of the protocol; 0 means that none was told.
@@ -198,8 +223,16 @@ mod tests {
     #[test]
     fn capabilities_have_the_names_of_the_agents_file() {
         let names: Vec<String> = AgentCapabilities::ALL.names().map(snake_case).collect();
-        for name in ["accepts_remote_config", "reports_health", "accepts_opamp_connection_settings", "accepts_restart_command"] {
-            assert!(names.iter().any(|known| known == name), "{name} in {names:?}");
+        for name in [
+            "accepts_remote_config",
+            "reports_health",
+            "accepts_opamp_connection_settings",
+            "accepts_restart_command",
+        ] {
+            assert!(
+                names.iter().any(|known| known == name),
+                "{name} in {names:?}"
+            );
         }
     }
 
@@ -207,14 +240,20 @@ mod tests {
     fn config_states_map_both_ways() {
         for state in domain::ConfigState::ALL {
             assert_eq!(from_config_state(to_config_state(state)), state);
-            assert_eq!(serde_json::to_value(to_config_state(state)).unwrap(), state.as_str());
+            assert_eq!(
+                serde_json::to_value(to_config_state(state)).unwrap(),
+                state.as_str()
+            );
         }
     }
 
     #[test]
     fn an_untold_time_is_absent() {
         assert_eq!(to_time(0), None);
-        assert_eq!(to_time(1_500_000_000).unwrap().to_string(), "1970-01-01T00:00:01.5Z");
+        assert_eq!(
+            to_time(1_500_000_000).unwrap().to_string(),
+            "1970-01-01T00:00:01.5Z"
+        );
         assert!(to_time(u64::MAX).is_some());
     }
 }

@@ -1,7 +1,7 @@
 //! `GET /audit`.
 
-use api_types::audit::{AuditEntry, ListAudit};
 use api_types::Page;
+use api_types::audit::{AuditEntry, ListAudit};
 use axum::Json;
 use axum::extract::State;
 use engine::admin::audit::AuditRecord;

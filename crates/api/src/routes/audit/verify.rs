@@ -9,7 +9,9 @@ use crate::state::ApiState;
 
 /// Verifies the whole chain of audit entries, over all namespaces. It reads every entry: do not call it often.
 #[utoipa::path(get, path = "/audit/verify", tag = "audit", responses((status = 200, body = AuditVerification)))]
-pub(crate) async fn verify_audit(State(state): State<ApiState>) -> ApiResult<Json<AuditVerification>> {
+pub(crate) async fn verify_audit(
+    State(state): State<ApiState>,
+) -> ApiResult<Json<AuditVerification>> {
     let found = state.engine.verify_audit().await?;
     Ok(Json(AuditVerification {
         intact: found.broken.is_none(),

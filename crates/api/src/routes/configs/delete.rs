@@ -34,8 +34,14 @@ pub(crate) async fn delete_config(
         None => InForce::Refuse,
         Some(DeleteAgents::Remove) => InForce::RollOut,
     };
-    let deleted = state.engine.delete_config(&caller, &name, in_force, &preconditions.into(), state.now()).await?;
-    Ok(Json(DeletedConfig { name: name.to_string(), removal: deleted.removal.map(to_started) }))
+    let deleted = state
+        .engine
+        .delete_config(&caller, &name, in_force, &preconditions.into(), state.now())
+        .await?;
+    Ok(Json(DeletedConfig {
+        name: name.to_string(),
+        removal: deleted.removal.map(to_started),
+    }))
 }
 
 impl From<DeleteConfigError> for ApiError {
@@ -43,8 +49,9 @@ impl From<DeleteConfigError> for ApiError {
         let text = error.to_string();
         match error {
             DeleteConfigError::NotFound { .. } => Self::new(ProblemKind::NotFound).detail(text),
-            DeleteConfigError::InForce { .. } => Self::new(ProblemKind::ConfigInForce)
-                .detail(format!("{text}; add ?agents=remove to take it away from its agents as well")),
+            DeleteConfigError::InForce { .. } => Self::new(ProblemKind::ConfigInForce).detail(
+                format!("{text}; add ?agents=remove to take it away from its agents as well"),
+            ),
             DeleteConfigError::UnderWay => Self::new(ProblemKind::Conflict).detail(text),
             DeleteConfigError::Precondition(error) => error.into(),
             DeleteConfigError::Desire(error) => error.into(),

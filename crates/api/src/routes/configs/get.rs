@@ -21,7 +21,17 @@ pub(crate) async fn get_config(
     Acting(caller): Acting,
     Path(path): Path<ConfigPath>,
 ) -> ApiResult<([(HeaderName, HeaderValue); 1], Json<Config>)> {
-    let config = state.engine.config(&caller, &path.name()?).await?.ok_or_else(|| path.missing())?;
+    let config = state
+        .engine
+        .config(&caller, &path.name()?)
+        .await?
+        .ok_or_else(|| path.missing())?;
     let tag = etag(config.overview.config.version);
-    Ok((tag, Json(view::to_config(config.overview, config.last_rollout.map(to_rollout)))))
+    Ok((
+        tag,
+        Json(view::to_config(
+            config.overview,
+            config.last_rollout.map(to_rollout),
+        )),
+    ))
 }

@@ -21,5 +21,7 @@ pub(crate) async fn list_configs(
 ) -> ApiResult<Json<Page<Config>>> {
     let page = page_of(query.limit, query.cursor.as_deref())?;
     let configs = state.engine.configs(&caller, page).await?;
-    Ok(Json(to_page(configs, |config| view::to_config(config, None))))
+    Ok(Json(to_page(configs, |config| {
+        view::to_config(config, None)
+    })))
 }

@@ -49,7 +49,11 @@ pub(crate) async fn put_config(
 ) -> ApiResult<Answer> {
     let name = path.name()?;
     let new = read(put)?;
-    match state.engine.put_config(&caller, &name, &new, &preconditions.into(), state.now()).await? {
+    match state
+        .engine
+        .put_config(&caller, &name, &new, &preconditions.into(), state.now())
+        .await?
+    {
         Put::Made { revision, version } => answer(StatusCode::CREATED, *revision, version).await,
         Put::Stands { revision, version } => answer(StatusCode::OK, *revision, version).await,
     }
@@ -75,7 +79,11 @@ fn read(put: PutConfig) -> ApiResult<NewRevision> {
 async fn answer(status: StatusCode, revision: domain::Revision, version: u64) -> ApiResult<Answer> {
     // Redacting a megabyte takes a while.
     let shown = tokio::task::spawn_blocking(move || view::to_revision(&revision)).await;
-    Ok((status, etag(version), Json(shown.map_err(|error| ApiError::internal(&error))?)))
+    Ok((
+        status,
+        etag(version),
+        Json(shown.map_err(|error| ApiError::internal(&error))?),
+    ))
 }
 
 impl From<PutConfigError> for ApiError {
@@ -95,6 +103,7 @@ impl From<PutConfigError> for ApiError {
                     None => refusal,
                 }
             }
+            PutConfigError::Raced => Self::new(ProblemKind::Conflict).detail(text),
             PutConfigError::Precondition(error) => error.into(),
             PutConfigError::Store(error) => error.into(),
         }

@@ -37,13 +37,20 @@ pub(crate) async fn start_rollout(
 ) -> ApiResult<(StatusCode, Json<StartedRollout>)> {
     let name = path.name()?;
     let spec = read(body)?;
-    let creation = Creation { key, request: request(&path.config, &spec) };
+    let creation = Creation {
+        key,
+        request: request(&path.config, &spec),
+    };
     let release = Release {
         revision: spec.revision.map(RevisionNumber),
         strategy: spec.strategy,
         message: spec.message.unwrap_or_default(),
     };
-    match state.engine.start_rollout(&caller, &name, &release, &creation, state.now()).await? {
+    match state
+        .engine
+        .start_rollout(&caller, &name, &release, &creation, state.now())
+        .await?
+    {
         Created::New(started) => Ok((StatusCode::CREATED, Json(to_started(started)))),
         Created::Earlier(started) => Ok((StatusCode::OK, Json(to_started(started)))),
     }
@@ -51,7 +58,11 @@ pub(crate) async fn start_rollout(
 
 /// The flat form and the form under `rollout` are one.
 fn read(body: StartRollout) -> ApiResult<RolloutSpec> {
-    let flat = RolloutSpec { revision: body.revision, strategy: body.strategy, message: body.message };
+    let flat = RolloutSpec {
+        revision: body.revision,
+        strategy: body.strategy,
+        message: body.message,
+    };
     match body.rollout {
         None => Ok(flat),
         Some(nested) if flat == RolloutSpec::default() => Ok(nested),
@@ -63,7 +74,11 @@ fn read(body: StartRollout) -> ApiResult<RolloutSpec> {
 
 /// What an idempotency key is bound to.
 fn request(config: &str, spec: &RolloutSpec) -> Vec<u8> {
-    format!("rollout of {config} {:?}", (spec.revision, &spec.strategy, &spec.message)).into_bytes()
+    format!(
+        "rollout of {config} {:?}",
+        (spec.revision, &spec.strategy, &spec.message)
+    )
+    .into_bytes()
 }
 
 impl From<StartRolloutError> for ApiError {
@@ -73,8 +88,12 @@ impl From<StartRolloutError> for ApiError {
         match error {
             StartRolloutError::NoConfig { .. } => refuse(ProblemKind::NotFound),
             StartRolloutError::NoRevision { .. } => refuse(ProblemKind::NotFound).field("revision"),
-            StartRolloutError::UnknownStrategy { .. } => refuse(ProblemKind::UnsupportedStrategy).field("strategy"),
-            StartRolloutError::MessageTooLong { .. } => refuse(ProblemKind::InvalidField).field("message"),
+            StartRolloutError::UnknownStrategy { .. } => {
+                refuse(ProblemKind::UnsupportedStrategy).field("strategy")
+            }
+            StartRolloutError::MessageTooLong { .. } => {
+                refuse(ProblemKind::InvalidField).field("message")
+            }
             StartRolloutError::UnderWay => refuse(ProblemKind::Conflict),
             StartRolloutError::Desire(error) => error.into(),
             StartRolloutError::Key(error) => error.into(),
@@ -90,11 +109,28 @@ mod tests {
 
     #[test]
     fn both_forms_are_read_and_mixing_them_is_refused() {
-        let spec = RolloutSpec { revision: Some(2), strategy: Some("all_at_once".into()), message: None };
-        let flat = StartRollout { revision: spec.revision, strategy: spec.strategy.clone(), ..StartRollout::default() };
-        let nested = StartRollout { rollout: Some(spec.clone()), ..StartRollout::default() };
+        let spec = RolloutSpec {
+            revision: Some(2),
+            strategy: Some("all_at_once".into()),
+            message: None,
+        };
+        let flat = StartRollout {
+            revision: spec.revision,
+            strategy: spec.strategy.clone(),
+            ..StartRollout::default()
+        };
+        let nested = StartRollout {
+            rollout: Some(spec.clone()),
+            ..StartRollout::default()
+        };
         assert_eq!(read(flat.clone()).unwrap(), spec);
         assert_eq!(read(nested).unwrap(), spec);
-        assert!(read(StartRollout { rollout: Some(spec), ..flat }).is_err());
+        assert!(
+            read(StartRollout {
+                rollout: Some(spec),
+                ..flat
+            })
+            .is_err()
+        );
     }
 }

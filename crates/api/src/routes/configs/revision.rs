@@ -34,15 +34,27 @@ pub(crate) async fn get_revision(
     Path(path): Path<RevisionPath>,
     Query(query): Query<GetRevision>,
 ) -> ApiResult<Json<Revision>> {
-    let refuse = |error: InvalidName| ApiError::new(ProblemKind::InvalidPath).field("config").detail(error.to_string());
+    let refuse = |error: InvalidName| {
+        ApiError::new(ProblemKind::InvalidPath)
+            .field("config")
+            .detail(error.to_string())
+    };
     let name = ConfigName::new(&path.config).map_err(refuse)?;
-    let found = state.engine.revision(&caller, &name, RevisionNumber(path.revision)).await?;
+    let found = state
+        .engine
+        .revision(&caller, &name, RevisionNumber(path.revision))
+        .await?;
     let revision = found.ok_or_else(|| {
-        ApiError::new(ProblemKind::NotFound)
-            .detail(format!("there is no revision {} of a config {}", path.revision, path.config))
+        ApiError::new(ProblemKind::NotFound).detail(format!(
+            "there is no revision {} of a config {}",
+            path.revision, path.config
+        ))
     })?;
     if query.reveal == Some(true) {
-        state.engine.record_revision_reveal(&caller, &revision, state.now()).await?;
+        state
+            .engine
+            .record_revision_reveal(&caller, &revision, state.now())
+            .await?;
         return Ok(Json(view::to_revealed_revision(&revision)));
     }
     // Redacting a megabyte takes a while.

@@ -26,7 +26,14 @@ pub(crate) async fn list_revisions(
 ) -> ApiResult<Json<Page<RevisionSummary>>> {
     let name = path.name()?;
     let page = page_of::<u64>(query.limit, query.cursor.as_deref())?;
-    let page = PageOf { after: page.after.map(RevisionNumber), limit: page.limit };
-    let revisions = state.engine.revisions(&caller, &name, page).await?.ok_or_else(|| path.missing())?;
+    let page = PageOf {
+        after: page.after.map(RevisionNumber),
+        limit: page.limit,
+    };
+    let revisions = state
+        .engine
+        .revisions(&caller, &name, page)
+        .await?
+        .ok_or_else(|| path.missing())?;
     Ok(Json(to_page(revisions, |head| view::to_head(&name, head))))
 }

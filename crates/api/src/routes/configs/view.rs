@@ -8,7 +8,11 @@ use engine::domain;
 use engine::domain::{ConfigName, Kind};
 
 pub(super) fn to_config(overview: ConfigOverview, last_rollout: Option<Rollout>) -> Config {
-    let ConfigOverview { config, latest, baseline } = overview;
+    let ConfigOverview {
+        config,
+        latest,
+        baseline,
+    } = overview;
     Config {
         namespace: config.namespace.to_string(),
         kind: to_kind(latest.kind),
@@ -41,13 +45,21 @@ pub(super) fn to_head(config: &ConfigName, head: RevisionHead) -> RevisionSummar
 pub(super) fn to_revision(revision: &domain::Revision) -> Revision {
     let body = redacted_body(&revision.body);
     let redacted = body.as_bytes() != &*revision.body;
-    Revision { summary: to_summary(revision), body, redacted }
+    Revision {
+        summary: to_summary(revision),
+        body,
+        redacted,
+    }
 }
 
 /// A revision as it is, secrets included.
 pub(super) fn to_revealed_revision(revision: &domain::Revision) -> Revision {
     let body = String::from_utf8_lossy(&revision.body).into_owned();
-    Revision { summary: to_summary(revision), body, redacted: false }
+    Revision {
+        summary: to_summary(revision),
+        body,
+        redacted: false,
+    }
 }
 
 fn to_summary(revision: &domain::Revision) -> RevisionSummary {

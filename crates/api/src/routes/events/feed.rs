@@ -27,10 +27,23 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    pub(super) fn new(state: ApiState, caller: Caller, after: EventId, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(
+        state: ApiState,
+        caller: Caller,
+        after: EventId,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
         let newest = state.engine.newest_event();
         let readiness = state.readiness.clone();
-        Self { state, caller, after, waiting: VecDeque::new(), newest, readiness, _permit: permit }
+        Self {
+            state,
+            caller,
+            after,
+            waiting: VecDeque::new(),
+            newest,
+            readiness,
+            _permit: permit,
+        }
     }
 
     /// The next event; `None` when the stream is to end: the server drains, or the credential is no longer valid. The
@@ -46,7 +59,12 @@ impl Feed {
             }
             // Marked before the read: what is committed after it wakes the wait below.
             self.newest.mark_unchanged();
-            match self.state.engine.events_after(&self.caller, self.after, STEP).await {
+            match self
+                .state
+                .engine
+                .events_after(&self.caller, self.after, STEP)
+                .await
+            {
                 Ok(events) if !events.is_empty() => self.waiting.extend(events),
                 Ok(_) => self.wait().await?,
                 Err(error) => {
@@ -59,18 +77,28 @@ impl Feed {
 
     /// Waits until something may be new.
     async fn wait(&mut self) -> Option<()> {
-        let draining = self.readiness.wait_for(|readiness| *readiness == Readiness::Draining);
+        let draining = self
+            .readiness
+            .wait_for(|readiness| *readiness == Readiness::Draining);
         let quiet = tokio::select! {
             biased;
             _ = draining => return None,
             _ = self.newest.changed() => false,
             () = tokio::time::sleep(LOOK_AGAIN) => true,
         };
-        if quiet { self.look_again().await } else { Some(()) }
+        if quiet {
+            self.look_again().await
+        } else {
+            Some(())
+        }
     }
 
     async fn look_again(&self) -> Option<()> {
-        let still = self.state.engine.is_still_let_in(&self.caller, self.state.now()).await;
+        let still = self
+            .state
+            .engine
+            .is_still_let_in(&self.caller, self.state.now())
+            .await;
         match still {
             Ok(false) => None,
             // A database that is lost lets nobody out either.

@@ -34,10 +34,17 @@ pub(crate) async fn stream_events(
     Acting(caller): Acting,
     Query(query): Query<StreamEvents>,
     headers: HeaderMap,
-) -> ApiResult<([(HeaderName, HeaderValue); 1], Sse<impl Stream<Item = Result<SseEvent, Infallible>>>)> {
-    let permit = Arc::clone(&state.streams).try_acquire_owned().map_err(|_| {
-        ApiError::new(ProblemKind::TooManyRequests).detail("too many event streams are open").retry_after(10)
-    })?;
+) -> ApiResult<(
+    [(HeaderName, HeaderValue); 1],
+    Sse<impl Stream<Item = Result<SseEvent, Infallible>>>,
+)> {
+    let permit = Arc::clone(&state.streams)
+        .try_acquire_owned()
+        .map_err(|_| {
+            ApiError::new(ProblemKind::TooManyRequests)
+                .detail("too many event streams are open")
+                .retry_after(10)
+        })?;
     let after = match last_event_id(&headers)?.or(query.after) {
         Some(id) => EventId(id),
         None => state.engine.latest_event().await?,
@@ -48,21 +55,37 @@ pub(crate) async fn stream_events(
         Some((Ok(to_sse(event)), feed))
     });
     // Proxies (nginx) would hold back what looks like a slow answer.
-    let headers = [(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"))];
-    Ok((headers, Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))))
+    let headers = [(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    )];
+    Ok((
+        headers,
+        Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)),
+    ))
 }
 
 fn to_sse(event: engine::domain::Event) -> SseEvent {
     let event = to_event(event);
     let data = serde_json::to_string(&event).unwrap_or_default();
-    SseEvent::default().id(event.id.to_string()).event(event.kind).data(data)
+    SseEvent::default()
+        .id(event.id.to_string())
+        .event(event.kind)
+        .data(data)
 }
 
 fn last_event_id(headers: &HeaderMap) -> ApiResult<Option<i64>> {
     let name = HeaderName::from_static("last-event-id");
-    let Some(value) = headers.get(&name) else { return Ok(None) };
-    let id = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    let Some(value) = headers.get(&name) else {
+        return Ok(None);
+    };
+    let id = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
     id.map(Some).ok_or_else(|| {
-        ApiError::new(ProblemKind::InvalidHeader).field(name.as_str()).detail("must be the id of an event")
+        ApiError::new(ProblemKind::InvalidHeader)
+            .field(name.as_str())
+            .detail("must be the id of an event")
     })
 }

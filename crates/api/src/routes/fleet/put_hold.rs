@@ -25,7 +25,15 @@ pub(crate) async fn put_hold(
 ) -> ApiResult<Json<Holds>> {
     let scope = read_scope(&caller, &body)?;
     if body.held {
-        state.engine.put_hold(&caller, scope, body.reason.as_deref().unwrap_or_default(), state.now()).await?;
+        state
+            .engine
+            .put_hold(
+                &caller,
+                scope,
+                body.reason.as_deref().unwrap_or_default(),
+                state.now(),
+            )
+            .await?;
     } else {
         state.engine.lift_hold(&caller, &scope, state.now()).await?;
     }
@@ -33,20 +41,35 @@ pub(crate) async fn put_hold(
 }
 
 fn read_scope(caller: &Caller, body: &PutHold) -> ApiResult<domain::HoldScope> {
-    let refuse = |detail: &str| ApiError::new(ProblemKind::InvalidField).field("selector").detail(detail);
-    let default = if body.selector.is_some() { HoldScope::Selector } else { HoldScope::Namespace };
+    let refuse = |detail: &str| {
+        ApiError::new(ProblemKind::InvalidField)
+            .field("selector")
+            .detail(detail)
+    };
+    let default = if body.selector.is_some() {
+        HoldScope::Selector
+    } else {
+        HoldScope::Namespace
+    };
     match (body.scope.unwrap_or(default), &body.selector) {
         (HoldScope::Fleet, None) => Ok(domain::HoldScope::Fleet),
         (HoldScope::Namespace, None) => Ok(domain::HoldScope::Namespace(caller.namespace.clone())),
         (HoldScope::Selector, Some(selector)) => {
             let selector = selector::read(Some(selector), "selector")?;
             if selector.is_empty() {
-                return Err(refuse("an empty selector covers every agent: use the scope \"namespace\""));
+                return Err(refuse(
+                    "an empty selector covers every agent: use the scope \"namespace\"",
+                ));
             }
-            Ok(domain::HoldScope::Selector(caller.namespace.clone(), selector))
+            Ok(domain::HoldScope::Selector(
+                caller.namespace.clone(),
+                selector,
+            ))
         }
         (HoldScope::Selector, None) => Err(refuse("the scope \"selector\" needs one")),
-        (HoldScope::Fleet | HoldScope::Namespace, Some(_)) => Err(refuse("only the scope \"selector\" takes one")),
+        (HoldScope::Fleet | HoldScope::Namespace, Some(_)) => {
+            Err(refuse("only the scope \"selector\" takes one"))
+        }
     }
 }
 
@@ -54,8 +77,12 @@ impl From<SetHoldError> for ApiError {
     fn from(error: SetHoldError) -> Self {
         let text = error.to_string();
         match error {
-            SetHoldError::BeyondReach => Self::new(ProblemKind::Forbidden).field("scope").detail(text),
-            SetHoldError::ReasonTooLong { .. } => Self::new(ProblemKind::InvalidField).field("reason").detail(text),
+            SetHoldError::BeyondReach => Self::new(ProblemKind::Forbidden)
+                .field("scope")
+                .detail(text),
+            SetHoldError::ReasonTooLong { .. } => Self::new(ProblemKind::InvalidField)
+                .field("reason")
+                .detail(text),
             SetHoldError::Store(error) => error.into(),
         }
     }

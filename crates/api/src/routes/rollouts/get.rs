@@ -28,9 +28,15 @@ pub(crate) async fn get_rollout(
     Acting(caller): Acting,
     Path(path): Path<RolloutPath>,
 ) -> ApiResult<Json<RolloutDetail>> {
-    let refuse = |error: InvalidName| ApiError::new(ProblemKind::InvalidPath).field("rollout").detail(error.to_string());
+    let refuse = |error: InvalidName| {
+        ApiError::new(ProblemKind::InvalidPath)
+            .field("rollout")
+            .detail(error.to_string())
+    };
     let id: RolloutId = path.rollout.parse().map_err(refuse)?;
     let found = state.engine.rollout(&caller, id).await?;
-    let detail = found.ok_or_else(|| ApiError::new(ProblemKind::NotFound).detail(format!("there is no rollout {id}")))?;
+    let detail = found.ok_or_else(|| {
+        ApiError::new(ProblemKind::NotFound).detail(format!("there is no rollout {id}"))
+    })?;
     Ok(Json(to_detail(detail)))
 }

@@ -29,18 +29,32 @@ pub(crate) fn to_rollout(rollout: domain::Rollout) -> Rollout {
 }
 
 pub(crate) fn to_started(started: Started) -> StartedRollout {
-    StartedRollout { rollout: to_rollout(started.rollout), affected: started.affected }
+    StartedRollout {
+        rollout: to_rollout(started.rollout),
+        affected: started.affected,
+    }
 }
 
 pub(super) fn to_detail(detail: Detail) -> RolloutDetail {
-    RolloutDetail { rollout: to_rollout(detail.rollout), agents: to_agents(&detail.agents) }
+    RolloutDetail {
+        rollout: to_rollout(detail.rollout),
+        agents: to_agents(&detail.agents),
+    }
 }
 
 fn to_agents(counts: &AgentCounts) -> RolloutAgents {
     RolloutAgents {
         total: counts.total,
-        in_sync: counts.by_state.get(&ConfigState::Applied).copied().unwrap_or_default(),
+        in_sync: counts
+            .by_state
+            .get(&ConfigState::Applied)
+            .copied()
+            .unwrap_or_default(),
         disconnected: counts.disconnected,
-        by_state: counts.by_state.iter().map(|(state, count)| (to_config_state(*state), *count)).collect(),
+        by_state: counts
+            .by_state
+            .iter()
+            .map(|(state, count)| (to_config_state(*state), *count))
+            .collect(),
     }
 }

@@ -10,6 +10,14 @@ use crate::state::ApiState;
 #[utoipa::path(get, path = "/health", tag = "system", responses((status = 200, body = ServerHealth)))]
 pub(crate) async fn get_health(State(state): State<ApiState>) -> Json<ServerHealth> {
     let reason = state.engine.degraded();
-    let status = if reason.is_some() { ServerStatus::Degraded } else { ServerStatus::Ok };
-    Json(ServerHealth { status, reason, version: env!("CARGO_PKG_VERSION").to_owned() })
+    let status = if reason.is_some() {
+        ServerStatus::Degraded
+    } else {
+        ServerStatus::Ok
+    };
+    Json(ServerHealth {
+        status,
+        reason,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
 }

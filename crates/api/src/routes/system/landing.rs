@@ -36,14 +36,24 @@ pub(crate) async fn landing_page() -> Html<&'static str> {
 fn page(document: &Value) -> String {
     let mut page = HEAD.to_owned();
     let paths = document["paths"].as_object();
-    let listed = paths.into_iter().flatten().filter(|(path, _)| !path.starts_with("/api/v1/namespaces/"));
+    let listed = paths
+        .into_iter()
+        .flatten()
+        .filter(|(path, _)| !path.starts_with("/api/v1/namespaces/"));
     for (path, item) in listed {
         for (method, operation) in item.as_object().into_iter().flatten() {
-            let summary = operation["summary"].as_str().or(operation["description"].as_str()).unwrap_or_default();
+            let summary = operation["summary"]
+                .as_str()
+                .or(operation["description"].as_str())
+                .unwrap_or_default();
             let summary = summary.split_terminator(". ").next().unwrap_or_default();
             let (method, path) = (method.to_uppercase(), escaped(path));
-            writeln!(page, "<tr><td>{method}</td><td>{path}</td><td>{}</td></tr>", escaped(summary))
-                .expect("writing to a string");
+            writeln!(
+                page,
+                "<tr><td>{method}</td><td>{path}</td><td>{}</td></tr>",
+                escaped(summary)
+            )
+            .expect("writing to a string");
         }
     }
     page.push_str("</table>\n</html>\n");

@@ -10,5 +10,8 @@ use http::{HeaderName, header};
 pub(crate) async fn get_openapi() -> ([(HeaderName, &'static str); 1], Bytes) {
     static DOCUMENT: OnceLock<Bytes> = OnceLock::new();
     let document = DOCUMENT.get_or_init(|| crate::document().to_string().into());
-    ([(header::CONTENT_TYPE, "application/json")], document.clone())
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        document.clone(),
+    )
 }

@@ -21,5 +21,12 @@ pub(crate) async fn get_ready(State(state): State<ApiState>) -> (StatusCode, Jso
         Readiness::Ready if reason.is_some() => (StatusCode::OK, ServerStatus::Degraded),
         Readiness::Ready => (StatusCode::OK, ServerStatus::Ok),
     };
-    (code, Json(ServerHealth { status, reason, version: env!("CARGO_PKG_VERSION").to_owned() }))
+    (
+        code,
+        Json(ServerHealth {
+            status,
+            reason,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }),
+    )
 }

@@ -28,7 +28,10 @@ pub(crate) async fn get_agent_file(
     let file = write_file(&state.public_url, &query)?;
     let headers = [
         (header::CONTENT_TYPE, "application/yaml; charset=utf-8"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"opamp.yaml\""),
+        (
+            header::CONTENT_DISPOSITION,
+            "attachment; filename=\"opamp.yaml\"",
+        ),
     ];
     Ok((headers, file))
 }
@@ -39,8 +42,11 @@ fn write_file(endpoint: &str, query: &AgentFile) -> ApiResult<String> {
         Some(id) => literal(id),
         None => quoted(DEFAULT_INSTANCE_ID),
     };
-    let executable = checked(query.executable.as_deref(), "executable")?.map_or_else(|| quoted(DEFAULT_EXECUTABLE), literal);
-    let mut file = String::from("# Start with: OPAMP_TOKEN=opamp_agt_... opamp-agent --config opamp.yaml\nopamp:\n  server:\n");
+    let executable = checked(query.executable.as_deref(), "executable")?
+        .map_or_else(|| quoted(DEFAULT_EXECUTABLE), literal);
+    let mut file = String::from(
+        "# Start with: OPAMP_TOKEN=opamp_agt_... opamp-agent --config opamp.yaml\nopamp:\n  server:\n",
+    );
     let insecure = endpoint.starts_with("ws://") || endpoint.starts_with("http://");
     write!(
         file,
@@ -52,7 +58,8 @@ fn write_file(endpoint: &str, query: &AgentFile) -> ApiResult<String> {
     if !labels.is_empty() {
         file.push_str("    labels:\n");
         for (key, value) in labels {
-            writeln!(file, "      {}: {}", literal(key), literal(value)).expect("writing to a string");
+            writeln!(file, "      {}: {}", literal(key), literal(value))
+                .expect("writing to a string");
         }
     }
     write!(
@@ -68,12 +75,20 @@ fn write_file(endpoint: &str, query: &AgentFile) -> ApiResult<String> {
 
 /// Reads `env=prod,region=us-west`.
 fn read_labels(text: &str) -> ApiResult<Vec<(&str, &str)>> {
-    let refuse = |detail: String| ApiError::new(ProblemKind::InvalidQuery).field("labels").detail(detail);
-    let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty());
+    let refuse = |detail: String| {
+        ApiError::new(ProblemKind::InvalidQuery)
+            .field("labels")
+            .detail(detail)
+    };
+    let pairs = text
+        .split(',')
+        .map(str::trim)
+        .filter(|pair| !pair.is_empty());
     pairs
         .map(|pair| {
-            let (key, value) =
-                pair.split_once('=').ok_or_else(|| refuse(format!("{pair:?} is no label; write env=prod,region=us")))?;
+            let (key, value) = pair
+                .split_once('=')
+                .ok_or_else(|| refuse(format!("{pair:?} is no label; write env=prod,region=us")))?;
             Labels::check(key, value).map_err(|error| refuse(format!("{pair:?}: {error}")))?;
             Ok((key, value))
         })
@@ -82,9 +97,11 @@ fn read_labels(text: &str) -> ApiResult<Vec<(&str, &str)>> {
 
 fn checked<'a>(value: Option<&'a str>, field: &str) -> ApiResult<Option<&'a str>> {
     match value {
-        Some(value) if value.is_empty() || VALUE_MAX_BYTES < value.len() => Err(ApiError::new(ProblemKind::InvalidQuery)
-            .field(field)
-            .detail(format!("must have 1 to {VALUE_MAX_BYTES} bytes"))),
+        Some(value) if value.is_empty() || VALUE_MAX_BYTES < value.len() => {
+            Err(ApiError::new(ProblemKind::InvalidQuery)
+                .field(field)
+                .detail(format!("must have 1 to {VALUE_MAX_BYTES} bytes")))
+        }
         other => Ok(other),
     }
 }
@@ -105,7 +122,10 @@ mod tests {
 
     #[test]
     fn the_file_has_what_was_asked_for() {
-        let query = AgentFile { labels: Some("env=prod, region=us-west".into()), ..AgentFile::default() };
+        let query = AgentFile {
+            labels: Some("env=prod, region=us-west".into()),
+            ..AgentFile::default()
+        };
         let file = write_file("wss://opamp.example.com:4320/v1/opamp", &query).unwrap();
         for line in [
             "    endpoint: \"wss://opamp.example.com:4320/v1/opamp\"\n",
@@ -126,14 +146,26 @@ mod tests {
             ..AgentFile::default()
         };
         let file = write_file("ws://localhost:4320/v1/opamp", &query).unwrap();
-        assert!(file.contains(r#"instance_id: "x\"\ncollector: {executable: /bin/sh}""#), "{file}");
+        assert!(
+            file.contains(r#"instance_id: "x\"\ncollector: {executable: /bin/sh}""#),
+            "{file}"
+        );
         assert!(file.contains("\"a\": \"$${HOME}\""), "{file}");
     }
 
     #[test]
     fn bad_labels_are_refused_by_name() {
         for labels in ["env", "=prod"] {
-            assert!(write_file("ws://x", &AgentFile { labels: Some(labels.into()), ..AgentFile::default() }).is_err());
+            assert!(
+                write_file(
+                    "ws://x",
+                    &AgentFile {
+                        labels: Some(labels.into()),
+                        ..AgentFile::default()
+                    }
+                )
+                .is_err()
+            );
         }
     }
 }

@@ -14,7 +14,11 @@ use crate::extract::{IdempotencyKey, Json as Body};
 use crate::problem::{ApiError, ApiResult};
 use crate::state::ApiState;
 
-type Answer = (StatusCode, [(HeaderName, HeaderValue); 1], Json<CreatedToken>);
+type Answer = (
+    StatusCode,
+    [(HeaderName, HeaderValue); 1],
+    Json<CreatedToken>,
+);
 
 /// Makes a token. Its secret is in this answer and nowhere else: the server keeps only a hash.
 #[utoipa::path(post, path = "/tokens", tag = "tokens",
@@ -30,14 +34,21 @@ pub(crate) async fn create_token(
     IdempotencyKey(key): IdempotencyKey,
     Body(body): Body<CreateToken>,
 ) -> ApiResult<Answer> {
-    let creation = Creation { key, request: request(&body) };
+    let creation = Creation {
+        key,
+        request: request(&body),
+    };
     let new = NewToken {
         kind: view::from_kind(body.kind),
         description: body.description.unwrap_or_default(),
         labels: body.labels.into_iter().collect(),
         expires_at: body.expires_at,
     };
-    let (status, made) = match state.engine.create_token(&caller, &new, &creation, state.now()).await? {
+    let (status, made) = match state
+        .engine
+        .create_token(&caller, &new, &creation, state.now())
+        .await?
+    {
         Created::New(made) => (StatusCode::CREATED, made),
         Created::Earlier(made) => (StatusCode::OK, made),
     };
@@ -45,7 +56,14 @@ pub(crate) async fn create_token(
     let secret = secret.map(|secret| secret.expose().to_owned());
     // The secret must not stay in any cache on the way.
     let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    Ok((status, headers, Json(CreatedToken { token: view::to_token(record), secret })))
+    Ok((
+        status,
+        headers,
+        Json(CreatedToken {
+            token: view::to_token(record),
+            secret,
+        }),
+    ))
 }
 
 /// What an idempotency key is bound to.
@@ -57,11 +75,17 @@ fn request(body: &CreateToken) -> Vec<u8> {
 impl From<CreateTokenError> for ApiError {
     fn from(error: CreateTokenError) -> Self {
         let text = error.to_string();
-        let refuse = |field: &str| Self::new(ProblemKind::InvalidField).field(field).detail(text.clone());
+        let refuse = |field: &str| {
+            Self::new(ProblemKind::InvalidField)
+                .field(field)
+                .detail(text.clone())
+        };
         match error {
             CreateTokenError::DescriptionTooLong { .. } => refuse("description"),
             CreateTokenError::Label { key, .. } => refuse(&format!("labels.{key}")),
-            CreateTokenError::TooManyLabels { .. } | CreateTokenError::LabelsOnAdminToken => refuse("labels"),
+            CreateTokenError::TooManyLabels { .. } | CreateTokenError::LabelsOnAdminToken => {
+                refuse("labels")
+            }
             CreateTokenError::ExpiresInThePast { .. } => refuse("expires_at"),
             CreateTokenError::Key(error) => error.into(),
             CreateTokenError::Store(error) => error.into(),

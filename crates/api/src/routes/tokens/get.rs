@@ -19,6 +19,10 @@ pub(crate) async fn get_token(
     Acting(caller): Acting,
     Path(path): Path<TokenPath>,
 ) -> ApiResult<Json<Token>> {
-    let token = state.engine.token(&caller, path.id()?).await?.ok_or_else(|| path.missing())?;
+    let token = state
+        .engine
+        .token(&caller, path.id()?)
+        .await?
+        .ok_or_else(|| path.missing())?;
     Ok(Json(view::to_token(token)))
 }

@@ -20,6 +20,9 @@ pub(crate) async fn list_tokens(
     Query(query): Query<ListTokens>,
 ) -> ApiResult<Json<Page<Token>>> {
     let page = page_of(query.limit, query.cursor.as_deref())?;
-    let tokens = state.engine.tokens(&caller, view::from_kind(query.kind), page).await?;
+    let tokens = state
+        .engine
+        .tokens(&caller, view::from_kind(query.kind), page)
+        .await?;
     Ok(Json(to_page(tokens, view::to_token)))
 }

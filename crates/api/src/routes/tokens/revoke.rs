@@ -18,6 +18,14 @@ pub(crate) async fn revoke_token(
     Acting(caller): Acting,
     Path(path): Path<TokenPath>,
 ) -> ApiResult<StatusCode> {
-    let found = state.engine.revoke_operators_token(&caller, path.id()?, state.now()).await.map_err(ApiError::from)?;
-    if found { Ok(StatusCode::NO_CONTENT) } else { Err(path.missing()) }
+    let found = state
+        .engine
+        .revoke_operators_token(&caller, path.id()?, state.now())
+        .await
+        .map_err(ApiError::from)?;
+    if found {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(path.missing())
+    }
 }

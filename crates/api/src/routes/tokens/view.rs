@@ -12,7 +12,11 @@ pub(super) fn to_token(record: TokenRecord) -> Token {
         },
         namespace: record.namespace.to_string(),
         description: record.name,
-        labels: record.labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        labels: record
+            .labels
+            .iter()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect(),
         author: record.created_by.to_string(),
         created_at: record.created_at,
         expires_at: record.expires_at,

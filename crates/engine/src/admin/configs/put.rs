@@ -85,6 +85,9 @@ pub enum PutConfigError {
     /// The caller's precondition does not hold.
     #[error(transparent)]
     Precondition(#[from] PreconditionFailed),
+    /// Others made revisions at the same time, again and again.
+    #[error("others write this config at the same time")]
+    Raced,
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -92,7 +95,11 @@ pub enum PutConfigError {
 
 impl PutConfigError {
     fn is_contended(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_contended())
+        match self {
+            Self::Raced => true,
+            Self::Store(error) => error.is_contended(),
+            _ => false,
+        }
     }
 }
 
@@ -153,10 +160,7 @@ impl Engine {
         }
         let revision = revision(caller, name, new, before.as_ref(), now)?;
         if !configs::add_revision(&mut tx, &revision).await? {
-            return Err(PreconditionFailed::Version {
-                current: record.map_or(0, |config| config.version),
-            }
-            .into());
+            return Err(PutConfigError::Raced);
         }
         let version = written_version(&mut tx, caller, name).await?;
         let event = note(&mut tx, caller, &revision, before.as_ref(), now).await?;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api_types::agents::{
-    AgentConfig, ConfigDiff, ConfigFile, ConfigState, DesiredConfig, EffectiveConfig, LayerRef, OfferedConfig, ReportedConfig,
+    AgentConfig, ConfigDiff, ConfigFile, ConfigState, DesiredConfig, EffectiveConfig, LayerRef,
+    OfferedConfig, ReportedConfig,
 };
 use engine::admin::agents::{
     AgentView, DesiredView, hash_of_body, hash_of_files, redacted_files, redacted_for_diff,
@@ -38,13 +39,23 @@ pub(super) fn to_config(agent: &AgentView, state: ConfigState, secrets: Secrets)
     };
     AgentConfig {
         state,
-        desired: agent.desired.as_ref().map(|desired| to_desired(desired, secrets)),
-        offered: stored.summary.offered.map(|offered| OfferedConfig { hash: offered.hash.to_string(), at: offered.at }),
-        reported: stored.summary.remote_config_status.as_ref().map(|status| ReportedConfig {
-            hash: hex(&status.last_hash),
-            status: to_apply_status(status.state),
-            error: status.error.clone(),
+        desired: agent
+            .desired
+            .as_ref()
+            .map(|desired| to_desired(desired, secrets)),
+        offered: stored.summary.offered.map(|offered| OfferedConfig {
+            hash: offered.hash.to_string(),
+            at: offered.at,
         }),
+        reported: stored
+            .summary
+            .remote_config_status
+            .as_ref()
+            .map(|status| ReportedConfig {
+                hash: hex(&status.last_hash),
+                status: to_apply_status(status.state),
+                error: status.error.clone(),
+            }),
         effective: effective.map(|files| EffectiveConfig {
             hash: hash_of_files(files).to_string(),
             files: to_files(files, secrets),
@@ -76,7 +87,9 @@ fn to_files(files: &ConfigMap, secrets: Secrets) -> BTreeMap<String, ConfigFile>
         Secrets::Redacted => redacted_files(files),
     };
     let pairs = files.iter().zip(shown.into_values());
-    pairs.map(|((name, file), shown)| (name.clone(), to_file(file, shown))).collect()
+    pairs
+        .map(|((name, file), shown)| (name.clone(), to_file(file, shown)))
+        .collect()
 }
 
 fn to_file(file: &model::ConfigFile, shown: model::ConfigFile) -> ConfigFile {
@@ -86,7 +99,11 @@ fn to_file(file: &model::ConfigFile, shown: model::ConfigFile) -> ConfigFile {
         content_type: file.content_type.clone(),
         size_bytes: u64::try_from(file.body.len()).unwrap_or(u64::MAX),
         sha256: hash_of_body(&file.body).to_string(),
-        body: if readable { String::from_utf8(shown.body).ok() } else { None },
+        body: if readable {
+            String::from_utf8(shown.body).ok()
+        } else {
+            None
+        },
         redacted,
     }
 }
@@ -94,17 +111,34 @@ fn to_file(file: &model::ConfigFile, shown: model::ConfigFile) -> ConfigFile {
 /// From desired to effective, file by file. Where each side has a single file these are compared whatever their names:
 /// collectors report theirs under the empty name.
 fn to_diff(desired: &ConfigMap, effective: &ConfigMap, secrets: Secrets) -> ConfigDiff {
-    let bodies = |files: &ConfigMap| files.values().map(|file| file.body.clone()).collect::<Vec<_>>();
-    if let (1, 1, Some((name, before)), Some(after)) =
-        (desired.len(), effective.len(), desired.iter().next(), effective.values().next())
-    {
+    let bodies = |files: &ConfigMap| {
+        files
+            .values()
+            .map(|file| file.body.clone())
+            .collect::<Vec<_>>()
+    };
+    if let (1, 1, Some((name, before)), Some(after)) = (
+        desired.len(),
+        effective.len(),
+        desired.iter().next(),
+        effective.values().next(),
+    ) {
         let identical = before.body == after.body;
-        return ConfigDiff { identical, unified: unified(name, Some(before), Some(after), secrets) };
+        return ConfigDiff {
+            identical,
+            unified: unified(name, Some(before), Some(after), secrets),
+        };
     }
     let identical = desired.keys().eq(effective.keys()) && bodies(desired) == bodies(effective);
-    let names: std::collections::BTreeSet<&String> = desired.keys().chain(effective.keys()).collect();
-    let parts = names.into_iter().map(|name| unified(name, desired.get(name), effective.get(name), secrets));
-    ConfigDiff { identical, unified: parts.collect() }
+    let names: std::collections::BTreeSet<&String> =
+        desired.keys().chain(effective.keys()).collect();
+    let parts = names
+        .into_iter()
+        .map(|name| unified(name, desired.get(name), effective.get(name), secrets));
+    ConfigDiff {
+        identical,
+        unified: parts.collect(),
+    }
 }
 
 fn unified(
@@ -117,7 +151,10 @@ fn unified(
     let (before, after) = (before.unwrap_or(&empty), after.unwrap_or(&empty));
     let (before, after) = match secrets {
         Secrets::Redacted => redacted_for_diff(before, after),
-        Secrets::Shown => (String::from_utf8_lossy(&before.body).into(), String::from_utf8_lossy(&after.body).into()),
+        Secrets::Shown => (
+            String::from_utf8_lossy(&before.body).into(),
+            String::from_utf8_lossy(&after.body).into(),
+        ),
     };
     TextDiff::configure()
         .timeout(DIFF_LIMIT)
@@ -132,39 +169,89 @@ mod tests {
     use super::*;
 
     fn files(entries: &[(&str, &str)]) -> ConfigMap {
-        entries.iter().map(|(name, body)| ((*name).to_owned(), model::ConfigFile::new(*body, "text/yaml"))).collect()
+        entries
+            .iter()
+            .map(|(name, body)| {
+                (
+                    (*name).to_owned(),
+                    model::ConfigFile::new(*body, "text/yaml"),
+                )
+            })
+            .collect()
     }
 
     #[test]
     fn single_files_are_compared_whatever_their_names() {
         let desired = files(&[("config.yaml", "a: 1\n")]);
         let same = to_diff(&desired, &files(&[("", "a: 1\n")]), Secrets::Redacted);
-        assert_eq!(same, ConfigDiff { identical: true, unified: String::new() });
+        assert_eq!(
+            same,
+            ConfigDiff {
+                identical: true,
+                unified: String::new()
+            }
+        );
         let other = to_diff(&desired, &files(&[("", "a: 2\n")]), Secrets::Redacted);
         assert!(!other.identical);
-        assert!(other.unified.contains("-a: 1\n+a: 2\n"), "{}", other.unified);
+        assert!(
+            other.unified.contains("-a: 1\n+a: 2\n"),
+            "{}",
+            other.unified
+        );
     }
 
     #[test]
     fn a_secret_that_differs_shows_without_being_told() {
-        let desired = files(&[("config.yaml", "exporters:\n  otlp:\n    headers: {api-key: hunter2}\n")]);
-        let effective = files(&[("config.yaml", "exporters:\n  otlp:\n    headers: {api-key: hunter3}\n")]);
+        let desired = files(&[(
+            "config.yaml",
+            "exporters:\n  otlp:\n    headers: {api-key: hunter2}\n",
+        )]);
+        let effective = files(&[(
+            "config.yaml",
+            "exporters:\n  otlp:\n    headers: {api-key: hunter3}\n",
+        )]);
         let diff = to_diff(&desired, &effective, Secrets::Redacted);
         assert!(!diff.identical);
-        assert!(!diff.unified.is_empty() && !diff.unified.contains("hunter"), "{}", diff.unified);
-        assert!(to_diff(&desired, &effective, Secrets::Shown).unified.contains("hunter3"));
+        assert!(
+            !diff.unified.is_empty() && !diff.unified.contains("hunter"),
+            "{}",
+            diff.unified
+        );
+        assert!(
+            to_diff(&desired, &effective, Secrets::Shown)
+                .unified
+                .contains("hunter3")
+        );
     }
 
     #[test]
     fn a_file_of_one_side_only_is_all_new() {
-        let diff = to_diff(&files(&[("a", "x: 1\n"), ("b", "y: 1\n")]), &files(&[("a", "x: 1\n")]), Secrets::Redacted);
-        assert!(diff.unified.contains("-y: 1\n") && !diff.unified.contains("x: 1"), "{}", diff.unified);
+        let diff = to_diff(
+            &files(&[("a", "x: 1\n"), ("b", "y: 1\n")]),
+            &files(&[("a", "x: 1\n")]),
+            Secrets::Redacted,
+        );
+        assert!(
+            diff.unified.contains("-y: 1\n") && !diff.unified.contains("x: 1"),
+            "{}",
+            diff.unified
+        );
     }
 
     #[test]
     fn a_body_that_is_no_text_is_told_by_its_hash_only() {
         let file = model::ConfigFile::new([0xff, 0xfe], "");
-        let shown = to_files(&ConfigMap::from([("x".to_owned(), file)]), Secrets::Redacted);
-        assert_eq!((shown["x"].body.as_ref(), shown["x"].size_bytes, shown["x"].redacted), (None, 2, false));
+        let shown = to_files(
+            &ConfigMap::from([("x".to_owned(), file)]),
+            Secrets::Redacted,
+        );
+        assert_eq!(
+            (
+                shown["x"].body.as_ref(),
+                shown["x"].size_bytes,
+                shown["x"].redacted
+            ),
+            (None, 2, false)
+        );
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use api_types::agents::{ApplyStatus, Component, Components, Description, Health, Package, Packages, ReportedConfig};
+use api_types::agents::{
+    ApplyStatus, Component, Components, Description, Health, Package, Packages, ReportedConfig,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::domain::model::{
-    self, AgentDescription, ApplyState, Attribute, AvailableComponents, ComponentDetails, ConnectionSettingsStatus,
-    PackageStatus, PackageStatuses,
+    self, AgentDescription, ApplyState, Attribute, AvailableComponents, ComponentDetails,
+    ConnectionSettingsStatus, PackageStatus, PackageStatuses,
 };
 use serde_json::Value;
 
@@ -28,21 +30,35 @@ pub(super) fn to_health(health: model::Health) -> Health {
         start_time: to_time(health.start_time_unix_nano),
         status_time: to_time(health.status_time_unix_nano),
         attributes: to_attributes(health.attributes),
-        components: health.components.into_iter().map(|(name, part)| (name, to_health(part))).collect(),
+        components: health
+            .components
+            .into_iter()
+            .map(|(name, part)| (name, to_health(part)))
+            .collect(),
     }
 }
 
 pub(super) fn to_components(available: AvailableComponents) -> Components {
     let convert = |parts: BTreeMap<String, ComponentDetails>| {
-        parts.into_iter().map(|(name, part)| (name, to_component(part))).collect()
+        parts
+            .into_iter()
+            .map(|(name, part)| (name, to_component(part)))
+            .collect()
     };
-    Components { hash: hex(&available.hash), components: available.components.map(convert) }
+    Components {
+        hash: hex(&available.hash),
+        components: available.components.map(convert),
+    }
 }
 
 fn to_component(part: ComponentDetails) -> Component {
     Component {
         metadata: to_attributes(part.metadata),
-        components: part.sub_components.into_iter().map(|(name, part)| (name, to_component(part))).collect(),
+        components: part
+            .sub_components
+            .into_iter()
+            .map(|(name, part)| (name, to_component(part)))
+            .collect(),
     }
 }
 
@@ -50,7 +66,11 @@ pub(super) fn to_packages(statuses: PackageStatuses) -> Packages {
     Packages {
         offered_hash: hex(&statuses.server_provided_all_packages_hash),
         error: statuses.error,
-        packages: statuses.packages.into_iter().map(|(name, status)| (name, to_package(status))).collect(),
+        packages: statuses
+            .packages
+            .into_iter()
+            .map(|(name, status)| (name, to_package(status)))
+            .collect(),
     }
 }
 
@@ -66,7 +86,11 @@ fn to_package(status: PackageStatus) -> Package {
 }
 
 pub(super) fn to_settings_status(status: ConnectionSettingsStatus) -> ReportedConfig {
-    ReportedConfig { hash: hex(&status.last_hash), status: to_apply_status(status.state), error: status.error }
+    ReportedConfig {
+        hash: hex(&status.last_hash),
+        status: to_apply_status(status.state),
+        error: status.error,
+    }
 }
 
 pub(super) fn to_apply_status(state: ApplyState) -> ApplyStatus {
@@ -79,7 +103,10 @@ pub(super) fn to_apply_status(state: ApplyState) -> ApplyStatus {
 }
 
 fn to_attributes(attributes: Vec<Attribute>) -> BTreeMap<String, Value> {
-    attributes.into_iter().map(|attribute| (attribute.key, to_value(attribute.value))).collect()
+    attributes
+        .into_iter()
+        .map(|attribute| (attribute.key, to_value(attribute.value)))
+        .collect()
 }
 
 /// A value in JSON. Bytes are base64; numbers that JSON does not have are text.
@@ -89,9 +116,8 @@ fn to_value(value: model::Value) -> Value {
         model::Value::String(text) => text.into(),
         model::Value::Bool(truth) => truth.into(),
         model::Value::Int(number) => number.into(),
-        model::Value::Double(number) => {
-            serde_json::Number::from_f64(number).map_or_else(|| number.to_string().into(), Value::Number)
-        }
+        model::Value::Double(number) => serde_json::Number::from_f64(number)
+            .map_or_else(|| number.to_string().into(), Value::Number),
         model::Value::Array(values) => values.into_iter().map(to_value).collect(),
         model::Value::Map(entries) => to_attributes(entries).into_iter().collect(),
         model::Value::Bytes(bytes) => STANDARD.encode(bytes).into(),
@@ -107,12 +133,27 @@ mod tests {
     #[test]
     fn values_become_json() {
         let attributes = vec![
-            Attribute { key: "map".into(), value: model::Value::Map(vec![Attribute::new("k", "v")]) },
-            Attribute { key: "nan".into(), value: model::Value::Double(f64::NAN) },
-            Attribute { key: "bytes".into(), value: model::Value::Bytes(vec![1, 2, 255]) },
-            Attribute { key: "list".into(), value: model::Value::Array(vec![model::Value::Int(-1), model::Value::Null]) },
+            Attribute {
+                key: "map".into(),
+                value: model::Value::Map(vec![Attribute::new("k", "v")]),
+            },
+            Attribute {
+                key: "nan".into(),
+                value: model::Value::Double(f64::NAN),
+            },
+            Attribute {
+                key: "bytes".into(),
+                value: model::Value::Bytes(vec![1, 2, 255]),
+            },
+            Attribute {
+                key: "list".into(),
+                value: model::Value::Array(vec![model::Value::Int(-1), model::Value::Null]),
+            },
         ];
         let shown = serde_json::to_value(to_attributes(attributes)).unwrap();
-        assert_eq!(shown, json!({ "map": {"k": "v"}, "nan": "NaN", "bytes": "AQL/", "list": [-1, null] }));
+        assert_eq!(
+            shown,
+            json!({ "map": {"k": "v"}, "nan": "NaN", "bytes": "AQL/", "list": [-1, null] })
+        );
     }
 }
