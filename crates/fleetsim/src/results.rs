@@ -213,12 +213,13 @@ impl Fleet {
     /// the first agent had it.
     #[must_use]
     pub fn newest_config(&self, marked: Option<Instant>) -> Option<ConfigLatency> {
-        let newest = self
-            .shared
-            .slots
-            .iter()
-            .max_by_key(|slot| slot.state.lock().marks.checked)?;
-        let hash = newest.state.lock().session.status().0.to_vec();
+        let newest = self.shared.slots.iter().filter_map(|slot| {
+            let state = slot.state.lock();
+            let hash = state.session.status().0;
+            // An agent that vanishes at every offer has received it and has no hash of it.
+            (!hash.is_empty()).then(|| (state.marks.checked, hash.to_vec()))
+        });
+        let (_, hash) = newest.max()?;
         let mut first = None;
         self.each_with(&hash, |state| {
             let checked = Duration::from_nanos(state.marks.checked);

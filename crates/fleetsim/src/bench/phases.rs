@@ -152,7 +152,10 @@ pub(super) async fn stored_change(
     let flips = flip(fleet, plan).await;
     let seconds = began.elapsed().as_secs_f64();
     // What is answered within a second of the last flip counts as answered.
-    fleet.quiet(Duration::from_secs(1)).await;
+    let all = counted.received + flips;
+    fleet
+        .wait(Duration::from_secs(1), |stats| all <= stats.received)
+        .await;
     let counts = fleet.stats().since(&counted);
     let load = usage(Process::own())?.cpu().saturating_sub(own.cpu());
     let after = flushed(process, Duration::from_secs(1), plan).await?;
