@@ -64,12 +64,12 @@ impl Nesting {
         if !map.iter().any(|entry| is_flat(&entry.key)) {
             return Ok((map, height));
         }
-        let (flat, entries) = map
+        let (flat, entries): (Vec<_>, Vec<_>) = map
             .entries
             .into_iter()
             .partition(|entry| is_flat(&entry.key));
         let mut root = Map { entries };
-        for entry in Vec::<Entry>::from(flat) {
+        for entry in flat {
             self.insert(&mut root, String::new(), entry)?;
         }
         Ok((root, height))

@@ -15,6 +15,7 @@ mod emit;
 mod error;
 mod extensions;
 mod flat_keys;
+mod map_builder;
 mod merge;
 mod parse;
 mod redact;

@@ -1,17 +1,18 @@
 //! From text to tree: events of the YAML parser, read with the Collector's answers.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag};
 
 use crate::document::{Document, Limits};
 use crate::error::{Fault, ParseError, Position};
+use crate::map_builder::MapBuilder;
 use crate::resolve;
 use crate::scalar;
 use crate::sections;
 use crate::strict::{self, Layout, Token};
 use crate::syntax;
-use crate::tree::{Content, Entry, Key, Map, Node, Origin, Scalar, Style};
+use crate::tree::{Content, Key, Node, Origin, Scalar};
 
 pub(crate) fn document(bytes: &[u8], limits: &Limits) -> Result<Document, ParseError> {
     let source = syntax::text(bytes, limits.bytes)?;
@@ -367,86 +368,6 @@ impl<'s> Builder<'s> {
             Ok(())
         }
     }
-}
-
-/// A map as it is read: its keys are unique, and what `<<` brings yields to what stands there.
-#[derive(Default)]
-struct MapBuilder {
-    map: Map,
-    merged: Option<Node>,
-    /// Every key by its text and by its name: `0x10` collides with `"0x10"` and with `16`.
-    seen: HashMap<Box<str>, Position>,
-}
-
-impl MapBuilder {
-    fn claim(&mut self, key: &Key) -> Result<(), ParseError> {
-        let first = self
-            .seen
-            .get(&key.scalar.text)
-            .or_else(|| self.seen.get(&key.name));
-        if let Some(first) = first {
-            let fault = Fault::DuplicateKey {
-                key: key.scalar.text.to_string(),
-                first: *first,
-            };
-            return Err(ParseError {
-                position: key.position,
-                fault,
-            });
-        }
-        self.seen.insert(key.scalar.text.clone(), key.position);
-        self.seen.insert(key.name.clone(), key.position);
-        Ok(())
-    }
-
-    fn push(&mut self, key: Key, value: Node) {
-        if is_merge_key(&key.scalar) {
-            self.merged = Some(value);
-        } else {
-            self.map.entries.push(Entry { key, value });
-        }
-    }
-
-    fn finish(mut self) -> Result<Map, ParseError> {
-        let Some(merged) = self.merged else {
-            return Ok(self.map);
-        };
-        let position = merged.origin.position;
-        let sources = match merged.content {
-            Content::Map(map) => vec![map],
-            Content::List(items) => items.into_iter().map(into_map).collect::<Result<_, _>>()?,
-            Content::Scalar(scalar) => return Err(not_mergeable(position, scalar.typed.name())),
-        };
-        let mut taken: HashSet<Box<str>> = self
-            .map
-            .iter()
-            .map(|entry| entry.key.name.clone())
-            .collect();
-        for entry in sources.into_iter().flat_map(|map| map.entries) {
-            if taken.insert(entry.key.name.clone()) {
-                self.map.entries.push(entry);
-            }
-        }
-        Ok(self.map)
-    }
-}
-
-fn into_map(node: Node) -> Result<Map, ParseError> {
-    let (position, kind) = (node.origin.position, node.kind());
-    match node.content {
-        Content::Map(map) => Ok(map),
-        _ => Err(not_mergeable(position, kind)),
-    }
-}
-
-fn is_merge_key(scalar: &Scalar) -> bool {
-    let tag = scalar.tag.as_deref();
-    &*scalar.text == "<<"
-        && (tag == Some("merge") || (tag.is_none() && scalar.style == Style::Plain))
-}
-
-const fn not_mergeable(position: Position, found: &'static str) -> ParseError {
-    fault(position, Fault::MergeNotMap { found })
 }
 
 pub(crate) const fn fault(position: Position, fault: Fault) -> ParseError {

@@ -9,11 +9,13 @@
 //! Start at [`sha256`] and [`Token`].
 
 mod chain;
+mod content;
 mod digest;
 mod secret;
 mod token;
 
 pub use chain::{ChainBroken, ChainHash, ChainVerifier, Entry};
+pub use content::content_hash;
 pub use digest::{InvalidDigest, hex, parse_hex, sha256, sha256_of_parts};
 pub use secret::Secret;
 pub use token::{Token, TokenHash, TokenKind};

@@ -89,7 +89,7 @@ fn tabs_are_found_where_the_collector_finds_them() {
     assert_eq!(tab("\ta: 1"), (1, 1));
     assert_eq!(tab("a:\n-\tb"), (2, 2));
     assert_eq!(tab("a: |\n  \tb"), (2, 4));
-    assert_eq!(tab("a: b\n\tc"), (1, 4));
+    assert_eq!(tab("a: b\n\tc"), (2, 1));
     for fine in [
         "a:\tb",
         "a: x\n  \t# c\nb: 1",

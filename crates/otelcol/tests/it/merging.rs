@@ -42,11 +42,10 @@ a:
   tagged: !!str 12
   'odd key': 1
 ";
-    let expected = base.replace(
-        "  long: words\n    on two lines\n",
-        "  long: words\n    on two lines\n",
-    ) + "b: 1\n";
-    assert_eq!(merged(&[base, "b: 1\n"]).document.to_yaml(), expected);
+    assert_eq!(
+        merged(&[base, "b: 1\n"]).document.to_yaml(),
+        base.to_owned() + "b: 1\n"
+    );
 }
 
 #[test]

@@ -1,15 +1,12 @@
-//! Secrets taken out of a text for display, structure and formatting left as they are.
-//!
-//! It works on the parser's events and not on the tree, so that it also covers what the tree drops
-//! (values that yield to others, further documents), and falls back to looking at lines where the
-//! text is no YAML: what is shown of a broken or foreign configuration must be safe, too.
+//! Finds secrets by walking over the events of a YAML text.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 
+use super::lines::Pieces;
+use super::{Edit, Form, Place};
 use crate::resolve::{self, Typed};
 use crate::secrets::{self, Extent};
 use crate::syntax;
@@ -17,123 +14,11 @@ use crate::syntax;
 /// Deeper nesting than this is read line by line.
 const DEPTH: usize = 200;
 
-/// The text with its secrets replaced: whole values by `"[REDACTED]"`, parts of values by `***`.
-///
-/// Secret is what stands under a key that says so (`password`, `token`, `api_key`, …), header
-/// values, private keys, bearer tokens and passwords in URLs. References such as `${env:TOKEN}`
-/// stay, and so do booleans, nulls and empty texts.
-///
-/// ```
-/// let shown = otelcol::redact("exporters:\n  otlp: {headers: {x-key: 'abc'}, endpoint: \"h:1\"} # ok\n");
-/// assert_eq!(shown, "exporters:\n  otlp: {headers: {x-key: \"[REDACTED]\"}, endpoint: \"h:1\"} # ok\n");
-/// ```
-pub fn redact(text: &str) -> String {
-    apply(text, &edits(text), |_| "")
-}
-
-/// Both texts with their secrets replaced, such that a secret that changed still differs.
-///
-/// A value that is another one in the second text is marked `(old)` in the first and `(new)` in
-/// the second, so that a diff shows the change and not the secret.
-pub fn redact_pair(before: &str, after: &str) -> (String, String) {
-    let (old, new) = (edits(before), edits(after));
-    let old_values = by_place(before, &old);
-    let new_values = by_place(after, &new);
-    let differs = |edit: &Edit| {
-        let place = edit.place?;
-        Some(old_values.get(&place)? != new_values.get(&place)?)
-    };
-    let mark = |edit: &Edit, mark| {
-        if differs(edit) == Some(true) {
-            mark
-        } else {
-            ""
-        }
-    };
-    (
-        apply(before, &old, |edit| mark(edit, " (old)")),
-        apply(after, &new, |edit| mark(edit, " (new)")),
-    )
-}
-
-/// The secrets that can be found again in another text; comments cannot.
-fn by_place<'t>(text: &'t str, edits: &[Edit]) -> HashMap<Place, &'t str> {
-    let placed = edits
-        .iter()
-        .filter_map(|edit| Some((edit.place?, &text[edit.range.clone()])));
-    placed.collect()
-}
-
-/// Names a value by the way to it, the same in every text with the same structure.
-///
-/// It is a hash, since ways are long and most of them are never asked for; a collision would at
-/// worst mark a secret as changed that is not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Place(u64);
-
-impl Place {
-    const ROOT: Self = Self(0);
-
-    fn step(self, step: impl Hash) -> Self {
-        let mut hasher = DefaultHasher::new();
-        (self.0, step).hash(&mut hasher);
-        Self(hasher.finish())
-    }
-}
-
-/// A piece of the text to be replaced.
-#[derive(Debug)]
-struct Edit {
-    range: Range<usize>,
-    form: Form,
-    /// None in a comment, which cannot be found again.
-    place: Option<Place>,
-}
-
-/// What the replacement must look like to leave the text's structure alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// A whole scalar on a line.
-    Value,
-    /// All lines of a block scalar.
-    Block,
-    /// A part of a scalar, a comment, or a line of something else.
-    Part,
-}
-
-fn apply(text: &str, edits: &[Edit], mark: impl Fn(&Edit) -> &'static str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut copied = 0;
-    for edit in edits {
-        if edit.range.end <= copied {
-            continue;
-        }
-        // Of edits that overlap, what is left of the second is still a secret.
-        let form = if edit.range.start < copied {
-            Form::Part
-        } else {
-            edit.form
-        };
-        shown.push_str(&text[copied..edit.range.start.max(copied)]);
-        let mark = mark(edit);
-        match form {
-            Form::Value => shown.extend(["\"[REDACTED]", mark, "\""]),
-            Form::Block => shown.extend(["[REDACTED]", mark, "\n"]),
-            Form::Part => shown.extend(["***", mark]),
-        }
-        copied = edit.range.end;
-    }
-    shown.push_str(&text[copied..]);
-    shown
-}
-
-/// All edits in the order of the text.
-fn edits(text: &str) -> Vec<Edit> {
+/// The secrets of a text, in no order.
+pub(super) fn edits(text: &str) -> Vec<Edit> {
     let mut redactor = Redactor::new(text);
     redactor.run();
-    let mut edits = redactor.edits;
-    edits.sort_by_key(|edit| (edit.range.start, usize::MAX - edit.range.end));
-    edits
+    redactor.edits
 }
 
 /// What is known about the values below a key.
@@ -205,9 +90,10 @@ impl<'t> Redactor<'t> {
         let text = blanks.as_deref().unwrap_or(self.text);
         let mut events: Parser<'_, StrInput<'_>> = Parser::new_from_str_with_options(text, options);
         loop {
+            let done = self.done;
             match events.next_event() {
                 Some(Ok((event, span))) => self.event(&event, &span),
-                Some(Err(_)) => return self.lines_from(self.done),
+                Some(Err(_)) => return self.pieces().lines_from(done),
                 None => return,
             }
         }
@@ -222,7 +108,7 @@ impl<'t> Redactor<'t> {
             Event::SequenceStart(_, anchor, _) => self.open(false, *anchor),
             Event::MappingStart(_, anchor, _) => self.open(true, *anchor),
             Event::SequenceEnd | Event::MappingEnd => self.close(),
-            Event::Comment(..) => self.parts(range, Extent::Line, None),
+            Event::Comment(..) => self.pieces().parts(range, Extent::Line, None),
             _ => {}
         }
     }
@@ -312,9 +198,9 @@ impl<'t> Redactor<'t> {
                 || self.text[range.clone()].contains('\n');
             // A root that is one text is most likely no YAML at all.
             if has_lines || self.frames.is_empty() {
-                self.lines(range, place)
+                self.pieces().lines(range, place)
             } else {
-                self.parts(range, Extent::Word, Some(place))
+                self.pieces().parts(range, Extent::Word, Some(place))
             }
         }
     }
@@ -433,88 +319,12 @@ impl<'t> Redactor<'t> {
         }
     }
 
-    /// The secrets inside of a piece of one line.
-    fn parts(&mut self, range: Range<usize>, extent: Extent, place: Option<Place>) {
-        for (number, part) in secrets::inside(&self.text[range.clone()], extent)
-            .into_iter()
-            .enumerate()
-        {
-            let place = place.map(|place| place.step(number));
-            self.edits.push(Edit {
-                range: range.start + part.start..range.start + part.end,
-                form: Form::Part,
-                place,
-            });
+    fn pieces(&mut self) -> Pieces<'t, '_> {
+        Pieces {
+            text: self.text,
+            edits: &mut self.edits,
         }
     }
-
-    /// The rest of a text that is no YAML, from the beginning of the line where it stopped being it.
-    fn lines_from(&mut self, offset: usize) {
-        let start = self.text[..offset].rfind('\n').map_or(0, |end| end + 1);
-        self.lines(start..self.text.len(), Place::ROOT);
-    }
-
-    /// The secrets in lines of whatever it is.
-    fn lines(&mut self, range: Range<usize>, place: Place) {
-        let mut start = range.start;
-        let mut below: Option<usize> = None;
-        let mut in_key = false;
-        for (number, line) in self.text[range].split_inclusive('\n').enumerate() {
-            let content = line.trim();
-            let indentation = line.len() - line.trim_start().len();
-            let at = start + indentation;
-            start += line.len();
-            if content.is_empty() {
-                continue;
-            }
-            let place = Some(place.step(number));
-            in_key |= secrets::holds_private_key(content) && content.contains("BEGIN");
-            below = below.filter(|outer| *outer < indentation);
-            if in_key || below.is_some() {
-                in_key &= !content.contains("-----END");
-                self.edits.push(Edit {
-                    range: at..at + content.len(),
-                    form: Form::Part,
-                    place,
-                });
-                continue;
-            }
-            self.parts(at..at + content.len(), Extent::Line, place);
-            self.word_pair(at, content, place);
-            if content.strip_suffix([':', '=', '|', '>', '-']).is_some() && opens_secret(content) {
-                below = Some(indentation);
-            }
-        }
-    }
-
-    /// `HTTP_Passwd abc`, as some agents write it.
-    fn word_pair(&mut self, at: usize, content: &str, place: Option<Place>) {
-        let Some((name, value)) = content.split_once([' ', '\t']) else {
-            return;
-        };
-        let value = value.trim_start();
-        if secrets::is_secret_name(name)
-            && !value.starts_with([':', '=', '|', '>'])
-            && !secrets::is_reference(value)
-        {
-            let start = at + content.len() - value.len();
-            self.edits.push(Edit {
-                range: start..at + content.len(),
-                form: Form::Part,
-                place,
-            });
-        }
-    }
-}
-
-/// Whether the lines below this one are the value of a secret.
-fn opens_secret(content: &str) -> bool {
-    let name = content.split([':', '=']).next().unwrap_or_default();
-    let name = name
-        .trim()
-        .trim_start_matches("- ")
-        .trim_matches(['"', '\'', ' ']);
-    secrets::is_secret_name(name) || secrets::is_headers_name(name)
 }
 
 fn form_of(style: ScalarStyle, slice: &str) -> Form {
