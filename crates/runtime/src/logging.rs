@@ -4,11 +4,10 @@
 //! event is the field `event` where a call has one (its text is then `message`), else the text itself:
 //! `info!(event = "agent_connected", agent_id = %id, "agent connected")`.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal};
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
 use thiserror::Error;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -133,7 +132,8 @@ where
         .finish()
 }
 
-/// Writes one event as one JSON object.
+/// Writes one event as one JSON object, straight into the line's buffer: there is one line per agent and offer, so that a
+/// release to a large fleet writes tens of thousands of them.
 struct JsonLine {
     component: &'static str,
 }
@@ -149,111 +149,144 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        let line = self.line(event, fields);
-        let text = serde_json::to_string(&line).map_err(|_| fmt::Error)?;
-        writeln!(writer, "{text}")
-    }
-}
-
-impl JsonLine {
-    fn line(&self, event: &Event<'_>, fields: Fields) -> Line {
-        let Fields {
-            mut rest,
-            event: named,
-            message,
-        } = fields;
+        let metadata = event.metadata();
+        let has = |name| metadata.fields().field(name).is_some();
         // Without a name of its own an event is known by its text.
-        let (name, message) = if named.is_some() {
-            (named, message)
+        let (name, text) = if has("event") {
+            ("event", has("message"))
         } else {
-            (message, None)
+            ("message", false)
         };
-        let mut line = Map::new();
-        line.insert(
-            "timestamp".to_owned(),
-            format!("{:.3}", SystemClock.now()).into(),
-        );
-        line.insert("level".to_owned(), event.metadata().level().as_str().into());
-        line.insert("component".to_owned(), self.component.into());
-        line.insert("event".to_owned(), name.unwrap_or_default().into());
-        if let Some(message) = message {
-            line.insert("message".to_owned(), message.into());
+        let (now, level, component) = (SystemClock.now(), metadata.level(), self.component);
+        write!(
+            writer,
+            r#"{{"timestamp":"{now:.3}","level":"{level}","component":"{component}","event":""#
+        )?;
+        text_of(event, name, &mut writer)?;
+        if text {
+            writer.write_str("\",\"message\":\"")?;
+            text_of(event, "message", &mut writer)?;
         }
-        line.insert("target".to_owned(), event.metadata().target().into());
-        Line {
-            head: line,
-            rest: std::mem::take(&mut rest),
-        }
+        writer.write_char('"')?;
+        let mut rest = Rest {
+            writer: &mut writer,
+            outcome: Ok(()),
+        };
+        event.record(&mut rest);
+        rest.outcome?;
+        writeln!(writer, r#","target":"{}"}}"#, metadata.target())
     }
 }
 
-/// The fixed keys in their order, then the event's own fields in theirs.
-struct Line {
-    head: Map<String, Value>,
-    rest: Vec<(&'static str, Value)>,
+/// Writes the text of one field, without quotes.
+fn text_of(event: &Event<'_>, name: &'static str, writer: &mut Writer<'_>) -> fmt::Result {
+    let mut one = One {
+        name,
+        writer,
+        outcome: Ok(()),
+    };
+    event.record(&mut one);
+    one.outcome
 }
 
-impl serde::Serialize for Line {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeMap;
-        let mut map = serializer.serialize_map(None)?;
-        for key in ["timestamp", "level", "component", "event", "message"] {
-            if let Some(value) = self.head.get(key) {
-                map.serialize_entry(key, value)?;
-            }
-        }
-        for (key, value) in &self.rest {
-            map.serialize_entry(key, value)?;
-        }
-        map.serialize_entry("target", &self.head["target"])?;
-        map.end()
-    }
+/// Writes the text of the field `name`.
+struct One<'a, 'w> {
+    name: &'static str,
+    writer: &'a mut Writer<'w>,
+    outcome: fmt::Result,
 }
 
-/// The fields of one event.
-#[derive(Default)]
-struct Fields {
-    event: Option<String>,
-    message: Option<String>,
-    rest: Vec<(&'static str, Value)>,
-}
-
-impl Fields {
-    fn put(&mut self, field: &Field, value: Value) {
-        match (field.name(), value) {
-            ("event", Value::String(name)) => self.event = Some(name),
-            ("message", Value::String(text)) => self.message = Some(text),
-            // Fields that would shadow the fixed keys, and the bookkeeping of the `log` crate's bridge, are dropped.
-            ("timestamp" | "level" | "component" | "target", _) => {}
-            (name, _) if name.starts_with("log.") => {}
-            (name, value) => self.rest.push((name, value)),
-        }
-    }
-}
-
-impl Visit for Fields {
+impl Visit for One<'_, '_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, format!("{value:?}").into());
+        if field.name() == self.name {
+            self.outcome = self.outcome.and(write!(Escaped(self.writer), "{value:?}"));
+        }
     }
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value.into());
+        if field.name() == self.name {
+            self.outcome = self.outcome.and(Escaped(self.writer).write_str(value));
+        }
     }
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, value.into());
+}
+
+/// Writes every field but the event's name and text.
+struct Rest<'a, 'w> {
+    writer: &'a mut Writer<'w>,
+    outcome: fmt::Result,
+}
+
+impl Rest<'_, '_> {
+    fn put(&mut self, field: &Field, write: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+        let name = field.name();
+        // Fields that would shadow the fixed keys, and the bookkeeping of the `log` crate's bridge, are dropped.
+        let fixed = matches!(
+            name,
+            "event" | "message" | "timestamp" | "level" | "component" | "target"
+        );
+        if !fixed && !name.starts_with("log.") {
+            let key = write!(self.writer, r#","{name}":"#);
+            self.outcome = self.outcome.and(key).and_then(|()| write(self.writer));
+        }
     }
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, value.into());
+
+    fn put_text(&mut self, field: &Field, text: fmt::Arguments<'_>) {
+        self.put(field, |writer| {
+            writer.write_char('"')?;
+            Escaped(writer).write_fmt(text)?;
+            writer.write_char('"')
+        });
     }
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, value.into());
+}
+
+impl Visit for Rest<'_, '_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put_text(field, format_args!("{value:?}"));
     }
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, value.into());
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put_text(field, format_args!("{value}"));
     }
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.put(field, error_chain(value).into());
+        self.put_text(field, format_args!("{}", error_chain(value)));
+    }
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, |writer| write!(writer, "{value}"));
+    }
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, |writer| write!(writer, "{value}"));
+    }
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, |writer| write!(writer, "{value}"));
+    }
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        match value.is_finite() {
+            true => self.put(field, |writer| write!(writer, "{value}")),
+            false => self.put(field, |writer| writer.write_str("null")),
+        }
+    }
+}
+
+/// Writes text as the inside of a JSON string.
+struct Escaped<'a, 'w>(&'a mut Writer<'w>);
+
+impl fmt::Write for Escaped<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut plain = 0;
+        for (at, byte) in text.bytes().enumerate() {
+            if b' ' <= byte && byte != b'"' && byte != b'\\' {
+                continue;
+            }
+            self.0.write_str(&text[plain..at])?;
+            plain = at + 1;
+            match byte {
+                b'"' => self.0.write_str("\\\"")?,
+                b'\\' => self.0.write_str("\\\\")?,
+                b'\n' => self.0.write_str("\\n")?,
+                b'\r' => self.0.write_str("\\r")?,
+                b'\t' => self.0.write_str("\\t")?,
+                control => write!(self.0, "\\u{control:04x}")?,
+            }
+        }
+        self.0.write_str(&text[plain..])
     }
 }
 
@@ -274,6 +307,7 @@ mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
+    use serde_json::Value;
     use tracing::{debug, error, info};
 
     use super::*;
@@ -344,6 +378,23 @@ mod tests {
         let lines = logged("info", || info!(error = "first\nsecond", "config_failed"));
         assert_eq!(lines.len(), 1);
         assert_eq!(lines[0]["error"], "first\nsecond");
+    }
+
+    #[test]
+    fn values_keep_their_types_and_any_text_stays_text() {
+        let odd = "quote \" backslash \\ tab \t bell \u{7} end";
+        let lines = logged("info", || {
+            info!(event = odd, count = 3_i64, share = 0.5, nothing = f64::NAN, on = true, list = ?["a\"b"], level = "x", "");
+        });
+        let line = &lines[0];
+        assert_eq!(line["event"], odd);
+        assert_eq!(
+            (&line["count"], &line["share"], &line["on"]),
+            (&3.into(), &0.5.into(), &true.into())
+        );
+        assert_eq!(line["nothing"], Value::Null);
+        assert_eq!(line["list"], "[\"a\\\"b\"]");
+        assert_eq!(line["level"], "INFO");
     }
 
     #[test]
