@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use api_types::agents::Agent as AgentView;
+use api_types::agents::{Agent as AgentView, ApplyStatus};
 use testkit::Api;
 use testkit::TestServer;
 use testkit::process::free_port;
@@ -76,6 +76,7 @@ async fn watched(server: &TestServer, connection: &str) {
     );
     let shown = serde_json::to_string(&agent.config.effective).expect("JSON");
     assert!(shown.contains("otlp") && shown.contains("debug"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
     let components = serde_json::to_string(&agent.components).expect("JSON");
     assert!(
         components.contains("receivers") && components.contains("otlp"),
@@ -85,18 +86,20 @@ async fn watched(server: &TestServer, connection: &str) {
     // It is read-only: a release that matches it is not offered, and it runs on.
     api.release("base", "env=prod", "receivers: {}\n").await;
     let agent = until_agent(&api, "the release", |agent| agent.config.desired.is_some()).await;
+    assert!(agent.config.offered.is_none(), "{:?}", agent.config);
+    let said = agent.config.reported.map(|reported| reported.status);
     assert!(
-        agent.config.offered.is_none() && agent.config.reported.is_none(),
-        "{:?}",
-        agent.config
+        said.is_none_or(|status| status == ApplyStatus::Unset),
+        "{said:?}"
     );
     assert!(
         fs::exists(format!("/proc/{pid}")).expect("/proc"),
         "it runs on"
     );
 
+    // Over plain HTTP the extension says no goodbye: there the server notices that the polls stay out.
     program.stop();
-    until_agent(&api, "the goodbye", |agent| !agent.summary.connected).await;
+    until_agent(&api, "its absence", |agent| !agent.summary.connected).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +114,8 @@ async fn a_the_collectors_own_extension_is_watched_over_websocket() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_the_collectors_own_extension_is_watched_over_plain_http() {
-    let server = TestServer::start().await;
+    let timing = "timing: { commit_interval: 20ms, ping_interval: 2s, liveness: 5s }\n";
+    let server = TestServer::builder().config(timing).start().await;
     let connection = format!(
         "http: {{ endpoint: 'http://{}/v1/opamp', polling_interval: 1s, tls: {{ insecure: true }} }}",
         server.agent_addr()

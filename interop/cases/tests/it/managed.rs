@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use api_types::agents::{Agent as AgentView, ConfigState};
+use api_types::agents::{Agent as AgentView, ApplyStatus, ConfigState};
 use testkit::Api;
 use testkit::TestServer;
 use testkit::wait_until_some;
@@ -28,16 +28,10 @@ async fn push(api: &Api, body: &str) -> AgentView {
     let answered = Instant::now();
     let hash = trust::hex(&trust::sha256(body.as_bytes()));
     let agent = until_agent(api, "the agent's answer", |agent| {
-        let reported = agent
-            .config
-            .reported
-            .as_ref()
-            .map(|reported| reported.hash.clone());
-        let is_final = matches!(
-            agent.config.state,
-            ConfigState::Applied | ConfigState::Failed
-        );
-        reported.as_deref() == Some(hash.as_str()) && is_final
+        agent.config.reported.as_ref().is_some_and(|reported| {
+            reported.hash == hash
+                && matches!(reported.status, ApplyStatus::Applied | ApplyStatus::Failed)
+        })
     })
     .await;
     assert!(answered.elapsed() < IN_FORCE, "{:?}", answered.elapsed());
@@ -172,8 +166,9 @@ async fn e_a_restart_from_the_api_gives_a_new_process() {
         answer.status,
         answer.text
     );
-    until_agent(&api, "another process", |agent| {
-        pid(agent).is_i64() && pid(agent) != pid(&before)
+    until_agent(&api, "another process, ready", |agent| {
+        let is_ready = agent.summary.healthy == Some(true);
+        is_ready && pid(agent).is_i64() && pid(agent) != pid(&before)
     })
     .await;
     pipeline.send("restarted", 10).await;
