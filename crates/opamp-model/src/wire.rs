@@ -218,8 +218,7 @@ mod tests {
 
     #[test]
     fn wire_state_is_small() {
-        assert!(size_of::<WireState>() <= 256);
-        assert!(WireState::ENCODED_BYTES <= 256);
+        const { assert!(size_of::<WireState>() <= 256 && WireState::ENCODED_BYTES <= 256) };
     }
 
     proptest! {

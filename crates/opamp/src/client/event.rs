@@ -14,7 +14,7 @@ pub enum Event {
     /// A configuration is offered; the agent answers through its remote config status.
     RemoteConfig(RemoteConfigOffer),
     /// Connection settings are offered.
-    ConnectionSettings(proto::ConnectionSettingsOffers),
+    ConnectionSettings(Box<proto::ConnectionSettingsOffers>),
     /// Packages are offered.
     Packages(proto::PackagesAvailable),
     /// The agent shall restart.

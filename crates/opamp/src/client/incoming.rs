@@ -178,7 +178,7 @@ impl ClientSession {
         if let Some(opamp) = &offers.opamp {
             self.offered_interval(Duration::from_secs(opamp.heartbeat_interval_seconds));
         }
-        Some(Event::ConnectionSettings(offers))
+        Some(Event::ConnectionSettings(Box::new(offers)))
     }
 
     fn drop_unsupported(&self, offers: &mut proto::ConnectionSettingsOffers) {

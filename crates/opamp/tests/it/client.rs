@@ -486,7 +486,7 @@ fn cf_01_cf_03_an_offered_config_is_passed_on_once() {
     });
     assert_eq!(
         give_raw(&mut session, &offer, now).events,
-        [expected.clone()]
+        std::slice::from_ref(&expected)
     );
 
     // ST-07: the same offer comes again in answers to progress reports.

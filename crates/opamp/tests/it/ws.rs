@@ -432,7 +432,7 @@ fn nothing_is_read_after_a_close_frame_or_a_violation() {
         (vec![Got::Close(Some((1000, String::new())))], None)
     );
 
-    let mut broken = vec![0x82, 0x00];
+    let mut broken = [0x82, 0x00];
     let mut decoder = Decoder::server(&Limits::SERVER);
     assert!(decoder.next(&mut &mut broken[..]).is_err());
     let mut late = Vec::new();
