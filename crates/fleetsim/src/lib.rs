@@ -2,6 +2,25 @@
 //!
 //! Start with [`Options::new`] and [`Fleet::start`]. The agents are lean: they follow the protocol's
 //! rules, and know nothing else of a collector. For a client to build upon see the `opamp` crate.
+//! [`mod@bench`] measures a server with such a fleet, [`mod@echo`] is the bare server it compares with.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//!
+//! let mut options = fleetsim::Options::new("ws://127.0.0.1:4320/v1/opamp".parse()?, 200);
+//! options.labels = vec!["env=prod:70,staging:30".parse()?];
+//! options.behaviors = vec!["reject=5%:bad pipeline".parse()?];
+//! let fleet = fleetsim::Fleet::start(options).await?;
+//! assert!(fleet.settled(Duration::from_secs(10)).await);
+//! fleet.agent(3).set_healthy(false);
+//! for agent in fleet.agents() {
+//!     println!("{} runs {}", agent.name, agent.running_hash);
+//! }
+//! fleet.stop(Duration::from_secs(5)).await?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod agent;
 pub mod behavior;

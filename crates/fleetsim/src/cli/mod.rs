@@ -8,14 +8,20 @@ mod run;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use runtime::logging::{self, LogConfig, LogFormat};
 
 /// The name of this program in messages.
 const PROGRAM: &str = "opamp-fleetsim";
+/// The exit status of a program that was told something it cannot do.
+const EXIT_USAGE: u8 = 2;
 
 /// Thousands of simulated OpAMP agents in one process: for demos, load and failure tests.
 #[derive(Debug, Parser)]
 #[command(name = PROGRAM, version, after_long_help = GUIDE, max_term_width = 110)]
 pub struct Cli {
+    /// Least severe level that is logged: error, warn, info, debug or trace, or directives like warn,fleetsim=debug
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn")]
+    log_level: String,
     #[command(subcommand)]
     command: Command,
 }
@@ -44,6 +50,14 @@ impl Cli {
     /// Does what the command line asks for.
     #[must_use]
     pub fn main(self) -> ExitCode {
+        let logs = LogConfig {
+            level: self.log_level,
+            format: LogFormat::Auto,
+        };
+        if let Err(error) = logging::init(PROGRAM, &logs) {
+            eprintln!("{PROGRAM}: {}", logging::error_chain(&error));
+            return ExitCode::from(EXIT_USAGE);
+        }
         let done = match self.command {
             Command::Run(args) => args.run(),
             Command::Echo(args) => args.run(),
