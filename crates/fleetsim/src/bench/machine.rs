@@ -51,11 +51,11 @@ impl std::fmt::Display for Machine {
             cores,
             memory_mib,
             kernel,
-            ..
+            open_files,
         } = self;
         write!(
             f,
-            "{cores} cores of {cpu}, {memory_mib} MiB, Linux {kernel}"
+            "{cores} cores of {cpu}, {memory_mib} MiB, Linux {kernel}, {open_files} open files"
         )
     }
 }

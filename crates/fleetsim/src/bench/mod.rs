@@ -104,14 +104,9 @@ impl BenchOptions {
 /// When the benchmark cannot begin: a debug build, too few agents, limits of this machine.
 pub async fn run(options: &BenchOptions, say: impl Fn(&str)) -> Result<Report, BenchError> {
     check(options)?;
-    // The server under test inherits the limit; in a storm it has old and new sockets at once.
-    let raised = capacity::raise_descriptor_limit(2 * options.agents);
-    let open_files = match raised {
-        Ok(limit) => limit,
-        Err(_) => capacity::raise_descriptor_limit(options.agents).map_err(BenchError::Capacity)?,
-    };
+    raise_descriptor_limit(options.agents)?;
     let machine = Machine::this();
-    say(&format!("{machine}; {open_files} open files"));
+    say(&machine.to_string());
     std::fs::create_dir_all(&options.directory).map_err(BenchError::io(format!(
         "creating {}",
         options.directory.display()
