@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 use super::{Offer, Supervisor, millis};
 use crate::collector::{ToolError, trim, validate};
 use crate::health::Phase;
-use crate::ledger::{Consideration, Content, OfferHash, Outcome, Status};
+use crate::ledger::{Consideration, Content, Ledger, OfferHash, Outcome, Status};
 use crate::settings::ReloadMode;
 use crate::site::{Offered, SiteError};
 
@@ -160,11 +160,10 @@ impl Supervisor {
                 .fail(hash, runtime::logging::error_chain(&error));
             return self.tell_refusal();
         }
-        let outcome = match self.site.put_in_force(&self.ledger.current().content) {
-            Ok(()) => self.activate().await,
-            Err(error) => Err(runtime::logging::error_chain(&error)),
-        };
-        match outcome {
+        if let Err(error) = self.site.put_in_force(&self.ledger.current().content) {
+            return self.take_back(before, hash, &error);
+        }
+        match self.activate().await {
             Err(reason) => {
                 self.roll_back(reason).await;
             }
@@ -172,6 +171,20 @@ impl Supervisor {
             Ok(()) if self.shutdown.is_cancelled() => {}
             Ok(()) => self.tell_success(&hash, begun),
         }
+    }
+
+    /// The files could not be written, which says nothing about the offer. What runs is untouched and stays.
+    fn take_back(&mut self, before: Ledger, hash: OfferHash, error: &SiteError) {
+        self.ledger = before;
+        self.ledger.fail(hash, runtime::logging::error_chain(error));
+        if let Err(error) = self.site.put_in_force(&self.ledger.current().content) {
+            let error = runtime::logging::error_chain(&error);
+            error!(
+                event = "config_not_in_place",
+                error, "the files of what runs could not be put back"
+            );
+        }
+        self.tell_refusal();
     }
 
     fn tell_success(&mut self, hash: &OfferHash, begun: Instant) {

@@ -176,7 +176,7 @@ async fn a_configuration_that_dies_in_its_probation_is_undone() {
 async fn what_dies_after_its_probation_is_started_again() {
     let server = Server::start().await;
     let machine = running(&server, "probation: 1ms").await;
-    let body = machine.stand_in_config("old", "die_after_ms: 2500");
+    let body = machine.stand_in_config("old", "die_after_ms: 6000");
     assert_eq!(server.offer("old", &body).await.status, APPLIED);
     machine.until_event("config_trusted", 1).await;
     machine.until_event("collector_restart_scheduled", 1).await;
@@ -197,7 +197,7 @@ async fn c10_a_rollback_target_that_fails_too_makes_no_tight_loop() {
     let server = Server::start().await;
     let machine = running(&server, "").await;
     server
-        .offer("bad", &machine.stand_in_config("bad", "die_after_ms: 1"))
+        .offer("bad", &machine.stand_in_config("bad", "die_at_start: no"))
         .await;
     machine.until_event("rolled_back", 1).await;
     // The local one is trusted; when it dies, it is started again after growing pauses and never given up.
@@ -287,4 +287,35 @@ async fn a_flood_of_log_lines_does_not_hide_the_reason() {
         status.error_message
     );
     assert!(status.error_message.len() < 5_000);
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_leaves_all_as_it_was_and_is_no_fault_of_the_offer() {
+    let server = Server::start().await;
+    let mut machine = Machine::new(&server.endpoint());
+    let local = machine.path("base.yaml");
+    std::fs::write(&local, machine.stand_in_config("base", "")).unwrap();
+    machine.collector = format!("config_files: ['{}']", local.display());
+    // A directory in the place of the temporary file: the configuration cannot be written, not even by root.
+    std::fs::create_dir_all(machine.path("etc/.config.yaml.new")).unwrap();
+    machine.start();
+    let pid = machine.until_journal("start", "base").await.pid;
+    server
+        .until("health", |seen| seen.is_healthy() && seen.pid().is_some())
+        .await;
+    let body = machine.stand_in_config("one", "");
+    let status = server.offer("h1", &body).await;
+    assert_eq!(status.status, FAILED);
+    assert!(
+        status.error_message.contains("writing ") && status.error_message.contains("config.yaml"),
+        "{}",
+        status.error_message
+    );
+    assert!(is_alive(pid));
+    assert_eq!(machine.journal().len(), 1);
+    std::fs::remove_dir(machine.path("etc/.config.yaml.new")).unwrap();
+    server
+        .offer("other", &machine.stand_in_config("other", ""))
+        .await;
+    assert_eq!(server.offer("h1", &body).await.status, APPLIED);
 }
