@@ -173,6 +173,16 @@ fn is_debug_build(program: &Path) -> bool {
     version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("debug"))
 }
 
+/// Makes room for the fleet here, and for a storm in the servers, which inherit the limit: they may
+/// have every agent's old socket beside its new one, and shed load at 95 % of the limit.
+fn raise_descriptor_limit(agents: usize) -> Result<(), BenchError> {
+    let for_storm = capacity::raise_descriptor_limit(5 * agents / 2);
+    for_storm
+        .or_else(|_| capacity::raise_descriptor_limit(agents))
+        .map(drop)
+        .map_err(BenchError::Capacity)
+}
+
 async fn measure(options: &BenchOptions, mode: Mode, run: usize, say: &impl Fn(&str)) -> RunRecord {
     let began = Instant::now();
     let mut record = RunRecord {
