@@ -3,6 +3,8 @@
 //! Run one with `cargo +nightly fuzz run ws_decoder`, or all of them over random bytes with
 //! `cargo test --no-default-features`.
 
+mod config;
+
 use std::time::{Duration, Instant};
 
 use opamp::Limits;
@@ -10,6 +12,8 @@ use opamp::client::{ClientSession, Mode, SessionOptions};
 use opamp::model::{AgentCapabilities, AgentDescription, Attribute, InstanceUid, WireState};
 use opamp::server;
 use opamp::ws::{Decoder, Violation, server_accepts, strip_header};
+
+pub use config::otelcol_yaml;
 
 /// Small enough that the bounds are hit.
 const LIMITS: Limits =

@@ -53,6 +53,9 @@ fn frames() -> Vec<u8> {
     frames
 }
 
+/// A configuration with something of everything.
+const CONFIG: &str = "a: &a {x: 1, y: [b, 'c', \"d\"]}\nb:\n  <<: *a\n  token: |\n    s\n  e: >-\n    f\n    g\nc::d: !!str 1\n";
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -77,5 +80,14 @@ proptest! {
         damaged(opamp::gzip::compress(&[7; 1000])),
     ]) {
         opamp_fuzz::gunzip(&data);
+    }
+
+    #[test]
+    fn otelcol_yaml_holds(data in prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..200),
+        "[ a-c:\\-\\[\\]{}'\"|>&*!#?%,\n0-9.]{0,60}".prop_map(String::into_bytes),
+        damaged(CONFIG.into()),
+    ]) {
+        opamp_fuzz::otelcol_yaml(&data);
     }
 }
