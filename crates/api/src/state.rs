@@ -56,7 +56,9 @@ impl ApiState {
         }
     }
 
+    /// The present moment as it is stored, in microseconds: what is answered is what is read back.
     pub(crate) fn now(&self) -> Timestamp {
-        (self.clock)()
+        let now = (self.clock)();
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 }

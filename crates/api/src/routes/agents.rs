@@ -102,6 +102,7 @@ impl From<AgentActionError> for ApiError {
                 NotDelivered::QueueFull => ProblemKind::AgentBusy,
             }),
             AgentActionError::Desire(error) => error.into(),
+            AgentActionError::Raced => Self::new(ProblemKind::Conflict).detail(text),
             AgentActionError::Store(error) => error.into(),
         }
     }

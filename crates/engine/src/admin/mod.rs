@@ -61,6 +61,11 @@ impl<C> PageOf<C> {
     }
 }
 
+/// Milliseconds since 1970, for ids that sort by time.
+fn unix_ms(now: jiff::Timestamp) -> u64 {
+    u64::try_from(now.as_millisecond()).unwrap_or(0)
+}
+
 /// Runs a use case again while another transaction got in its way, a few times.
 macro_rules! retry_contended {
     ($work:expr) => {{

@@ -9,8 +9,7 @@ use trust::{Secret, Token};
 use super::access::Caller;
 use super::audit::Act;
 use super::idempotency::{Created, Creation, KeyReused};
-use super::rollouts::unix_ms;
-use super::{PageOf, Paged, retry_contended};
+use super::{PageOf, Paged, retry_contended, unix_ms};
 use crate::engine::Engine;
 
 pub use store::tokens::{TokenKind, TokenRecord};
@@ -72,6 +71,9 @@ pub enum CreateTokenError {
         /// Its end.
         at: Timestamp,
     },
+    /// Another request with the same idempotency key got in between; the same request again finds what it made.
+    #[error("another request with this idempotency key is under way")]
+    Raced,
     /// The idempotency key belongs to another request.
     #[error(transparent)]
     Key(#[from] KeyReused),
@@ -82,7 +84,11 @@ pub enum CreateTokenError {
 
 impl CreateTokenError {
     fn is_contended(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_contended())
+        match self {
+            Self::Raced => true,
+            Self::Store(error) => error.is_contended(),
+            _ => false,
+        }
     }
 }
 
@@ -117,6 +123,35 @@ impl Engine {
                 secret: None,
             }));
         }
+        let (token, record) = self.draw_token(caller, new, labels, now);
+        tokens::add(&mut tx, &record).await?;
+        if !creation
+            .save(&mut tx, &caller.namespace, record.id.to_string(), now)
+            .await?
+        {
+            return Err(CreateTokenError::Raced);
+        }
+        Act::new("token.created", "create", format!("tokens/{}", record.id))
+            .new_value(shown(&record))
+            .done(&mut tx, caller, now)
+            .await?;
+        tx.commit().await?;
+        if record.kind == TokenKind::Agent {
+            self.admit_token(&record);
+        }
+        Ok(Created::New(Made {
+            record,
+            secret: Some(Secret::new(token.expose())),
+        }))
+    }
+
+    fn draw_token(
+        &self,
+        caller: &Caller,
+        new: &NewToken,
+        labels: &Labels,
+        now: Timestamp,
+    ) -> (Token, TokenRecord) {
         let kind = match new.kind {
             TokenKind::Agent => trust::TokenKind::Agent,
             TokenKind::Admin => trust::TokenKind::Admin,
@@ -135,25 +170,7 @@ impl Engine {
             expires_at: new.expires_at,
             revoked_at: None,
         };
-        tokens::add(&mut tx, &record).await?;
-        if !creation
-            .save(&mut tx, &caller.namespace, record.id.to_string(), now)
-            .await?
-        {
-            return Err(KeyReused.into());
-        }
-        Act::new("token.created", "create", format!("tokens/{}", record.id))
-            .new_value(shown(&record))
-            .done(&mut tx, caller, now)
-            .await?;
-        tx.commit().await?;
-        if record.kind == TokenKind::Agent {
-            self.admit_token(&record);
-        }
-        Ok(Created::New(Made {
-            record,
-            secret: Some(Secret::new(token.expose())),
-        }))
+        (token, record)
     }
 
     /// The tokens of a kind in the caller's namespace, by id; revoked ones included.

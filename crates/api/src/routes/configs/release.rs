@@ -97,6 +97,7 @@ impl From<StartRolloutError> for ApiError {
             StartRolloutError::UnderWay => refuse(ProblemKind::Conflict),
             StartRolloutError::Desire(error) => error.into(),
             StartRolloutError::Key(error) => error.into(),
+            StartRolloutError::Raced => Self::new(ProblemKind::Conflict).detail(text),
             StartRolloutError::Store(error) => error.into(),
             StartRolloutError::State(error) => Self::internal(&error),
         }

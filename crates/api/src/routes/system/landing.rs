@@ -19,7 +19,7 @@ td:last-child { font-family: inherit; }
 </style>
 <h1>OpAMP control plane</h1>
 <p>The web UI comes with a later version. Until then there is the API; it takes an admin token:</p>
-<pre><code>curl -H \"Authorization: Bearer $OPAMP_TOKEN\" http://localhost:8080/api/v1/agents</code></pre>
+<pre><code>curl -H \"Authorization: Bearer $TOKEN\" http://localhost:8080/api/v1/agents</code></pre>
 <p><a href=\"/health\">/health</a>, <a href=\"/ready\">/ready</a> and <a href=\"/metrics\">/metrics</a> take none. The whole
 description is at <code>/api/v1/openapi.json</code>. Everything under <code>/api/v1</code> is there for every namespace under
 <code>/api/v1/namespaces/{namespace}</code> too.</p>
@@ -46,7 +46,11 @@ fn page(document: &Value) -> String {
                 .as_str()
                 .or(operation["description"].as_str())
                 .unwrap_or_default();
-            let summary = summary.split_terminator(". ").next().unwrap_or_default();
+            let summary = summary
+                .split(". ")
+                .next()
+                .unwrap_or_default()
+                .trim_end_matches('.');
             let (method, path) = (method.to_uppercase(), escaped(path));
             writeln!(
                 page,

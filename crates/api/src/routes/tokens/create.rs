@@ -88,6 +88,7 @@ impl From<CreateTokenError> for ApiError {
             }
             CreateTokenError::ExpiresInThePast { .. } => refuse("expires_at"),
             CreateTokenError::Key(error) => error.into(),
+            CreateTokenError::Raced => Self::new(ProblemKind::Conflict).detail(text),
             CreateTokenError::Store(error) => error.into(),
         }
     }

@@ -8,7 +8,7 @@ use domain::{
     AgentId, Approval, ConfigState, EventId, EventKind, Labels, LabelsBySource, NewEvent,
 };
 use jiff::Timestamp;
-use store::agents::By;
+use store::agents::{AgentDetail, By};
 use store::{StoreError, Tx, Versioned, agents, desired, events};
 
 use crate::admin::access::Caller;
@@ -62,6 +62,9 @@ pub enum AgentActionError {
         /// Where it stands.
         state: ConfigState,
     },
+    /// Others change the agent at the same time, again and again.
+    #[error("others change the agent at the same time")]
+    Raced,
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -71,6 +74,7 @@ impl AgentActionError {
     fn is_contended(&self) -> bool {
         match self {
             Self::Store(error) | Self::Desire(DesireError::Store(error)) => error.is_contended(),
+            Self::Raced => true,
             _ => false,
         }
     }
@@ -102,11 +106,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<(), AgentActionError> {
         let mut change = self.begin_change().await;
-        let mut conn = self.db().read().await?;
-        let agent = agents::find(&mut conn, &caller.namespace, id)
-            .await?
-            .ok_or(AgentActionError::NotFound)?;
-        drop(conn);
+        let agent = self.stored_agent(caller, id).await?;
         let version = agent.summary.version;
         if expected.is_some_and(|expected| !expected.contains(&version)) {
             return Err(AgentActionError::Version { current: version });
@@ -133,19 +133,18 @@ impl Engine {
             actor: &caller.actor,
             at: now,
         };
-        match agents::set_operator_labels(
+        let set = agents::set_operator_labels(
             &mut tx,
             &caller.namespace,
             id,
             &operator,
             Some(version),
             by,
-        )
-        .await?
-        {
+        );
+        match set.await? {
             Versioned::Done(_) => {}
             Versioned::NotFound => return Err(AgentActionError::NotFound),
-            Versioned::Conflict { current } => return Err(AgentActionError::Version { current }),
+            Versioned::Conflict { .. } => return Err(AgentActionError::Raced),
         }
         let event = happened(&mut tx, caller, id, EventKind::AgentLabelsChanged, now).await?;
         Act::on_agent("agent.labels_changed", "patch", id)
@@ -157,6 +156,17 @@ impl Engine {
         change.publish(now);
         event.into_iter().for_each(|event| self.announce(event));
         Ok(())
+    }
+
+    async fn stored_agent(
+        &self,
+        caller: &Caller,
+        id: AgentId,
+    ) -> Result<AgentDetail, AgentActionError> {
+        let mut conn = self.db().read().await?;
+        agents::find(&mut conn, &caller.namespace, id)
+            .await?
+            .ok_or(AgentActionError::NotFound)
     }
 
     /// Lets a pending agent in; it is offered what it should run.
@@ -179,11 +189,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<(), AgentActionError> {
         let mut change = self.begin_change().await;
-        let mut conn = self.db().read().await?;
-        let agent = agents::find(&mut conn, &caller.namespace, id)
-            .await?
-            .ok_or(AgentActionError::NotFound)?;
-        drop(conn);
+        let agent = self.stored_agent(caller, id).await?;
         if agent.summary.approval == Approval::Approved {
             return Ok(());
         }
@@ -218,11 +224,7 @@ impl Engine {
         agent: AgentId,
         now: Timestamp,
     ) -> Result<(), AgentActionError> {
-        let mut conn = self.db().read().await?;
-        let stored = agents::find(&mut conn, &caller.namespace, agent)
-            .await?
-            .ok_or(AgentActionError::NotFound)?;
-        drop(conn);
+        let stored = self.stored_agent(caller, agent).await?;
         let live = self.standing(&caller.namespace, agent);
         if !live.is_some_and(|live| live.connected) {
             return Err(NotDelivered::NotConnected.into());

@@ -3,19 +3,17 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    ConfigName, EventId, EventKind, InvalidTransition, NewEvent, RevisionNumber, Rollout,
-    RolloutState, Strategy,
+    ConfigName, EventId, EventKind, InvalidTransition, NewEvent, RevisionNumber, Strategy,
 };
 use jiff::Timestamp;
 use store::rollouts::AddRolloutError;
-use store::{StoreError, Tx, configs, desired, events, rollouts};
+use store::{StoreError, Tx, configs, events};
 
 use super::{Precondition, PreconditionFailed, standing};
 use crate::admin::access::Caller;
 use crate::admin::audit::Act;
 use crate::admin::retry_contended;
-use crate::admin::rollouts::{Started, count, note};
-use crate::change::Change;
+use crate::admin::rollouts::{DraftError, Move, Started};
 use crate::desire::DesireError;
 use crate::engine::Engine;
 
@@ -69,11 +67,15 @@ pub enum DeleteConfigError {
     Store(#[from] StoreError),
 }
 
-impl From<AddRolloutError> for DeleteConfigError {
-    fn from(error: AddRolloutError) -> Self {
+impl From<DraftError> for DeleteConfigError {
+    fn from(error: DraftError) -> Self {
         match error {
-            AddRolloutError::Running { .. } => Self::UnderWay,
-            AddRolloutError::Store(error) => Self::Store(error),
+            DraftError::Desire(error) => Self::Desire(error),
+            DraftError::Add(AddRolloutError::Running { .. }) => Self::UnderWay,
+            DraftError::Add(AddRolloutError::Store(error)) | DraftError::Store(error) => {
+                Self::Store(error)
+            }
+            DraftError::State(error) => Self::State(error),
         }
     }
 }
@@ -115,7 +117,7 @@ impl Engine {
         let mut conn = self.db().read().await?;
         let baseline = configs::baseline(&mut conn, &caller.namespace, name).await?;
         drop(conn);
-        let removed = match (&baseline, in_force) {
+        let draft = match (baseline, in_force) {
             (None, _) => None,
             (Some(baseline), InForce::Refuse) => {
                 return Err(DeleteConfigError::InForce {
@@ -123,14 +125,16 @@ impl Engine {
                     revision: baseline.revision,
                 });
             }
-            (Some(baseline), InForce::RollOut) => Some(baseline.revision),
-        };
-        let removal = match removed {
-            Some(revision) => Some(
-                self.draft_removal(&mut change, caller, name, revision, now)
-                    .await?,
-            ),
-            None => None,
+            (Some(baseline), InForce::RollOut) => {
+                let step = Move {
+                    config: name,
+                    target: None,
+                    previous: Some(baseline.revision),
+                    strategy: Strategy::AllAtOnce,
+                    message: "the config is deleted",
+                };
+                Some(self.draft(&mut change, caller, step, now).await?)
+            }
         };
 
         let mut tx = self.db().begin().await?;
@@ -141,70 +145,17 @@ impl Engine {
                 config: name.clone(),
             });
         }
-        let started = match removal {
-            Some(removal) => Some(removal.store(&mut tx, caller, now).await?),
+        let removal = match draft {
+            Some(draft) => Some(draft.store(&mut tx, caller, now).await?.0),
             None => None,
         };
         let event = mark_deleted(&mut tx, caller, name, now).await?;
         tx.commit().await?;
-        if started.is_some() {
+        if removal.is_some() {
             change.publish(now);
         }
         event.into_iter().for_each(|event| self.announce(event));
-        Ok(Deleted { removal: started })
-    }
-
-    async fn draft_removal(
-        &self,
-        change: &mut Change,
-        caller: &Caller,
-        name: &ConfigName,
-        revision: RevisionNumber,
-        now: Timestamp,
-    ) -> Result<Removal, DeleteConfigError> {
-        change.remove_config(&caller.namespace, name);
-        let contents = change.materialise(now).await?;
-        let rollout = Rollout {
-            id: self.rollout_id(now),
-            namespace: caller.namespace.clone(),
-            config: name.clone(),
-            target: None,
-            previous: Some(revision),
-            strategy: Strategy::AllAtOnce,
-            state: RolloutState::Running,
-            created_by: caller.actor.clone(),
-            created_at: now,
-            message: "the config is deleted".to_owned(),
-        };
-        let started = Started {
-            rollout: rollout.complete(now)?,
-            affected: count(change.affected()),
-        };
-        Ok(Removal { started, contents })
-    }
-}
-
-/// A rollout that takes a config away, and the contents that its agents get instead.
-struct Removal {
-    started: Started,
-    contents: Vec<desired::DesiredContent>,
-}
-
-impl Removal {
-    async fn store(
-        self,
-        tx: &mut Tx,
-        caller: &Caller,
-        now: Timestamp,
-    ) -> Result<Started, DeleteConfigError> {
-        for content in &self.contents {
-            desired::put(tx, content).await?;
-        }
-        let rollout = &self.started.rollout;
-        rollouts::add(tx, rollout).await?;
-        configs::clear_baseline(tx, &caller.namespace, &rollout.config).await?;
-        note(tx, caller, rollout, now).await?;
-        Ok(self.started)
+        Ok(Deleted { removal })
     }
 }
 

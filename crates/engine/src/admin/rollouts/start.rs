@@ -1,0 +1,403 @@
+//! Starting a rollout: what it puts in force, drafted beside the world and committed in one transaction.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::{
+    AgentId, BaselineRecord, ConfigName, EventId, EventKind, InvalidTransition, NewEvent, Revision,
+    RevisionNumber, Rollout, RolloutId, RolloutState, Strategy,
+};
+use jiff::Timestamp;
+use store::rollouts::AddRolloutError;
+use store::{Conn, StoreError, Tx, configs, desired, events, rollouts};
+
+use crate::admin::access::Caller;
+use crate::admin::audit::Act;
+use crate::admin::configs::standing;
+use crate::admin::idempotency::{Created, Creation, KeyReused};
+use crate::admin::{retry_contended, unix_ms};
+use crate::change::Change;
+use crate::desire::DesireError;
+use crate::engine::Engine;
+
+/// The longest message of a rollout, in bytes.
+const MESSAGE_MAX_BYTES: usize = 4096;
+
+/// What to release, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Release {
+    /// The revision; the newest when `None`.
+    pub revision: Option<RevisionNumber>,
+    /// The strategy as the caller wrote it; `all_at_once` when `None`.
+    pub strategy: Option<String>,
+    /// Why.
+    pub message: String,
+}
+
+/// A rollout that was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// It.
+    pub rollout: Rollout,
+    /// How many agents it concerns: those that the old or the new revision matches.
+    pub affected: u64,
+}
+
+/// Why a rollout did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartRolloutError {
+    /// There is no such config.
+    #[error("there is no config {config}")]
+    NoConfig {
+        /// Its name.
+        config: ConfigName,
+    },
+    /// There is no such revision.
+    #[error("the config {config} has no revision {revision}")]
+    NoRevision {
+        /// The config.
+        config: ConfigName,
+        /// The number.
+        revision: RevisionNumber,
+    },
+    /// The strategy does not exist.
+    #[error("the strategy {strategy:?} does not exist yet: this version has \"all_at_once\"")]
+    UnknownStrategy {
+        /// What was asked for.
+        strategy: String,
+    },
+    /// The message is too long.
+    #[error("the message has {bytes} bytes, allowed are {MESSAGE_MAX_BYTES}")]
+    MessageTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Another rollout of the config is under way.
+    #[error("another rollout of the config is under way")]
+    UnderWay,
+    /// Revisions that some agent would get do not merge, or the database failed while looking.
+    #[error(transparent)]
+    Desire(#[from] DesireError),
+    /// Another request with the same idempotency key got in between; the same request again finds what it made.
+    #[error("another request with this idempotency key is under way")]
+    Raced,
+    /// The idempotency key belongs to another request.
+    #[error(transparent)]
+    Key(#[from] KeyReused),
+    /// A rollout that was just made was not in its first state.
+    #[error(transparent)]
+    State(#[from] InvalidTransition),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl StartRolloutError {
+    fn is_contended(&self) -> bool {
+        match self {
+            Self::Store(error) | Self::Desire(DesireError::Store(error)) => error.is_contended(),
+            Self::Raced => true,
+            _ => false,
+        }
+    }
+}
+
+/// What a rollout comes to, before anything of it is stored.
+pub(in crate::admin) struct Draft {
+    pub started: Started,
+    contents: Vec<desired::DesiredContent>,
+}
+
+/// What a rollout is about.
+pub(in crate::admin) struct Move<'a> {
+    pub config: &'a ConfigName,
+    /// What to put in force; `None` takes the config away.
+    pub target: Option<Arc<Revision>>,
+    pub previous: Option<RevisionNumber>,
+    pub strategy: Strategy,
+    pub message: &'a str,
+}
+
+impl Engine {
+    /// Puts a revision in force. When it returns, the release is durable and agents are being woken.
+    ///
+    /// # Errors
+    /// [`StartRolloutError`].
+    pub async fn start_rollout(
+        &self,
+        caller: &Caller,
+        config: &ConfigName,
+        release: &Release,
+        creation: &Creation,
+        now: Timestamp,
+    ) -> Result<Created<Started>, StartRolloutError> {
+        let strategy = read_strategy(release)?;
+        if MESSAGE_MAX_BYTES < release.message.len() {
+            return Err(StartRolloutError::MessageTooLong {
+                bytes: release.message.len(),
+            });
+        }
+        retry_contended!(self.try_start_rollout(caller, config, (release, strategy), creation, now))
+    }
+
+    async fn try_start_rollout(
+        &self,
+        caller: &Caller,
+        config: &ConfigName,
+        (release, strategy): (&Release, Strategy),
+        creation: &Creation,
+        now: Timestamp,
+    ) -> Result<Created<Started>, StartRolloutError> {
+        // From here on no other change comes between what is read and what is put in force.
+        let mut change = self.begin_change().await;
+        let mut conn = self.db().read().await?;
+        if let Some(started) = earlier(&mut conn, caller, creation).await? {
+            return Ok(Created::Earlier(started));
+        }
+        let target = Some(Arc::new(
+            find_revision(&mut conn, caller, config, release.revision).await?,
+        ));
+        let previous = configs::baseline(&mut conn, &caller.namespace, config).await?;
+        drop(conn);
+        let previous = previous.map(|baseline| baseline.revision);
+        let step = Move {
+            config,
+            target,
+            previous,
+            strategy,
+            message: &release.message,
+        };
+        let draft = self.draft(&mut change, caller, step, now).await?;
+
+        let mut tx = self.db().begin().await?;
+        lock_standing(&mut tx, caller, config).await?;
+        if !creation
+            .save(&mut tx, &caller.namespace, reference(&draft.started), now)
+            .await?
+        {
+            return Err(StartRolloutError::Raced);
+        }
+        let (started, event) = draft.store(&mut tx, caller, now).await?;
+        tx.commit().await?;
+        change.publish(now);
+        event.into_iter().for_each(|event| self.announce(event));
+        Ok(Created::New(started))
+    }
+
+    /// Drafts a rollout that is complete when it is committed.
+    pub(in crate::admin) async fn draft(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        step: Move<'_>,
+        now: Timestamp,
+    ) -> Result<Draft, DraftError> {
+        let target = step.target.as_ref().map(|revision| revision.number);
+        match step.target {
+            Some(revision) => change.set_baseline(revision),
+            None => change.remove_config(&caller.namespace, step.config),
+        }
+        let contents = change.materialise(now).await?;
+        let rollout = Rollout {
+            id: RolloutId::from_parts(unix_ms(now), self.random()),
+            namespace: caller.namespace.clone(),
+            config: step.config.clone(),
+            target,
+            previous: step.previous,
+            strategy: step.strategy,
+            state: RolloutState::Running,
+            created_by: caller.actor.clone(),
+            created_at: now,
+            message: step.message.to_owned(),
+        };
+        let started = Started {
+            rollout: rollout.complete(now)?,
+            affected: count(change.affected()),
+        };
+        Ok(Draft { started, contents })
+    }
+}
+
+/// Why a rollout could not be drafted or stored.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::admin) enum DraftError {
+    #[error(transparent)]
+    Desire(#[from] DesireError),
+    #[error(transparent)]
+    Add(#[from] AddRolloutError),
+    #[error(transparent)]
+    State(#[from] InvalidTransition),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<DraftError> for StartRolloutError {
+    fn from(error: DraftError) -> Self {
+        match error {
+            DraftError::Desire(error) => Self::Desire(error),
+            DraftError::Add(AddRolloutError::Running { .. }) => Self::UnderWay,
+            DraftError::Add(AddRolloutError::Store(error)) | DraftError::Store(error) => {
+                Self::Store(error)
+            }
+            DraftError::State(error) => Self::State(error),
+        }
+    }
+}
+
+impl Draft {
+    /// Stores all of it, in the transaction that puts it in force.
+    pub(in crate::admin) async fn store(
+        self,
+        tx: &mut Tx,
+        caller: &Caller,
+        now: Timestamp,
+    ) -> Result<(Started, Option<EventId>), DraftError> {
+        for content in &self.contents {
+            desired::put(tx, content).await?;
+        }
+        let rollout = &self.started.rollout;
+        rollouts::add(tx, rollout).await?;
+        match rollout.target {
+            Some(revision) => configs::set_baseline(tx, &baseline(rollout, revision, now)).await?,
+            None => drop(configs::clear_baseline(tx, &rollout.namespace, &rollout.config).await?),
+        }
+        let event = note(tx, caller, rollout, now).await?;
+        Ok((self.started, event))
+    }
+}
+
+fn read_strategy(release: &Release) -> Result<Strategy, StartRolloutError> {
+    let Some(text) = &release.strategy else {
+        return Ok(Strategy::AllAtOnce);
+    };
+    Strategy::parse(text).ok_or_else(|| StartRolloutError::UnknownStrategy {
+        strategy: text.clone(),
+    })
+}
+
+async fn find_revision(
+    conn: &mut Conn,
+    caller: &Caller,
+    config: &ConfigName,
+    number: Option<RevisionNumber>,
+) -> Result<Revision, StartRolloutError> {
+    let record = standing(configs::find(conn, &caller.namespace, config).await?);
+    let record = record.ok_or_else(|| StartRolloutError::NoConfig {
+        config: config.clone(),
+    })?;
+    if rollouts::running(conn, &caller.namespace, config)
+        .await?
+        .is_some()
+    {
+        return Err(StartRolloutError::UnderWay);
+    }
+    let number = number.unwrap_or(record.latest);
+    let revision = configs::revision(conn, &caller.namespace, config, number).await?;
+    revision.ok_or_else(|| StartRolloutError::NoRevision {
+        config: config.clone(),
+        revision: number,
+    })
+}
+
+/// Nobody deletes the config until the transaction ends. (Deleting takes the same change lock on this node; another
+/// node has its own.)
+async fn lock_standing(
+    tx: &mut Tx,
+    caller: &Caller,
+    config: &ConfigName,
+) -> Result<(), StartRolloutError> {
+    match standing(configs::lock(tx, &caller.namespace, config).await?) {
+        Some(_) => Ok(()),
+        None => Err(StartRolloutError::NoConfig {
+            config: config.clone(),
+        }),
+    }
+}
+
+fn baseline(rollout: &Rollout, revision: RevisionNumber, now: Timestamp) -> BaselineRecord {
+    BaselineRecord {
+        namespace: rollout.namespace.clone(),
+        config: rollout.config.clone(),
+        revision,
+        rollout: rollout.id,
+        set_at: now,
+    }
+}
+
+/// Writes events and the audit entry of a rollout that was committed as completed.
+async fn note(
+    tx: &mut Tx,
+    caller: &Caller,
+    rollout: &Rollout,
+    now: Timestamp,
+) -> Result<Option<EventId>, StoreError> {
+    let mut detail = BTreeMap::from([
+        ("rollout".to_owned(), rollout.id.to_string()),
+        ("config".to_owned(), rollout.config.to_string()),
+    ]);
+    detail.extend(
+        rollout
+            .target
+            .map(|target| ("revision".to_owned(), target.to_string())),
+    );
+    let event = |kind| NewEvent {
+        namespace: caller.namespace.clone(),
+        agent: None,
+        at: now,
+        kind,
+        detail: detail.clone(),
+    };
+    let last = events::append(
+        tx,
+        &[
+            event(EventKind::RolloutStarted),
+            event(EventKind::RolloutCompleted),
+        ],
+    )
+    .await?;
+    Act::new(
+        "rollout.started",
+        "release",
+        format!("configs/{}", rollout.config),
+    )
+    .old(serde_json::json!({ "revision": rollout.previous.map(|number| number.0) }))
+    .new_value(serde_json::json!({
+        "revision": rollout.target.map(|number| number.0),
+        "rollout": rollout.id.to_string(),
+        "strategy": rollout.strategy.as_str(),
+    }))
+    .done(tx, caller, now)
+    .await?;
+    Ok(last)
+}
+
+/// What an idempotency key remembers of a rollout.
+fn reference(started: &Started) -> String {
+    format!("{} {}", started.rollout.id, started.affected)
+}
+
+async fn earlier(
+    conn: &mut Conn,
+    caller: &Caller,
+    creation: &Creation,
+) -> Result<Option<Started>, StartRolloutError> {
+    let Some(reference) = creation.earlier(conn, &caller.namespace).await?? else {
+        return Ok(None);
+    };
+    let corrupt = || StoreError::Corrupt {
+        what: "saved answer",
+    };
+    let (id, affected) = reference.split_once(' ').ok_or_else(corrupt)?;
+    let (id, affected) = (
+        id.parse().map_err(|_| corrupt())?,
+        affected.parse().map_err(|_| corrupt())?,
+    );
+    let rollout = rollouts::find(conn, &caller.namespace, id)
+        .await?
+        .ok_or_else(corrupt)?;
+    Ok(Some(Started { rollout, affected }))
+}
+
+fn count(agents: &[AgentId]) -> u64 {
+    u64::try_from(agents.len()).unwrap_or(u64::MAX)
+}
