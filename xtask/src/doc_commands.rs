@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::markdown::{Block, blocks};
+use crate::markdown::{Block, Expectation, blocks};
 use crate::shell::{Background, Outcome, Shell};
 
+/// Where a demo keeps its data.
+const DEMO_DIR: &str = "data/demo";
 /// How long a background block has to print what is expected of it, unless `within` says otherwise: it may build first.
 const BACKGROUND_START: Duration = Duration::from_secs(900);
 /// How long a background block has to end after Ctrl-C.
@@ -33,12 +35,29 @@ pub fn list(root: &Path, files: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// Runs the blocks of `files`, in one shell that starts in `root`.
+/// The block that starts a demo, which the documents' commands talk to.
+pub fn demo() -> Block {
+    Block {
+        file: PathBuf::from("README.md"),
+        line: 0,
+        commands: format!(
+            "test ! -e {DEMO_DIR} || {{ echo 'remove {DEMO_DIR} first: the commands expect a new demo'; exit 1; }}\nmake demo\n"
+        ),
+        expectation: Expectation {
+            texts: vec!["Ctrl-C stops all of it".to_owned()],
+            background: true,
+            ..Expectation::default()
+        },
+    }
+}
+
+/// Runs the blocks of `files` after `first`, in one shell that starts in `root`.
 ///
 /// # Errors
 /// At the first block that does not do what is expected of it.
-pub fn run(root: &Path, files: &[PathBuf]) -> Result<()> {
-    let blocks = all_blocks(root, files)?;
+pub fn run(root: &Path, first: Option<Block>, files: &[PathBuf]) -> Result<()> {
+    let mut blocks = all_blocks(root, files)?;
+    blocks.splice(0..0, first);
     let scratch = std::env::temp_dir().join(format!("doc-commands-{}", std::process::id()));
     fs::create_dir_all(&scratch)?;
     let mut session = Session {
@@ -165,7 +184,7 @@ mod tests {
     fn run_document(text: &str) -> Result<()> {
         let directory = tempfile::tempdir()?;
         fs::write(directory.path().join("a.md"), text)?;
-        run(directory.path(), &[PathBuf::from("a.md")])
+        run(directory.path(), None, &[PathBuf::from("a.md")])
     }
 
     #[test]

@@ -32,6 +32,9 @@ enum Command {
         /// Only list the blocks and what is expected of them.
         #[arg(long)]
         list: bool,
+        /// Do not start `make demo` first: one runs already, or the files need none.
+        #[arg(long)]
+        without_demo: bool,
     },
 }
 
@@ -42,8 +45,17 @@ fn main() -> Result<()> {
             println!("{count} edges between crates, all of them allowed");
             Ok(())
         }
-        Command::DocCommands { files, list: true } => doc_commands::list(&root(), &files),
-        Command::DocCommands { files, list: false } => doc_commands::run(&root(), &files),
+        Command::DocCommands {
+            files, list: true, ..
+        } => doc_commands::list(&root(), &files),
+        Command::DocCommands {
+            files,
+            without_demo,
+            ..
+        } => {
+            let demo = (!without_demo).then(doc_commands::demo);
+            doc_commands::run(&root(), demo, &files)
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 
 use crate::api::Api;
 use crate::database::TestDatabase;
-use crate::server::{ADMIN_TOKEN, config_text};
+use crate::server::{ADMIN_TOKEN, Extra, config_text};
 use crate::wait::wait_until;
 
 /// A server program with a place of its own; killed when dropped.
@@ -28,7 +28,11 @@ impl ServerProcess {
     ///
     /// # Panics
     /// When it cannot be started or does not become ready.
-    pub async fn start(program: impl AsRef<Path>, extra: &str) -> Self {
+    pub async fn start(program: impl AsRef<Path>, sections: &str) -> Self {
+        let extra = Extra {
+            sections: sections.to_owned(),
+            ..Extra::default()
+        };
         let directory = tempfile::tempdir().expect("a directory");
         let database = TestDatabase::create().await;
         let (agent_addr, admin_addr) = (free_port(), free_port());
@@ -37,7 +41,7 @@ impl ServerProcess {
             &database,
             agent_addr,
             admin_addr,
-            extra,
+            &extra,
         );
         std::fs::write(directory.path().join("config.yaml"), text).expect("a configuration");
         let program = program.as_ref().to_path_buf();

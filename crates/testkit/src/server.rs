@@ -30,13 +30,30 @@ pub struct TestServer {
 struct Place {
     directory: TempDir,
     database: TestDatabase,
-    extra: String,
+    extra: Extra,
+}
+
+/// What a test's configuration says beside the usual.
+#[derive(Debug, Clone, Default)]
+pub struct Extra {
+    /// Whole sections.
+    pub sections: String,
+    /// Further keys of `server`, as in a flow map.
+    pub server: String,
+    /// Further keys of `admin`, as in a flow map.
+    pub admin: String,
 }
 
 /// A server that is yet to start.
 pub struct TestServerBuilder {
-    extra: String,
+    extra: Extra,
     clock: Arc<dyn Clock>,
+}
+
+impl Extra {
+    fn has_tls(&self) -> bool {
+        self.server.contains("tls: { enabled: true")
+    }
 }
 
 impl TestServer {
@@ -48,7 +65,7 @@ impl TestServer {
     /// A server to be configured.
     pub fn builder() -> TestServerBuilder {
         TestServerBuilder {
-            extra: String::new(),
+            extra: Extra::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -110,10 +127,11 @@ impl TestServer {
     /// What an agent dials.
     pub fn endpoint(&self, transport: Transport) -> Endpoint {
         let address = self.agent_addr;
+        let secure = if self.place.extra.has_tls() { "s" } else { "" };
         let url = match transport {
-            Transport::WebSocket => format!("ws://{address}/v1/opamp"),
-            Transport::Http => format!("http://{address}/v1/opamp"),
-            Transport::Grpc => format!("grpc://{address}"),
+            Transport::WebSocket => format!("ws{secure}://{address}/v1/opamp"),
+            Transport::Http => format!("http{secure}://{address}/v1/opamp"),
+            Transport::Grpc => format!("grpc{secure}://{address}"),
         };
         url.parse().expect("an endpoint")
     }
@@ -152,7 +170,21 @@ impl TestServerBuilder {
     /// Adds whole sections to the configuration, as YAML.
     #[must_use]
     pub fn config(mut self, yaml: &str) -> Self {
-        self.extra.push_str(yaml);
+        self.extra.sections.push_str(yaml);
+        self
+    }
+
+    /// Adds keys to the section `server`, as in a flow map: `tls: { enabled: true }`.
+    #[must_use]
+    pub fn server_config(mut self, keys: &str) -> Self {
+        self.extra.server = keys.to_owned();
+        self
+    }
+
+    /// Adds keys to the section `admin`, as in a flow map.
+    #[must_use]
+    pub fn admin_config(mut self, keys: &str) -> Self {
+        self.extra.admin = keys.to_owned();
         self
     }
 
@@ -200,21 +232,24 @@ impl Place {
     }
 }
 
-/// The configuration of a test's server; `extra` holds further sections, or replaces `timing`.
+/// The configuration of a test's server; `timing` is quick unless `extra` has it.
 pub fn config_text(
     data_dir: &Path,
     database: &TestDatabase,
     agents: SocketAddr,
     admin: SocketAddr,
-    extra: &str,
+    extra: &Extra,
 ) -> String {
     let mut text = format!(
-        "server: {{ listen: {{ grpc: '{agents}', http: '{admin}' }} }}\n\
-         data_dir: '{}'\nadmin: {{ bootstrap_token: {ADMIN_TOKEN} }}\n{}{extra}",
+        "server: {{ listen: {{ grpc: '{agents}', http: '{admin}' }}, {} }}\n\
+         data_dir: '{}'\nadmin: {{ bootstrap_token: {ADMIN_TOKEN}, {} }}\n{}{}",
+        extra.server,
         data_dir.display(),
+        extra.admin,
         database.section(),
+        extra.sections,
     );
-    if !extra.contains("timing:") {
+    if !extra.sections.contains("timing:") {
         text.push_str(
             "timing: { commit_interval: 20ms, liveness_flush: 1s, resync: 1s, drain: 2s }\n",
         );

@@ -10,6 +10,7 @@ mod configs;
 mod crash;
 mod restart;
 mod running;
+mod tls;
 
 /// Two configurations that a collector would take, and that tests tell apart.
 const FIRST: &str = "receivers:\n  otlp: {}\nexporters:\n  debug: {}\nservice:\n  pipelines:\n    traces: { receivers: [otlp], exporters: [debug] }\n";
