@@ -245,7 +245,8 @@ impl Agent {
         }
     }
 
-    fn enter_round(&mut self) {
+    /// From now on it has to be counted in the present round.
+    pub(crate) fn enter_round(&mut self) {
         self.in_round = true;
         self.answered_in_round = false;
     }

@@ -212,7 +212,21 @@ impl<'a> Conversation<'a> {
         if orders.has(OrderSet::REPORT) {
             self.report();
         }
+        if orders.has(OrderSet::DIAL) {
+            self.join_round();
+        }
         None
+    }
+
+    /// Counts a connection that stands already in a round that was ordered just now.
+    fn join_round(&mut self) {
+        self.agent.enter_round();
+        if self.answered {
+            self.agent.count_answered();
+        }
+        if self.agent.slot().state.lock().marks.settled != 0 {
+            self.agent.count_settled();
+        }
     }
 
     fn report(&mut self) {

@@ -119,6 +119,14 @@ async fn held_agents_dial_when_they_are_told_to() {
     fleet.agent(3).dial();
     assert!(fleet.wait(LIMIT, |stats| stats.connected == 1).await);
     assert!(fleet.agent(3).snapshot().connected);
+
+    fleet.dial();
+    assert!(
+        fleet.settled(LIMIT).await,
+        "the one that stands counts: {:?}",
+        fleet.stats()
+    );
+    assert_eq!(fleet.stats().connected, AGENTS as u64);
 }
 
 #[tokio::test]
