@@ -43,6 +43,10 @@ pub async fn a_put_makes_a_revision_and_changes_no_agent(world: &World<'_>) {
         (config.latest.number, config.baseline, config.last_rollout),
         (1, None, None)
     );
+    assert_eq!(
+        config.latest, made.summary,
+        "what was answered is what is read"
+    );
     let kept: Config = world.crashed().await.read(EDGE).await;
     assert_eq!(kept.latest, config.latest);
 }

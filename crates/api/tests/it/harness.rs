@@ -79,7 +79,7 @@ impl<'a> World<'a> {
             metrics,
             readiness.subscribe(),
             "wss://opamp.test:4320/v1/opamp",
-            move || Timestamp::from_millisecond(ticking.load(Ordering::Relaxed)).unwrap(),
+            move || as_a_machine_tells_it(ticking.load(Ordering::Relaxed)),
         );
         Self {
             db,
@@ -362,6 +362,11 @@ pub fn described(labels: &[(&str, &str)]) -> Changes {
         }),
         ..Changes::default()
     }
+}
+
+/// Real clocks have nanoseconds, which databases do not keep.
+fn as_a_machine_tells_it(ms: i64) -> Timestamp {
+    Timestamp::from_nanosecond(i128::from(ms) * 1_000_000 + 789).unwrap()
 }
 
 /// Fails the test instead of waiting for good.

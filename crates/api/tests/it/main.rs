@@ -129,6 +129,7 @@ suite! {
         layers_merge_by_priority,
         an_idempotency_key_starts_one_rollout,
         a_release_survives_a_crash,
+        a_release_whose_client_hangs_up_is_finished,
         rollouts_are_listed_newest_first,
     ],
     system: [
@@ -136,11 +137,13 @@ suite! {
         readiness_follows_the_server,
         the_landing_page_lists_the_api,
         a_new_agent_gets_its_file,
+        a_lost_database_is_told_and_the_server_stays_up,
     ],
     tokens: [
         an_agent_token_lets_agents_in_until_it_is_revoked,
         a_secret_is_shown_once,
         an_idempotency_key_makes_one_token,
+        requests_at_once_with_one_key_make_one_token,
         impossible_tokens_are_refused,
         tokens_are_listed_by_kind,
     ],

@@ -8,7 +8,7 @@ use engine::domain::model::ApplyState;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{BODY, World};
+use crate::harness::{BODY, World, soon};
 
 const EDGE: &str = "/api/v1/configs/edge";
 const RELEASE: &str = "/api/v1/configs/edge/rollouts";
@@ -220,6 +220,28 @@ pub async fn a_release_survives_a_crash(world: &World<'_>) {
         agent.takes_config(world, ApplyState::Applied, "").await,
         BODY
     );
+}
+
+pub async fn a_release_whose_client_hangs_up_is_finished(world: &World<'_>) {
+    let agent = world.connect(1, &[("env", "prod")]).await;
+    put(world, BODY).await;
+    let release = world.call(Method::POST, RELEASE).json(json!({})).send();
+    tokio::select! {
+        biased;
+        _ = release => panic!("answered before anybody could hang up"),
+        () = tokio::task::yield_now() => {}
+    }
+    let pushed = soon(async {
+        loop {
+            match agent.pushed(world) {
+                Some(outgoing) => break outgoing,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    });
+    assert!(pushed.await.config.is_some());
+    let config: Config = world.read(EDGE).await;
+    assert_eq!(config.baseline, Some(1));
 }
 
 pub async fn rollouts_are_listed_newest_first(world: &World<'_>) {

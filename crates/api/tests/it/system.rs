@@ -4,8 +4,9 @@ use api::Readiness;
 use api_types::ProblemKind;
 use api_types::system::{ServerHealth, ServerStatus};
 use http::{Method, StatusCode};
+use serde_json::json;
 
-use crate::harness::World;
+use crate::harness::{BODY, World};
 
 pub async fn health_ready_and_metrics_take_no_token(world: &World<'_>) {
     let health: ServerHealth = world
@@ -96,4 +97,26 @@ pub async fn a_new_agent_gets_its_file(world: &World<'_>) {
         .get("/api/v1/opamp.yaml?executable=")
         .await
         .problem(ProblemKind::InvalidQuery);
+}
+
+pub async fn a_lost_database_is_told_and_the_server_stays_up(world: &World<'_>) {
+    world.db.db.close().await;
+    for answer in [
+        world.get("/api/v1/agents").await,
+        world
+            .put(
+                "/api/v1/configs/edge",
+                json!({ "kind": "collector", "body": BODY }),
+            )
+            .await,
+    ] {
+        answer.problem(ProblemKind::DatabaseUnavailable);
+        assert!(answer.headers.contains_key("retry-after"));
+    }
+    for path in ["/health", "/ready", "/metrics"] {
+        assert_eq!(
+            world.anonymous(Method::GET, path).send().await.status,
+            StatusCode::OK
+        );
+    }
 }

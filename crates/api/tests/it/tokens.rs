@@ -94,6 +94,24 @@ pub async fn an_idempotency_key_makes_one_token(world: &World<'_>) {
         .problem(ProblemKind::IdempotencyKeyReused);
     assert_eq!(refused.field.as_deref(), Some("idempotency-key"));
     let listed: Page<Token> = world.read(TOKENS).await;
+    assert_eq!(listed.items, [first.token]);
+}
+
+pub async fn requests_at_once_with_one_key_make_one_token(world: &World<'_>) {
+    let send = || {
+        let call = world
+            .call(Method::POST, TOKENS)
+            .header("idempotency-key", "k1");
+        call.json(json!({ "description": "edge" })).send()
+    };
+    let (a, b, c) = tokio::join!(send(), send(), send());
+    let mut statuses = [a.status, b.status, c.status];
+    statuses.sort_unstable();
+    assert_eq!(
+        statuses,
+        [StatusCode::OK, StatusCode::OK, StatusCode::CREATED]
+    );
+    let listed: Page<Token> = world.read(TOKENS).await;
     assert_eq!(listed.items.len(), 1);
 }
 
