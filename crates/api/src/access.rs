@@ -12,7 +12,7 @@ use engine::domain::Namespace;
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, header};
 
-use crate::problem::{ApiError, ApiResult, Refused};
+use crate::problem::{ApiError, ApiResult, Refused, shortened};
 use crate::state::ApiState;
 
 /// The paths that need no token.
@@ -173,20 +173,11 @@ async fn note(
     let caller = caller.unwrap_or_else(Caller::anonymous);
     let refusal = Refusal {
         action: method.to_string(),
-        resource: shortened(path),
+        resource: shortened(path, RESOURCE_MAX_BYTES),
         error,
     };
     if let Err(error) = state.engine.record_refusal(&caller, refusal, now).await {
         let error: &StoreError = &error;
         tracing::warn!(event = "audit_entry_lost", %error, "a refused request could not be put into the audit log");
     }
-}
-
-fn shortened(mut path: String) -> String {
-    if RESOURCE_MAX_BYTES < path.len() {
-        let end = path.floor_char_boundary(RESOURCE_MAX_BYTES);
-        path.truncate(end);
-        path.push('…');
-    }
-    path
 }

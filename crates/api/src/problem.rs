@@ -18,6 +18,11 @@ pub(crate) struct Refused {
     pub error: String,
 }
 
+/// The longest detail, in bytes: what a caller sent is not sent back, nor written to the audit log, at any length.
+const DETAIL_MAX_BYTES: usize = 1024;
+/// The longest name of a field, in bytes.
+const FIELD_MAX_BYTES: usize = 256;
+
 /// The type of handlers' results.
 pub(crate) type ApiResult<T> = Result<T, ApiError>;
 
@@ -52,12 +57,12 @@ impl ApiError {
     }
 
     pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.problem.detail = Some(detail.into());
+        self.problem.detail = Some(shortened(detail.into(), DETAIL_MAX_BYTES));
         self
     }
 
     pub(crate) fn field(mut self, field: impl Into<String>) -> Self {
-        self.problem.field = Some(field.into());
+        self.problem.field = Some(shortened(field.into(), FIELD_MAX_BYTES));
         self
     }
 
@@ -76,6 +81,15 @@ impl ApiError {
         self.retry_after_s = Some(seconds);
         self
     }
+}
+
+/// A text cut at a length, which then shows.
+pub(crate) fn shortened(mut text: String, max_bytes: usize) -> String {
+    if max_bytes < text.len() {
+        text.truncate(text.floor_char_boundary(max_bytes));
+        text.push('…');
+    }
+    text
 }
 
 /// An error with all its causes in one line.

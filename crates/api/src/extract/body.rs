@@ -55,6 +55,11 @@ fn unreadable(rejection: BytesRejection) -> ApiError {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
+    if holds_nul(bytes) {
+        return Err(
+            ApiError::new(ProblemKind::InvalidBody).detail("text cannot hold the character U+0000")
+        );
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
@@ -62,6 +67,16 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
     })?;
     json.end().map_err(|error| refuse(".", &error))?;
     Ok(value)
+}
+
+/// Whether a text in it has the one character that databases do not store. JSON has it as an escape only.
+fn holds_nul(bytes: &[u8]) -> bool {
+    let mut escaped = false;
+    bytes.iter().enumerate().any(|(index, byte)| {
+        let begins = escaped && bytes[index..].starts_with(b"u0000");
+        escaped = *byte == b'\\' && !escaped;
+        begins
+    })
 }
 
 fn refuse(path: &str, error: &serde_json::Error) -> ApiError {
@@ -119,6 +134,22 @@ mod tests {
         let problem = refusal::<StartRollout>(r#"{"rollout":{"strat":"x"}}"#).await;
         assert!(problem.is(ProblemKind::UnknownField));
         assert_eq!(problem.field.as_deref(), Some("rollout.strat"));
+    }
+
+    #[tokio::test]
+    async fn text_that_cannot_be_stored_is_refused() {
+        let problem = refusal::<PutConfig>(r#"{"kind":"collector","body":"a\u0000b"}"#).await;
+        assert!(problem.detail.unwrap().contains("U+0000"));
+        let escaped = parse::<PutConfig>(br#"{"kind":"collector","body":"a\\u0000b"}"#)
+            .unwrap_or_else(|_| panic!("refused"));
+        assert_eq!(escaped.body, r"a\u0000b");
+    }
+
+    #[tokio::test]
+    async fn what_a_caller_sent_is_not_sent_back_at_any_length() {
+        let problem = refusal::<PutConfig>(&format!("{{\"{}\": 1}}", "x".repeat(100_000))).await;
+        assert!(problem.detail.unwrap().len() < 1_100);
+        assert!(problem.field.unwrap().len() < 300);
     }
 
     #[tokio::test]
