@@ -280,4 +280,29 @@ mod tests {
         assert_eq!(bearer(b"Basic dXNlcg=="), None);
         assert_eq!(bearer(b"Bearer"), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_panic_and_a_decision_stands_whatever_follows(
+            mut bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+            cut in 0_usize..400,
+            index in 0_usize..400,
+            value: u8,
+        ) {
+            first(&bytes);
+            let mut head = request("GET /v1/opamp HTTP/1.1", HANDSHAKE);
+            let index = index % head.len();
+            head[index] = value;
+            let whole = first(&head);
+            if let First::Upgrade { asked, .. } = whole {
+                asked.key().ok();
+                let before = (whole != First::Incomplete).then_some(whole);
+                let longer = [&head[..], &bytes].concat();
+                assert_eq!(Some(first(&longer)), before);
+            }
+            head.truncate(cut);
+            bytes.splice(0..0, head);
+            first(&bytes);
+        }
+    }
 }

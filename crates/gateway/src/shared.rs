@@ -62,9 +62,7 @@ impl Shared {
             .map_err(|_| self.unauthorized())?;
         self.gate
             .admit_session()
-            .map_err(|refused| Refusal::Unavailable {
-                retry_after: refused.retry_after,
-            })?;
+            .map_err(|retry_after| Refusal::Unavailable { retry_after })?;
         // A verified certificate says more than nothing; where a token is asked for, the token decides the namespace.
         Ok(match (principal.method, certificate) {
             (AuthMethod::None, Some(_)) => Principal::certificate(),

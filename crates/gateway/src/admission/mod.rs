@@ -73,12 +73,6 @@ impl Reason {
     }
 }
 
-/// A session start was refused; the peer may come back after this time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refused {
-    pub retry_after: Duration,
-}
-
 /// Counts the refusals of one reason and lets one line a second through to the log.
 struct Refusals {
     counter: Counter,
@@ -108,7 +102,7 @@ impl Gate {
     }
 
     /// Lets one session start, or says when to come back.
-    pub fn admit_session(&self) -> Result<(), Refused> {
+    pub fn admit_session(&self) -> Result<(), Duration> {
         if self.bucket.lock().take(Instant::now()) {
             Ok(())
         } else {
@@ -136,11 +130,9 @@ impl Gate {
     }
 
     /// Counts and logs a refusal, and says when to come back.
-    pub fn refuse(&self, reason: Reason) -> Refused {
+    pub fn refuse(&self, reason: Reason) -> Duration {
         self.note(reason);
-        Refused {
-            retry_after: self.retry_after(),
-        }
+        self.retry_after()
     }
 
     /// When somebody who is refused may come back.
@@ -221,7 +213,6 @@ mod tests {
         let gate = gate(&options);
         let refused: Vec<Duration> = (0..102)
             .filter_map(|_| gate.admit_session().err())
-            .map(|refused| refused.retry_after)
             .collect();
         assert!(99 <= refused.len());
         let window = options.retry_after..options.retry_after + options.retry_window;

@@ -293,10 +293,10 @@ impl Conversation {
     }
 
     fn unavailable(&self, uid: InstanceUid) -> Answer {
-        let refused = self.shared.gate.refuse(Reason::Engine);
+        let retry_after = self.shared.gate.refuse(Reason::Engine);
         Answer::Refuse(Refused {
             uid: Some(uid),
-            why: Why::Later(refused.retry_after),
+            why: Why::Later(retry_after),
         })
     }
 

@@ -327,6 +327,23 @@ async fn a_stream_that_is_not_read_is_cut() {
 }
 
 #[tokio::test]
+async fn one_connection_carries_no_more_streams_than_allowed() {
+    let plane = Plane::start_with(|setup| setup.gateway.limits.streams_per_connection = 1).await;
+    let channel = channel(&plane).await;
+    let mut first = Stream::try_open(channel.clone(), None).await.unwrap();
+    first.say(full_report(uid(1), 1)).await;
+    let mut second = tokio::spawn(async move {
+        let mut second = Stream::try_open(channel, None).await.unwrap();
+        second.say(full_report(uid(2), 1)).await
+    });
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut second).await;
+    assert!(early.is_err(), "the second stream has to wait");
+    first.messages = None;
+    first.ended().await;
+    assert!(within(second).await.unwrap().error_response.is_none());
+}
+
+#[tokio::test]
 async fn another_method_of_the_service_is_not_found() {
     let plane = Plane::start().await;
     let mut http = Http::connect(plane.address).await;

@@ -3,6 +3,7 @@
 mod admission;
 mod drain;
 mod grpc;
+mod metrics;
 mod peers;
 mod plain_http;
 mod plane;

@@ -8,8 +8,9 @@ use engine::{
 };
 use futures_util::{SinkExt, StreamExt};
 use opamp::proto::{
-    AgentDisconnect, AgentToServer, CommandType, RemoteConfigStatus, RemoteConfigStatuses,
-    ServerErrorResponseType, ServerToAgent, ServerToAgentFlags,
+    AgentConfigFile, AgentConfigMap, AgentDisconnect, AgentToServer, CommandType, EffectiveConfig,
+    RemoteConfigStatus, RemoteConfigStatuses, ServerErrorResponseType, ServerToAgent,
+    ServerToAgentFlags,
 };
 use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -314,6 +315,38 @@ async fn ws_09_a_message_over_the_limit_is_not_sent() {
     let reply = peer.receive().await;
     assert!(reply.remote_config.is_none() && reply.error_response.is_none());
     assert!(peer.beat().await.error_response.is_none());
+}
+
+#[tokio::test]
+async fn a_description_and_an_effective_config_over_their_limits_are_bad_requests() {
+    let plane = Plane::start_with(|setup| {
+        setup.gateway.limits.received.description_bytes = 20;
+        setup.gateway.limits.received.effective_config_bytes = 1000;
+    })
+    .await;
+    let mut peer = Peer::connect(&plane, uid(1)).await;
+    let described = peer.say(full_report(uid(1), 1)).await;
+    assert_eq!(error_of(&described).0, ServerErrorResponseType::BadRequest);
+    let file = AgentConfigFile {
+        body: body_of(2000),
+        ..AgentConfigFile::default()
+    };
+    let configured = AgentToServer {
+        effective_config: Some(EffectiveConfig {
+            config_map: Some(AgentConfigMap {
+                config_map: [(String::new(), file)].into(),
+            }),
+        }),
+        ..heartbeat(uid(1), 1)
+    };
+    let reply = peer.say(configured).await;
+    assert_eq!(error_of(&reply).0, ServerErrorResponseType::BadRequest);
+    assert!(
+        peer.say(heartbeat(uid(1), 1))
+            .await
+            .error_response
+            .is_none()
+    );
 }
 
 #[tokio::test]
