@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use opamp::client::{BackoffOptions, ClientSession, Event, RemoteConfigOffer, SessionOptions};
 use opamp::model::{AgentCapabilities, InstanceUid};
 use opamp::runner::{Client, ClientEvent, Events, Runner, client};
-use opamp::transport::{ConnectOptions, Endpoint, TlsOptions};
+use opamp::transport::{ConnectOptions, Endpoint, TlsOptions, Transport};
 use runtime::CancellationToken;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -85,7 +85,9 @@ impl Link {
     ) -> Result<Self, LinkError> {
         let connect = connect_options(settings)?;
         let mut options = SessionOptions::new(uid, capabilities);
-        options.heartbeat_interval = settings.polling_interval;
+        if connect.endpoint.transport() == Transport::Http {
+            options.heartbeat_interval = settings.polling_interval;
+        }
         let (client, events, runner) = client(
             ClientSession::new(options),
             connect,

@@ -59,10 +59,15 @@ impl Drop for Program {
 impl Agent {
     /// Starts an agent that runs `collector` and dials `endpoint`.
     pub fn start(collector: &Path, endpoint: &str) -> Self {
+        Self::start_with(collector, &format!("endpoint: '{endpoint}'"))
+    }
+
+    /// Starts an agent that runs `collector` and reaches its server by these keys of `opamp.server`.
+    pub fn start_with(collector: &Path, server: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let path = |name: &str| directory.path().join(name);
         let settings = format!(
-            "opamp:\n  server: {{ endpoint: '{endpoint}', polling_interval: 1s }}\n\
+            "opamp:\n  server: {{ {server}, polling_interval: 1s }}\n\
              \x20 agent: {{ instance_id: edge-1, labels: {{ env: prod }} }}\n\
              \x20 capabilities: {{ accepts_remote_config: true, accepts_restart_command: true }}\n\
              collector: {{ executable: '{}', config_path: '{}' }}\n\
@@ -85,6 +90,14 @@ impl Agent {
 
     pub fn config(&self) -> String {
         fs::read_to_string(self.directory.path().join("config.yaml")).unwrap_or_default()
+    }
+
+    /// Waits until the agent has logged a line with these words.
+    pub async fn until_logged(&self, words: &str) {
+        testkit::wait_until(&format!("{words} in the log"), async || {
+            self.log().contains(words)
+        })
+        .await;
     }
 
     pub fn log(&self) -> String {

@@ -5,4 +5,5 @@
 mod extension;
 mod harness;
 mod managed;
+mod secured;
 mod telemetry;

@@ -14,7 +14,7 @@ use crate::telemetry::Pipeline;
 /// So long may pass between the API's answer and the new behavior.
 const IN_FORCE: Duration = Duration::from_secs(10);
 
-async fn until_agent(api: &Api, what: &str, is_so: impl Fn(&AgentView) -> bool) -> AgentView {
+pub async fn until_agent(api: &Api, what: &str, is_so: impl Fn(&AgentView) -> bool) -> AgentView {
     wait_until_some(what, async || {
         let id = api.agents("").await.first()?.id.to_string();
         Some(api.agent(&id).await).filter(&is_so)
@@ -23,7 +23,7 @@ async fn until_agent(api: &Api, what: &str, is_so: impl Fn(&AgentView) -> bool) 
 }
 
 /// Releases `body` and waits until the agent has answered for it.
-async fn push(api: &Api, body: &str) -> AgentView {
+pub async fn push(api: &Api, body: &str) -> AgentView {
     api.release("edge", "env=prod", body).await;
     let answered = Instant::now();
     let hash = trust::hex(&trust::sha256(body.as_bytes()));
