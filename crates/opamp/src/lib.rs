@@ -15,6 +15,7 @@ pub mod gzip;
 mod limits;
 pub mod proto;
 pub mod server;
+mod settings;
 mod shape;
 pub mod ws;
 

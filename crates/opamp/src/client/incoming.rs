@@ -164,14 +164,11 @@ impl ClientSession {
         &mut self,
         mut offers: proto::ConnectionSettingsOffers,
     ) -> Option<Event> {
-        self.drop_unsupported(&mut offers);
-        let is_empty = offers.opamp.is_none()
-            && offers.own_metrics.is_none()
-            && offers.own_traces.is_none()
-            && offers.own_logs.is_none()
-            && offers.other_connections.is_empty();
+        offers.retain_supported(self.capabilities);
         let failed = self.has_failed(Part::ConnectionSettingsStatus, &offers.hash);
-        if is_empty || (repeats(self.server.settings_hash.as_ref(), &offers.hash) && !failed) {
+        if offers.is_empty()
+            || (repeats(self.server.settings_hash.as_ref(), &offers.hash) && !failed)
+        {
             return None;
         }
         self.server.settings_hash = Some(offers.hash.clone());
@@ -179,24 +176,6 @@ impl ClientSession {
             self.offered_interval(Duration::from_secs(opamp.heartbeat_interval_seconds));
         }
         Some(Event::ConnectionSettings(Box::new(offers)))
-    }
-
-    fn drop_unsupported(&self, offers: &mut proto::ConnectionSettingsOffers) {
-        offers
-            .opamp
-            .take_if(|_| !self.can(AgentCapabilities::ACCEPTS_OPAMP_CONNECTION_SETTINGS));
-        offers
-            .own_metrics
-            .take_if(|_| !self.can(AgentCapabilities::REPORTS_OWN_METRICS));
-        offers
-            .own_traces
-            .take_if(|_| !self.can(AgentCapabilities::REPORTS_OWN_TRACES));
-        offers
-            .own_logs
-            .take_if(|_| !self.can(AgentCapabilities::REPORTS_OWN_LOGS));
-        if !self.can(AgentCapabilities::ACCEPTS_OTHER_CONNECTION_SETTINGS) {
-            offers.other_connections.clear();
-        }
     }
 
     /// 0 switches heartbeats off on a stream; polls over plain HTTP go on as they were.

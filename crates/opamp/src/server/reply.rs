@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use opamp_model::{ConfigMap, CustomCapabilities, CustomMessage, InstanceUid, ServerCapabilities};
+use opamp_model::{
+    AgentCapabilities, ConfigMap, CustomCapabilities, CustomMessage, InstanceUid,
+    ServerCapabilities,
+};
 use prost::Message;
 use prost::encoding;
 
@@ -28,6 +31,7 @@ pub struct Reply {
     head: Vec<u8>,
     flags: u64,
     shared: Bytes,
+    agent: Option<AgentCapabilities>,
 }
 
 /// An encoded `ServerToAgent`: its own few bytes and a slice that many messages share.
@@ -135,6 +139,15 @@ impl Reply {
         reply.encode()
     }
 
+    /// Leaves out whatever is added from here on and needs a capability that the agent lacks.
+    ///
+    /// Spec: "Interoperability of Partial Implementations".
+    #[must_use]
+    pub fn for_agent(mut self, capabilities: AgentCapabilities) -> Self {
+        self.agent = Some(capabilities);
+        self
+    }
+
     /// Asks for every status the agent has.
     #[must_use]
     pub fn report_full_state(mut self) -> Self {
@@ -145,7 +158,9 @@ impl Reply {
     /// Asks for the map of available components.
     #[must_use]
     pub fn report_available_components(mut self) -> Self {
-        self.flags |= ServerToAgentFlags::ReportAvailableComponents as u64;
+        if self.agent_can(AgentCapabilities::REPORTS_AVAILABLE_COMPONENTS) {
+            self.flags |= ServerToAgentFlags::ReportAvailableComponents as u64;
+        }
         self
     }
 
@@ -162,21 +177,29 @@ impl Reply {
     /// Offers a remote configuration that [`encode_remote_config`] encoded; the last one counts.
     #[must_use]
     pub fn remote_config(mut self, encoded: Bytes) -> Self {
-        self.shared = encoded;
+        if self.agent_can(AgentCapabilities::ACCEPTS_REMOTE_CONFIG) {
+            self.shared = encoded;
+        }
         self
     }
 
     /// Offers connection settings.
     #[must_use]
     pub fn connection_settings(mut self, offers: &proto::ConnectionSettingsOffers) -> Self {
-        self.put_message(field::CONNECTION_SETTINGS, offers);
+        let mut offers = offers.clone();
+        offers.retain_supported(self.agent.unwrap_or(AgentCapabilities::ALL));
+        if !offers.is_empty() {
+            self.put_message(field::CONNECTION_SETTINGS, &offers);
+        }
         self
     }
 
     /// Offers packages.
     #[must_use]
     pub fn packages(mut self, packages: &proto::PackagesAvailable) -> Self {
-        self.put_message(field::PACKAGES_AVAILABLE, packages);
+        if self.agent_can(AgentCapabilities::ACCEPTS_PACKAGES) {
+            self.put_message(field::PACKAGES_AVAILABLE, packages);
+        }
         self
     }
 
@@ -206,6 +229,10 @@ impl Reply {
             head: self.head,
             shared: self.shared,
         }
+    }
+
+    fn agent_can(&self, capability: AgentCapabilities) -> bool {
+        self.agent.is_none_or(|agent| agent.contains(capability))
     }
 
     fn put_bytes(&mut self, number: u32, bytes: &[u8]) {

@@ -89,10 +89,7 @@ fn cm_01_a_command_travels_with_uid_and_capabilities_only() {
 #[test]
 fn everything_else_can_share_a_message() {
     let new = InstanceUid::new([8; 16]);
-    let settings = proto::ConnectionSettingsOffers {
-        hash: vec![1],
-        ..Default::default()
-    };
+    let settings = settings();
     let packages = proto::PackagesAvailable {
         all_packages_hash: vec![2],
         ..Default::default()
@@ -160,4 +157,34 @@ fn cp_03_only_defined_bits_are_sent() {
         AgentCapabilities::from_bits_truncate(u64::MAX),
         AgentCapabilities::ALL
     );
+}
+
+fn settings() -> proto::ConnectionSettingsOffers {
+    proto::ConnectionSettingsOffers {
+        hash: vec![1],
+        opamp: Some(proto::OpAmpConnectionSettings::default()),
+        own_logs: Some(proto::TelemetryConnectionSettings::default()),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn cp_05_cf_01_cn_01_pk_01_what_the_agent_does_not_claim_is_left_out() {
+    let offering = |capabilities| {
+        let reply = Reply::to(UID, OFFERS)
+            .for_agent(capabilities)
+            .report_available_components()
+            .connection_settings(&settings())
+            .packages(&proto::PackagesAvailable::default())
+            .remote_config(encode_remote_config(&config("a: 1"), b"hash"));
+        decoded(&reply.encode())
+    };
+    assert_eq!(offering(AgentCapabilities::REPORTS_STATUS), bare());
+    let all = offering(AgentCapabilities::ALL);
+    assert!(all.flags != 0 && all.remote_config.is_some() && all.packages_available.is_some());
+    assert_eq!(all.connection_settings, Some(settings()));
+    let logs = offering(AgentCapabilities::REPORTS_OWN_LOGS)
+        .connection_settings
+        .unwrap();
+    assert!(logs.opamp.is_none() && logs.own_logs.is_some());
 }
