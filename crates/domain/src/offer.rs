@@ -178,3 +178,189 @@ pub fn config_state(
         None => ConfigState::Pending,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DESIRED: ContentHash = ContentHash::from_bytes([1; 32]);
+    const OTHER: ContentHash = ContentHash::from_bytes([2; 32]);
+
+    fn answered(hash: ContentHash, state: ApplyState) -> Answered {
+        Answered {
+            hash: ReportedHash::new(*hash.as_bytes()),
+            state,
+        }
+    }
+
+    fn question<'a>(
+        desired: Option<&'a ContentHash>,
+        answered: Option<&'a Answered>,
+    ) -> OfferQuestion<'a> {
+        let capabilities = AgentCapabilities::ACCEPTS_REMOTE_CONFIG;
+        OfferQuestion {
+            desired,
+            answered,
+            capabilities,
+            approval: Approval::Approved,
+            held: false,
+        }
+    }
+
+    #[test]
+    fn only_what_differs_is_offered() {
+        let states = [
+            ApplyState::Unset,
+            ApplyState::Applied,
+            ApplyState::Applying,
+            ApplyState::Failed,
+        ];
+        assert_eq!(
+            offer_decision(&question(None, None)),
+            OfferDecision::Unassigned
+        );
+        assert_eq!(
+            offer_decision(&question(Some(&DESIRED), None)),
+            OfferDecision::Offer
+        );
+        for state in states {
+            let other = answered(OTHER, state);
+            assert_eq!(
+                offer_decision(&question(Some(&DESIRED), Some(&other))),
+                OfferDecision::Offer,
+                "{state:?}"
+            );
+            assert_eq!(
+                offer_decision(&question(None, Some(&other))),
+                OfferDecision::Unassigned,
+                "{state:?}"
+            );
+            let same = answered(DESIRED, state);
+            let expected = if state == ApplyState::Failed {
+                OfferDecision::Failed
+            } else {
+                OfferDecision::Answered
+            };
+            assert_eq!(
+                offer_decision(&question(Some(&DESIRED), Some(&same))),
+                expected,
+                "{state:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_empty_hash_names_nothing() {
+        let nothing = Answered {
+            hash: ReportedHash::default(),
+            state: ApplyState::Applied,
+        };
+        assert_eq!(
+            offer_decision(&question(Some(&DESIRED), Some(&nothing))),
+            OfferDecision::Offer
+        );
+    }
+
+    fn any_state() -> impl Strategy<Value = ApplyState> {
+        prop_oneof![
+            Just(ApplyState::Unset),
+            Just(ApplyState::Applied),
+            Just(ApplyState::Applying),
+            Just(ApplyState::Failed)
+        ]
+    }
+
+    fn any_hash() -> impl Strategy<Value = ContentHash> {
+        prop_oneof![Just(DESIRED), Just(OTHER)]
+    }
+
+    proptest! {
+        /// The brake, approval and capability: whatever else is true, no offer leaves.
+        #[test]
+        fn nothing_is_offered_to_the_held_the_pending_and_the_incapable(
+            desired in proptest::option::of(any_hash()),
+            answer in proptest::option::of((any_hash(), any_state())),
+            held in any::<bool>(),
+            pending in any::<bool>(),
+            capabilities in any::<u64>(),
+        ) {
+            let answer = answer.map(|(hash, state)| answered(hash, state));
+            let capabilities = AgentCapabilities::from_bits_truncate(capabilities);
+            let approval = if pending { Approval::Pending } else { Approval::Approved };
+            let question =
+                OfferQuestion { desired: desired.as_ref(), answered: answer.as_ref(), capabilities, approval, held };
+            let capable = capabilities.contains(AgentCapabilities::ACCEPTS_REMOTE_CONFIG);
+            let differs = desired.is_some_and(|desired| !answer.as_ref().is_some_and(|answer| answer.hash.names(&desired)));
+            let expected = differs && capable && !held && !pending;
+            prop_assert_eq!(offer_decision(&question) == OfferDecision::Offer, expected);
+        }
+
+        /// Answering an offer ends it: no agent is offered in a loop what it has answered for.
+        #[test]
+        fn an_answer_ends_the_offer(state in any_state()) {
+            let answer = answered(DESIRED, state);
+            prop_assert_ne!(offer_decision(&question(Some(&DESIRED), Some(&answer))), OfferDecision::Offer);
+        }
+    }
+
+    #[test]
+    fn the_state_follows_from_what_is_desired_offered_and_answered() {
+        let cases = [
+            (None, None, None, ConfigState::Unassigned),
+            (
+                None,
+                Some(OTHER),
+                Some((OTHER, ApplyState::Applied)),
+                ConfigState::Unassigned,
+            ),
+            (Some(DESIRED), None, None, ConfigState::Pending),
+            (
+                Some(DESIRED),
+                Some(OTHER),
+                Some((OTHER, ApplyState::Failed)),
+                ConfigState::Pending,
+            ),
+            (Some(DESIRED), Some(DESIRED), None, ConfigState::Offered),
+            (
+                Some(DESIRED),
+                Some(DESIRED),
+                Some((OTHER, ApplyState::Applied)),
+                ConfigState::Offered,
+            ),
+            (
+                Some(DESIRED),
+                Some(DESIRED),
+                Some((DESIRED, ApplyState::Applying)),
+                ConfigState::Applying,
+            ),
+            (
+                Some(DESIRED),
+                Some(DESIRED),
+                Some((DESIRED, ApplyState::Unset)),
+                ConfigState::Applying,
+            ),
+            (
+                Some(DESIRED),
+                None,
+                Some((DESIRED, ApplyState::Applied)),
+                ConfigState::Applied,
+            ),
+            (
+                Some(DESIRED),
+                Some(DESIRED),
+                Some((DESIRED, ApplyState::Failed)),
+                ConfigState::Failed,
+            ),
+        ];
+        for (desired, offered, answer, expected) in cases {
+            let answer = answer.map(|(hash, state)| answered(hash, state));
+            let state = config_state(desired.as_ref(), offered.as_ref(), answer.as_ref());
+            assert_eq!(state, expected, "{desired:?} {offered:?} {answer:?}");
+        }
+        for state in ConfigState::ALL {
+            assert_eq!(ConfigState::parse(state.as_str()), Some(state));
+        }
+    }
+}

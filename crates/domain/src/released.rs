@@ -79,3 +79,190 @@ pub fn released<'a>(
         None => config.baseline.as_ref(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::Kind;
+    use crate::ids::{Actor, ContentHash, Namespace, RevisionNumber};
+    use crate::selector::Selector;
+
+    const AGENT: AgentId = AgentId::from_bytes([1; 16]);
+
+    fn revision(name: &str, number: u64, selector: &str, priority: i64) -> Arc<Revision> {
+        Arc::new(Revision {
+            namespace: Namespace::default(),
+            config: ConfigName::new(name).unwrap(),
+            number: RevisionNumber(number),
+            version: format!("v1.0.{number}"),
+            kind: Kind::Collector,
+            selector: selector.parse().unwrap(),
+            priority,
+            variables: BTreeMap::new(),
+            body: Arc::from(*b"receivers: {}"),
+            sha256: ContentHash::from_bytes([0; 32]),
+            author: Actor::admin(),
+            message: String::new(),
+            created_at: Timestamp::UNIX_EPOCH,
+            origin: "api".into(),
+        })
+    }
+
+    fn rollout_to(target: Option<Arc<Revision>>) -> Option<OpenRollout> {
+        Some(OpenRollout {
+            rollout: RolloutId::from_bytes([2; 16]),
+            target,
+        })
+    }
+
+    fn numbers(layers: &[Arc<Revision>]) -> Vec<(String, u64)> {
+        layers
+            .iter()
+            .map(|layer| (layer.config.to_string(), layer.number.0))
+            .collect()
+    }
+
+    #[test]
+    fn the_exception_goes_before_the_rollout_and_the_rollout_before_the_baseline() {
+        let (old, new, own) = (
+            revision("a", 1, "", 0),
+            revision("a", 2, "", 0),
+            revision("a", 3, "", 0),
+        );
+        let mut config = ReleasedConfig {
+            baseline: Some(Arc::clone(&old)),
+            open: None,
+        };
+        assert_eq!(released(AGENT, &config, None), Some(&old));
+        config.open = rollout_to(Some(Arc::clone(&new)));
+        assert_eq!(released(AGENT, &config, None), Some(&new));
+        assert_eq!(
+            released(AGENT, &config, Some(&Some(Arc::clone(&own)))),
+            Some(&own)
+        );
+        assert_eq!(released(AGENT, &config, Some(&None)), None);
+        config.open = rollout_to(None);
+        assert_eq!(
+            released(AGENT, &config, None),
+            None,
+            "a rollout that takes the config away"
+        );
+        assert_eq!(released(AGENT, &ReleasedConfig::default(), None), None);
+    }
+
+    /// The selector belongs to the revision: a rollout to one with another selector moves agents out.
+    #[test]
+    fn the_released_revisions_own_selector_decides() {
+        let config = ReleasedConfig {
+            baseline: Some(revision("a", 1, "env=prod", 0)),
+            open: rollout_to(Some(revision("a", 2, "env=dev", 0))),
+        };
+        let set = ReleasedSet {
+            configs: [(ConfigName::new("a").unwrap(), config)].into(),
+            ..ReleasedSet::default()
+        };
+        assert_eq!(
+            numbers(&set.layers(AGENT, &Labels::from_iter([("env", "dev")]))),
+            [("a".to_owned(), 2)]
+        );
+        assert!(
+            set.layers(AGENT, &Labels::from_iter([("env", "prod")]))
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn layers_merge_in_ascending_priority_then_name() {
+        let names = [("c", 5), ("b", -1), ("a", 5), ("d", 0)];
+        let configs = names.map(|(name, priority)| {
+            let baseline = Some(revision(name, 1, "", priority));
+            (
+                ConfigName::new(name).unwrap(),
+                ReleasedConfig {
+                    baseline,
+                    open: None,
+                },
+            )
+        });
+        let set = ReleasedSet {
+            configs: configs.into(),
+            ..ReleasedSet::default()
+        };
+        let order: Vec<String> = set
+            .layers(AGENT, &Labels::default())
+            .iter()
+            .map(|layer| layer.config.to_string())
+            .collect();
+        assert_eq!(order, ["b", "d", "a", "c"]);
+    }
+
+    prop_compose! {
+        fn any_set()(
+            configs in proptest::collection::btree_map("[a-d]", (0..3_u8, 0..3_u8, -2..2_i64, 0..3_u8), 0..4),
+            exceptions in proptest::collection::btree_map("[a-d]", any::<bool>(), 0..3),
+        ) -> ReleasedSet {
+            let selectors = ["", "env=prod", "env=dev"];
+            let make = |name: &str, what: u8, number: u64, priority: i64, selector: u8| {
+                (what != 0).then(|| revision(name, number, selectors[usize::from(selector)], priority))
+            };
+            let released = configs.iter().map(|(name, (baseline, open, priority, selector))| {
+                let baseline = make(name, *baseline, 1, *priority, *selector);
+                let open = (*open != 0).then(|| make(name, *open - 1, 2, -priority, 2 - selector));
+                (ConfigName::new(name).unwrap(), ReleasedConfig { baseline, open: open.and_then(rollout_to) })
+            });
+            let own = exceptions.iter().map(|(name, pinned)| {
+                (ConfigName::new(name).unwrap(), pinned.then(|| revision(name, 3, "", 1)))
+            });
+            ReleasedSet { configs: released.collect(), exceptions: [(AGENT, own.collect())].into() }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn layers_are_ordered_match_and_come_once_per_config(
+            set in any_set(),
+            env in proptest::option::of("prod|dev"),
+            other in any::<bool>(),
+        ) {
+            let labels: Labels = env.iter().map(|env| ("env", env.as_str())).collect();
+            let agent = if other { AgentId::from_bytes([9; 16]) } else { AGENT };
+            let layers = set.layers(agent, &labels);
+            let place = |layer: &Arc<Revision>| (layer.priority, layer.config.clone());
+            let ascending = layers.windows(2).all(|pair| place(&pair[0]) < place(&pair[1]));
+            prop_assert!(ascending);
+            for layer in &layers {
+                prop_assert!(layer.selector.matches(&labels));
+                prop_assert!(other || layer.number.0 != 2 || !set.exceptions[&AGENT].contains_key(&layer.config));
+            }
+            let mut configs: Vec<_> = layers.iter().map(|layer| &layer.config).collect();
+            configs.sort();
+            configs.dedup();
+            prop_assert_eq!(configs.len(), layers.len());
+        }
+
+        /// Late joiners and relabeled agents follow the same rule: the answer depends on nothing but the arguments.
+        #[test]
+        fn equal_agents_get_equal_layers(set in any_set()) {
+            let labels = Labels::from_iter([("env", "prod")]);
+            let (one, two) = (AgentId::from_bytes([8; 16]), AgentId::from_bytes([9; 16]));
+            prop_assert_eq!(set.layers(one, &labels), set.layers(two, &labels));
+        }
+    }
+
+    #[test]
+    fn an_empty_selector_is_for_every_agent() {
+        let config = ReleasedConfig {
+            baseline: Some(revision("a", 1, "", 0)),
+            open: None,
+        };
+        let set = ReleasedSet {
+            configs: [(ConfigName::new("a").unwrap(), config)].into(),
+            ..ReleasedSet::default()
+        };
+        assert_eq!(set.layers(AGENT, &Labels::default()).len(), 1);
+        assert!(Selector::default().is_empty());
+    }
+}
