@@ -113,6 +113,14 @@ impl TestDb {
     }
 }
 
+/// Lets a SQLite database grow no further, as on a full disk.
+pub async fn forbid_growth(tx: &mut crate::Tx) {
+    crate::sql::query("limiting the size", "PRAGMA max_page_count = 1")
+        .rows(tx)
+        .await
+        .expect("a limit is set");
+}
+
 /// A name that no other test has, also where several processes share a server.
 fn unique_name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);

@@ -238,3 +238,90 @@ pub async fn count_matching(
         .await?;
     Ok(count.unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::{ConfigState, Namespace};
+
+    use super::*;
+    use crate::db::Dialect;
+    use crate::testing::TestDb;
+
+    /// How SQLite would run a list: one line a step.
+    async fn plan(t: &TestDb, filter: &ListAgents) -> String {
+        let mut built = Filter::of(filter, Dialect::Sqlite);
+        let limit = built.value(10_u32);
+        let text = format!(
+            "EXPLAIN QUERY PLAN SELECT 1{} ORDER BY {} LIMIT {limit}",
+            built.text, built.order
+        );
+        let mut conn = t.db.read().await.unwrap();
+        let steps = query_built("explaining", text)
+            .bind_all(built.values)
+            .read(&mut conn, |row| {
+                row.int()?;
+                row.int()?;
+                row.int()?;
+                Ok(row.text()?.to_owned())
+            });
+        steps.await.unwrap().join("\n")
+    }
+
+    /// No list sorts, and each begins with the index that fits it: a page reads no more than it needs.
+    #[tokio::test]
+    async fn lists_walk_an_index_in_their_own_order() {
+        let t = TestDb::sqlite().await;
+        let all = || ListAgents::all(Namespace::default());
+        let selected = |text: &str| ListAgents {
+            selector: text.parse().unwrap(),
+            ..all()
+        };
+        let cases = [
+            (all(), "sqlite_autoindex_agent_status_1"),
+            (
+                selected("env=prod,!legacy,region in (a,b)"),
+                "agent_labels_value",
+            ),
+            (selected("!legacy"), "sqlite_autoindex_agent_status_1"),
+            (
+                ListAgents {
+                    connected: Some(false),
+                    ..all()
+                },
+                "agent_status_gone",
+            ),
+            (
+                ListAgents {
+                    healthy: Some(false),
+                    ..all()
+                },
+                "agent_status_unhealthy",
+            ),
+            (
+                ListAgents {
+                    config_state: Some(ConfigState::Failed),
+                    ..all()
+                },
+                "agent_status_failed",
+            ),
+        ];
+        for (filter, index) in cases {
+            let filter = ListAgents {
+                after: Some(AgentId::from_bytes([1; 16])),
+                ..filter
+            };
+            let plan = plan(&t, &filter).await;
+            assert!(
+                plan.lines()
+                    .next()
+                    .is_some_and(|first| first.contains(index)),
+                "{filter:?}: {plan}"
+            );
+            assert!(
+                !plan.contains("TEMP B-TREE") && !plan.contains("SCAN"),
+                "{filter:?}: {plan}"
+            );
+        }
+        t.close().await;
+    }
+}

@@ -6,6 +6,7 @@ use store::testing::TestDb;
 
 mod agents;
 mod audit;
+mod broken;
 mod changes;
 mod configs;
 mod contents;
