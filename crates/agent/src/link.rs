@@ -114,8 +114,9 @@ impl Link {
             endpoint,
         } = self;
         let running = tokio::spawn(runner.run());
-        tell(&client, &report.borrow_and_update().clone(), None);
-        let mut told = report.borrow().clone();
+        // One look: what is told and what counts as told must be the same report.
+        let mut told = report.borrow_and_update().clone();
+        tell(&client, &told, None);
         loop {
             tokio::select! {
                 biased;
