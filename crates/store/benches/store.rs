@@ -249,7 +249,7 @@ fn event(n: u32, kind: EventKind) -> NewEvent {
 }
 
 fn health_flip(n: u32, round: u32) -> AgentReport {
-    let (tree, times) = health(round % 2 == 0);
+    let (tree, times) = health(round.is_multiple_of(2));
     let kind = if tree.healthy {
         EventKind::AgentHealthy
     } else {

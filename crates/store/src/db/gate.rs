@@ -90,7 +90,10 @@ impl State {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        while self.held {
+        if !self.held {
+            return;
+        }
+        loop {
             let next = {
                 let mut state = self.gate.state.lock();
                 let next = state.next();

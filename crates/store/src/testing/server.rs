@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
@@ -97,9 +97,16 @@ fn run(binaries: &Path, started: &Sender<PathBuf>) {
         .stderr(Stdio::null())
         .spawn()
         .expect("setpriv starts");
+    wait_until_up(&mut shell, binaries, &dir);
+    // Whether anybody still listens: the server ends with this process.
+    let _nobody_listens = started.send(dir).is_err();
+    shell.wait().expect("PostgreSQL is our child");
+}
+
+fn wait_until_up(shell: &mut Child, binaries: &Path, dir: &Path) {
+    let log = || std::fs::read_to_string(dir.join("log")).unwrap_or_default();
     let deadline = Instant::now() + START_DEADLINE;
-    while !is_up(binaries, &dir) {
-        let log = || std::fs::read_to_string(dir.join("log")).unwrap_or_default();
+    while !is_up(binaries, dir) {
         assert!(
             Instant::now() < deadline,
             "PostgreSQL did not come up: {}",
@@ -109,9 +116,6 @@ fn run(binaries: &Path, started: &Sender<PathBuf>) {
             panic!("PostgreSQL ended at its start with {status}: {}", log());
         }
         std::thread::sleep(Duration::from_millis(50));
-    }
-    if started.send(dir).is_ok() {
-        shell.wait().expect("PostgreSQL is our child");
     }
 }
 

@@ -11,8 +11,7 @@ use crate::fixture::*;
 async fn open(location: Location) -> OpenError {
     Db::open(&DbOptions::new(location), at(0))
         .await
-        .err()
-        .expect("it cannot be opened")
+        .expect_err("it cannot be opened")
 }
 
 #[tokio::test]

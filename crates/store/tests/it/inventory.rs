@@ -11,7 +11,7 @@ const FLEET: u32 = 60;
 
 /// Agents of all sorts, mixed by their number.
 fn fleet() -> Vec<AgentReport> {
-    (0..FLEET).map(|n| one_of_fleet(n)).collect()
+    (0..FLEET).map(one_of_fleet).collect()
 }
 
 fn one_of_fleet(n: u32) -> AgentReport {
@@ -19,15 +19,15 @@ fn one_of_fleet(n: u32) -> AgentReport {
     let region = ["us-west", "us-east", "eu", "EU"][n as usize % 4];
     let host = format!("Web-{n:02}.example");
     let mut own = vec![("env", env), ("host.name", host.as_str())];
-    if n % 5 != 0 {
+    if !n.is_multiple_of(5) {
         own.push(("region", region));
     }
-    if n % 7 == 0 {
+    if n.is_multiple_of(7) {
         own.push(("legacy", ""));
     }
     let mut report = with_labels(&own, new_agent(n));
     if n % 4 != 3 {
-        report = with_health(n % 4 != 0, report);
+        report = with_health(!n.is_multiple_of(4), report);
     }
     if n % 6 == 5 {
         report.created = Some(NewAgent {
@@ -49,10 +49,11 @@ fn one_of_fleet(n: u32) -> AgentReport {
         ApplyState::Unset,
     ];
     report.desired = (n % 5 != 4).then(|| Some(hash(1)));
-    report.offered = (n % 2 == 0).then(|| offered(hash(1 + u8::from(n % 8 == 0))));
+    report.offered =
+        (n.is_multiple_of(2)).then(|| offered(hash(1 + u8::from(n.is_multiple_of(8)))));
     report.remote_config_status = (n % 3 != 2).then(|| {
         answered(
-            &hash(1 + u8::from(n % 10 == 0)),
+            &hash(1 + u8::from(n.is_multiple_of(10))),
             states[(n / 3) as usize % 4],
         )
     });

@@ -1,5 +1,10 @@
 //! The store's contract: every test runs on SQLite and on PostgreSQL, from one list.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "tests; the functions the macro calls are not marked as such"
+)]
+
 use std::io::Write;
 
 use store::testing::TestDb;

@@ -32,7 +32,7 @@ pub(crate) async fn a_newer_database_is_refused(t: &TestDb) {
         "INSERT INTO schema_migrations SELECT 9999, checksum, applied_at FROM schema_migrations",
     )
     .await;
-    let error = Db::open(&t.options, at(60)).await.err().expect("refused");
+    let error = Db::open(&t.options, at(60)).await.expect_err("refused");
     assert!(
         matches!(error, OpenError::Newer { found: 9999, .. }),
         "{error:?}"
@@ -48,7 +48,7 @@ pub(crate) async fn another_builds_migration_is_refused(t: &TestDb) {
     let other = if t.is_postgres() { "'\\x00'" } else { "x'00'" };
     t.execute(&format!("UPDATE schema_migrations SET checksum = {other}"))
         .await;
-    let error = Db::open(&t.options, at(60)).await.err().expect("refused");
+    let error = Db::open(&t.options, at(60)).await.expect_err("refused");
     assert!(
         matches!(error, OpenError::Foreign { version: 1, .. }),
         "{error:?}"

@@ -40,7 +40,7 @@ pub(crate) async fn api_writes_and_reports_go_on_together(t: &TestDb) {
                 let mut batch: Vec<AgentReport> = (0..200)
                     .map(|n| with_health(round % 2 == 0, report(n, i64::from(round))))
                     .collect();
-                if worker % 2 == 0 {
+                if worker.is_multiple_of(2) {
                     batch.reverse();
                 }
                 db.apply_reports(&batch).await.unwrap();
@@ -77,17 +77,16 @@ pub(crate) async fn api_writes_and_reports_go_on_together(t: &TestDb) {
 
 pub(crate) async fn a_closed_database_is_lost(t: &TestDb) {
     t.db.close().await;
-    let read = t.db.read().await.err().expect("closed");
+    let read = t.db.read().await.expect_err("closed");
     assert!(read.is_lost() && !read.is_contended(), "{read:?}");
-    assert!(t.db.begin().await.err().expect("closed").is_lost());
+    assert!(t.db.begin().await.expect_err("closed").is_lost());
     assert!(
         t.db.apply_reports(&[new_agent(1)])
             .await
-            .err()
-            .expect("closed")
+            .expect_err("closed")
             .is_lost()
     );
-    assert!(t.db.ping().await.err().expect("closed").is_lost());
+    assert!(t.db.ping().await.expect_err("closed").is_lost());
     assert!(
         !read.to_string().contains("closed"),
         "the cause is the source, not the message: {read}"
