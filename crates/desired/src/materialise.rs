@@ -102,24 +102,21 @@ fn parsed(layer: &Layer<'_>, limits: &Limits) -> Result<Document, MaterialiseErr
 
 /// The merged document as YAML, proved to read back as what was merged.
 fn written(merged: &Document, limits: &Limits) -> Result<Vec<u8>, MaterialiseError> {
-    let text = merged.to_yaml();
-    if limits.merged_bytes < text.len() {
-        return Err(MaterialiseError::TooLarge {
-            bytes: text.len(),
-            limit: limits.merged_bytes,
-        });
-    }
     let expected = merged.value();
-    if reads_as(&text, &expected) {
-        return Ok(text.into_bytes());
+    // A style that cannot be kept must not keep a change from its agents: values come second.
+    for write in [Document::to_yaml, |merged: &Document| {
+        merged.value().to_yaml()
+    }] {
+        let text = write(merged);
+        let (bytes, limit) = (text.len(), limits.merged_bytes);
+        if limit < bytes {
+            return Err(MaterialiseError::TooLarge { bytes, limit });
+        }
+        if reads_as(&text, &expected) {
+            return Ok(text.into_bytes());
+        }
     }
-    // A style that cannot be kept must not keep a change from its agents: values come first.
-    let plain = expected.to_yaml();
-    if reads_as(&plain, &expected) {
-        Ok(plain.into_bytes())
-    } else {
-        Err(MaterialiseError::Unfaithful)
-    }
+    Err(MaterialiseError::Unfaithful)
 }
 
 fn reads_as(text: &str, expected: &otelcol::Value) -> bool {

@@ -388,8 +388,8 @@ fn float_text(float: f64) -> String {
     if float.is_infinite() {
         return if float < 0.0 { "-.inf" } else { ".inf" }.to_owned();
     }
-    // The exponent keeps a whole number a float.
-    format!("{float:e}")
+    // Unlike Display, Debug writes `1.0` for a whole number, which keeps it a float.
+    format!("{float:?}")
 }
 
 fn plain_text(text: &str) -> String {

@@ -169,6 +169,7 @@ impl<'t> Redactor<'t> {
         }
         if is_key {
             self.set_key(text);
+            self.inside(style, range);
         } else {
             self.value(text, style, range, index);
             self.value_read();
@@ -193,15 +194,20 @@ impl<'t> Redactor<'t> {
         {
             self.hide(index..index + 1);
         } else {
-            let place = self.place();
-            let has_lines = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
-                || self.text[range.clone()].contains('\n');
-            // A root that is one text is most likely no YAML at all.
-            if has_lines || self.frames.is_empty() {
-                self.pieces().lines(range, place)
-            } else {
-                self.pieces().parts(range, Extent::Word, Some(place))
-            }
+            self.inside(style, range);
+        }
+    }
+
+    /// Looks for secrets inside of a scalar that is none as a whole.
+    fn inside(&mut self, style: ScalarStyle, range: Range<usize>) {
+        let place = self.place();
+        let has_lines = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
+            || self.text[range.clone()].contains('\n');
+        // A root that is one text is most likely no YAML at all.
+        if has_lines || self.frames.is_empty() {
+            self.pieces().lines(range, place);
+        } else {
+            self.pieces().parts(range, Extent::Word, Some(place));
         }
     }
 

@@ -171,6 +171,31 @@ proptest! {
         redact_pair(&text, &text);
     }
 
+    /// Whatever stands around it, and whether or not that is YAML.
+    #[test]
+    fn a_secret_on_a_line_of_its_own_is_never_shown(
+        before in soup(),
+        after in soup(),
+        indent in " {0,6}",
+        line in prop::sample::select(vec![
+            "password: S3CR3T",
+            "password: 'S3CR3T'",
+            "- token: \"S3CR3T\" # why",
+            "'api_key': S3CR3T",
+            "secret = S3CR3T",
+            "headers: {authorization: S3CR3T}",
+            "{token: S3CR3T}",
+            "Authorization: Bearer S3CR3T01",
+            "url: https://me:S3CR3T@host/",
+            "password: |-\n              S3CR3T",
+            "password:\n              S3CR3T",
+        ]),
+    ) {
+        let text = format!("{before}\n{indent}{line}\n{after}");
+        let shown = redact(&text);
+        prop_assert!(!shown.contains("S3CR3T"), "{:?}\n{:?}", text, shown);
+    }
+
     #[test]
     fn no_bytes_cause_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _checked = Document::parse(&bytes);
