@@ -143,6 +143,12 @@ macro_rules! text_name {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// The name's text, shared: it costs no allocation.
+            #[must_use]
+            pub fn to_shared(&self) -> std::sync::Arc<str> {
+                std::sync::Arc::clone(&self.0)
+            }
         }
 
         impl fmt::Display for $name {

@@ -270,6 +270,8 @@ impl Engine {
         if let Some(mailbox) = request.mailbox {
             mailbox.agent_attached();
         }
+        // What was asked of the agent over the old connection may be lost with it.
+        state.wire.reconnected();
         agent.saw_message(now);
         let shown = self.inner.connection_lines.admit(now);
         events::agent_connected(agent, request.transport, request.peer, shown);

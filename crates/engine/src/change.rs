@@ -4,6 +4,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use desired::InputsKey;
 use domain::{
     AgentId, Approval, ConfigName, Hold, HoldScope, LabelsBySource, Namespace, Revision,
     released::ReleasedConfig,
@@ -30,10 +31,13 @@ pub struct Change {
     configs: Vec<(Namespace, ConfigName)>,
     agents: HashMap<AgentId, AgentEdit>,
     holds_changed: bool,
-    contents: Vec<(Namespace, desired::InputsKey, DesiredContent)>,
+    contents: Vec<(Namespace, InputsKey, DesiredContent)>,
     affected: Vec<AgentId>,
     _serial: OwnedMutexGuard<()>,
 }
+
+/// One agent that would get certain layers, and those layers.
+type Example = (Arc<LiveAgent>, Vec<Arc<Revision>>);
 
 #[derive(Default)]
 struct AgentEdit {
@@ -216,12 +220,9 @@ impl Change {
 
     /// The agents that may run something else after the change, with the layers they would get, one agent per
     /// distinct set of layers.
-    fn plan(&mut self) -> Vec<(Arc<LiveAgent>, Vec<Arc<Revision>>)> {
+    fn plan(&mut self) -> Vec<Example> {
         let concerned = Concerned::new(&self.engine.inner.world.get(), &self.world, &self.configs);
-        let mut distinct: HashMap<
-            (Namespace, desired::InputsKey),
-            (Arc<LiveAgent>, Vec<Arc<Revision>>),
-        > = HashMap::new();
+        let mut distinct: HashMap<(Namespace, InputsKey), Example> = HashMap::new();
         let mut affected = Vec::new();
         let (world, edits, engine) = (&self.world, &self.agents, &self.engine);
         engine.inner.registry.for_each(|agent| {

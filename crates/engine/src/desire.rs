@@ -1,6 +1,6 @@
 //! Which desired content an agent points to, and making those contents that nobody made yet.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use desired::{InputsKey, Layer, MaterialiseError, inputs_key, materialise_within};
 use domain::{AgentId, Namespace, OfferDecision, Revision};
@@ -87,6 +87,7 @@ impl Engine {
         if !same {
             state.desired_since_ms = now.as_millisecond();
             state.flags.desired_dirty = true;
+            self.inner.standings_dirty.store(true, Ordering::Relaxed);
         }
         !same
     }

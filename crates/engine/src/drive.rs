@@ -1,6 +1,9 @@
 //! The engine's steps that are driven from outside: group commit, liveness flush, reconciling, expiry and retention.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 use domain::EventId;
 use jiff::Timestamp;
@@ -175,11 +178,7 @@ impl Engine {
     pub async fn reconcile(&self, now: Timestamp) -> Result<(), DesireError> {
         self.make_missing(now).await?;
         self.inner.registry.for_each(|agent| {
-            let mut state = agent.lock();
-            if state.flags.desired_dirty || state.flags.offer_dirty {
-                // Offers write nothing at once, so that a fan-out does not wait for the database.
-                self.inner.pending.of(agent, &mut state, now);
-            }
+            let state = agent.lock();
             let offered = state
                 .offered
                 .is_some_and(|offered| offered.epoch == state.epoch);
@@ -188,6 +187,21 @@ impl Engine {
             }
         });
         Ok(())
+    }
+
+    /// Lets the database know what agents should run and were sent, where no report of theirs has done so yet. Nothing
+    /// is written for it when an offer leaves, so that a fan-out does not wait for the database; lists follow a moment
+    /// later.
+    pub fn note_standings(&self, now: Timestamp) {
+        if !self.inner.standings_dirty.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        self.inner.registry.for_each(|agent| {
+            let mut state = agent.lock();
+            if state.flags.desired_dirty || state.flags.offer_dirty {
+                self.inner.pending.of(agent, &mut state, now);
+            }
+        });
     }
 
     async fn make_missing(&self, now: Timestamp) -> Result<(), DesireError> {

@@ -1,6 +1,9 @@
 //! The engine itself: what it holds, and how it starts from what is stored.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use domain::{
     AgentId, Approval, ConfigState, ContentHash, EventId, Namespace, NodeName, config_state,
@@ -41,6 +44,8 @@ pub(crate) struct Inner {
     pub tokens: AgentTokens,
     pub pending: PendingQueue,
     pub missing: Missing,
+    /// Some agent's desired or offered content is not known to the database yet.
+    pub standings_dirty: AtomicBool,
     pub change_lock: Arc<tokio::sync::Mutex<()>>,
     pub latest_event: watch::Sender<EventId>,
     pub degraded: Mutex<Option<String>>,
@@ -107,6 +112,7 @@ impl Engine {
             tokens: AgentTokens::default(),
             pending: PendingQueue::default(),
             missing: Missing::default(),
+            standings_dirty: AtomicBool::new(true),
             change_lock: Arc::default(),
             latest_event,
             degraded: Mutex::new(None),

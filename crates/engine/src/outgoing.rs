@@ -1,6 +1,6 @@
 //! What is to be sent to an agent next, decided under the agent's lock.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use domain::{
     OfferDecision, OfferQuestion,
@@ -141,6 +141,7 @@ impl Engine {
         state.flags.retry = false;
         if first {
             state.flags.offer_dirty = true;
+            self.inner.standings_dirty.store(true, Ordering::Relaxed);
             events::config_sent(agent, &desired.hash);
         }
         Some(desired)

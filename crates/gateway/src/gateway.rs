@@ -67,10 +67,6 @@ impl Gateway {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "options are made for this call and their parts are taken"
-    )]
     pub fn bind(options: GatewayOptions, engine: Engine) -> Result<Self, BindError> {
         let address = options.address;
         let listener = listen(address).map_err(|source| BindError { address, source })?;

@@ -19,6 +19,8 @@ use crate::metrics::{DB_IN_USE, DB_MAX};
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// How often gauges are set and histograms drained.
 const GAUGES: Duration = Duration::from_secs(5);
+/// How soon lists show what agents should run and were sent, where they have not answered.
+const STANDINGS: Duration = Duration::from_secs(2);
 /// How often silent polling agents are looked for, at most.
 const EXPIRE: Duration = Duration::from_secs(10);
 
@@ -39,7 +41,7 @@ impl Loops {
     /// Starts every loop.
     pub fn start(self, tasks: &mut Tasks) {
         let (commit, reconcile, liveness) = (self.clone(), self.clone(), self.clone());
-        let (expire, sweep, gauges) = (self.clone(), self.clone(), self);
+        let (expire, sweep, standings, gauges) = (self.clone(), self.clone(), self.clone(), self);
         tasks.start("commit_reports", |shutdown| commit.commit_reports(shutdown));
         tasks.start("reconcile", |shutdown| reconcile.reconcile(shutdown));
         tasks.start("flush_liveness", |shutdown| {
@@ -47,6 +49,9 @@ impl Loops {
         });
         tasks.start("expire", |shutdown| expire.expire(shutdown));
         tasks.start("sweep", |shutdown| sweep.sweep(shutdown));
+        tasks.start("note_standings", |shutdown| {
+            standings.note_standings(shutdown)
+        });
         tasks.start("gauges", |shutdown| gauges.gauges(shutdown));
     }
 
@@ -133,6 +138,14 @@ impl Loops {
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    async fn note_standings(self, shutdown: CancellationToken) -> Result<(), Infallible> {
+        let mut due = ticks(STANDINGS);
+        while unless(&shutdown, due.tick()).await.is_some() {
+            self.engine.note_standings(self.clock.now());
         }
         Ok(())
     }

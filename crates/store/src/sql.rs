@@ -1,5 +1,7 @@
 //! Statements and rows: one text with `$1` parameters for both engines, values of four types.
 
+use std::sync::Arc;
+
 use domain::{AgentId, ContentHash, Namespace};
 use jiff::Timestamp;
 use sqlx::postgres::{PgArguments, PgRow};
@@ -14,6 +16,8 @@ use crate::db::{Conn, Raw};
 pub(crate) enum Value {
     Int(Option<i64>),
     Text(Option<String>),
+    /// A text that many rows share, such as their namespace.
+    Shared(Arc<str>),
     Bytes(Option<Vec<u8>>),
 }
 
@@ -47,7 +51,7 @@ pub(crate) fn query(during: &'static str, text: &'static str) -> Query {
 }
 
 /// A statement whose text was put together from fixed pieces; what callers hand in travels as values.
-pub(crate) fn query_built(during: &'static str, text: impl Into<std::sync::Arc<str>>) -> Query {
+pub(crate) fn query_built(during: &'static str, text: impl Into<Arc<str>>) -> Query {
     Query {
         during,
         text: AssertSqlSafe(text.into()).into_sql_str(),
@@ -152,6 +156,7 @@ fn sqlite_arguments(values: Vec<Value>) -> Result<SqliteArguments, sqlx::Error> 
         match value {
             Value::Int(value) => arguments.add(value),
             Value::Text(value) => arguments.add(value),
+            Value::Shared(value) => arguments.add(value),
             Value::Bytes(value) => arguments.add(value),
         }
         .map_err(sqlx::Error::Encode)?;
@@ -166,6 +171,7 @@ fn postgres_arguments(values: Vec<Value>) -> Result<PgArguments, sqlx::Error> {
         match value {
             Value::Int(value) => arguments.add(value),
             Value::Text(value) => arguments.add(value),
+            Value::Shared(value) => arguments.add(value),
             Value::Bytes(value) => arguments.add(value),
         }
         .map_err(sqlx::Error::Encode)?;
@@ -382,7 +388,8 @@ impl From<Option<Vec<u8>>> for Value {
 
 impl From<&Namespace> for Value {
     fn from(value: &Namespace) -> Self {
-        value.as_str().into()
+        // A checked name holds no NUL.
+        Self::Shared(value.to_shared())
     }
 }
 

@@ -244,3 +244,25 @@ async fn cm_01_a_command_travels_alone_and_the_queue_is_bounded() {
         Err(NotDelivered::NotFound)
     );
 }
+
+#[tokio::test]
+async fn lists_show_an_offer_that_nobody_answers() {
+    let world = World::start().await;
+    let (agent, _) = world.connect(1, &[("env", "prod")]);
+    world.commit().await;
+    world.release("edge", "env=prod", 0, BODY).await;
+    assert!(agent.pushed(&world).is_some());
+    world.engine.note_standings(world.now);
+    world.commit().await;
+    let mut reader = world.db.read().await.unwrap();
+    let detail = store::agents::find(
+        &mut reader,
+        &Namespace::default(),
+        agent.attachment.agent_id(),
+    )
+    .await;
+    assert_eq!(
+        detail.unwrap().unwrap().summary.config_state,
+        ConfigState::Offered
+    );
+}

@@ -1,5 +1,11 @@
 //! The agent plane over real sockets, against an engine on a temporary database.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::large_futures,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod admission;
 mod drain;
 mod grpc;

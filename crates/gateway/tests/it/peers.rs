@@ -292,6 +292,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http<S> {
 
     /// Whether the server ends the connection without a further byte.
     pub async fn is_ended(&mut self) -> bool {
-        matches!(within(self.0.read_u8()).await, Err(_))
+        within(self.0.read_u8()).await.is_err()
     }
 }

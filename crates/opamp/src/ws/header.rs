@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn ws_05_a_header_alone_is_an_empty_message() {
-        assert_eq!(strip_header(&[0x00]).unwrap(), []);
+        assert!(strip_header(&[0x00]).unwrap().is_empty());
     }
 
     #[test]

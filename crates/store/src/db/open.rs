@@ -49,7 +49,7 @@ const MAX_SQLITE_READERS: u32 = 8;
 const WRITER_CACHE_KIB: u32 = 8 * 1024;
 const READER_CACHE_KIB: u32 = 1024;
 /// So many pages of log make the writer copy it into the file itself. Usually the checkpointer was there before.
-const LOG_PAGES: u32 = 16 * 1024;
+const LOG_PAGES: u32 = 64 * 1024;
 /// How many statements a connection keeps prepared.
 const PREPARED_STATEMENTS: usize = 256;
 /// How long a SQLite connection waits for the lock of another; ours never hold it for long.

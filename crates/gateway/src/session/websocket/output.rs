@@ -87,7 +87,7 @@ impl Output {
 
     /// Writes all of it and flushes.
     pub fn poll_send(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while 0 < self.len() {
+        while !self.is_empty() {
             let slices = [
                 IoSlice::new(&self.own[self.own_sent..]),
                 IoSlice::new(&self.shared),
