@@ -344,6 +344,24 @@ impl Engine {
         Some(self.standing_of(&agent, &state))
     }
 
+    /// The revisions that are released for an agent of this node, in merge order.
+    #[must_use]
+    pub fn layers_of(&self, namespace: &Namespace, id: AgentId) -> Vec<Arc<domain::Revision>> {
+        let agent = self
+            .inner
+            .registry
+            .get(id)
+            .filter(|agent| agent.namespace == *namespace);
+        let Some(agent) = agent else {
+            return Vec::new();
+        };
+        let state = agent.lock();
+        self.inner
+            .world
+            .get()
+            .layers(namespace, id, &state.effective_labels())
+    }
+
     /// Where every agent of a namespace stands that these layers' config concerns: for the counts of a rollout.
     #[must_use]
     pub fn standings(

@@ -2,6 +2,8 @@
 
 mod edit;
 
+use std::sync::Arc;
+
 use desired::{content_hash, redacted, redacted_pair};
 use domain::model::{ConfigFile, ConfigMap, InstanceUid};
 use domain::{AgentId, ContentHash, Revision};
@@ -120,7 +122,10 @@ impl Engine {
             .as_ref()
             .map_or(stored.summary.desired, |live| live.desired);
         let desired = match hash {
-            Some(hash) => desired_view(&mut conn, caller, &hash).await?,
+            Some(hash) => {
+                let released = self.layers_of(&caller.namespace, stored.summary.id);
+                desired_view(&mut conn, caller, &hash, &released).await?
+            }
             None => None,
         };
         Ok(Some(AgentView {
@@ -190,17 +195,25 @@ impl Engine {
     }
 }
 
+/// The content of that hash, with the agent's own released revisions where memory has them: several sets of revisions
+/// may make the same content, and the stored one may be another agent's.
 async fn desired_view(
     conn: &mut Conn,
     caller: &Caller,
     hash: &ContentHash,
+    released: &[Arc<Revision>],
 ) -> Result<Option<DesiredView>, StoreError> {
     let Some(content) = stored::find_by_hash(conn, &caller.namespace, CONFIG, hash).await? else {
         return Ok(None);
     };
-    let mut layers = Vec::with_capacity(content.layers.len());
-    for (config, number) in &content.layers {
-        layers.extend(configs::revision(conn, &caller.namespace, config, *number).await?);
+    let mut layers: Vec<Revision> = released
+        .iter()
+        .map(|revision| Revision::clone(revision))
+        .collect();
+    if layers.is_empty() {
+        for (config, number) in &content.layers {
+            layers.extend(configs::revision(conn, &caller.namespace, config, *number).await?);
+        }
     }
     Ok(Some(DesiredView {
         hash: content.hash,

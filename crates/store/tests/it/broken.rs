@@ -71,7 +71,8 @@ async fn a_read_only_server_is_told_apart() {
     let Location::Postgres(url) = &t.options.location else {
         panic!("on PostgreSQL")
     };
-    let read_only = format!("{url}&options=-c%20default_transaction_read_only=on");
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let read_only = format!("{url}{separator}options=-c%20default_transaction_read_only=on");
     let error = open(Location::Postgres(read_only)).await;
     assert!(matches!(error, OpenError::ReadOnly { .. }), "{error:?}");
     t.close().await;
