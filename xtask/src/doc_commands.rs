@@ -58,17 +58,16 @@ pub fn demo() -> Block {
 pub fn run(root: &Path, first: Option<Block>, files: &[PathBuf]) -> Result<()> {
     let mut blocks = all_blocks(root, files)?;
     blocks.splice(0..0, first);
-    let scratch = std::env::temp_dir().join(format!("doc-commands-{}", std::process::id()));
-    fs::create_dir_all(&scratch)?;
+    let scratch = tempfile::tempdir().context("making a directory for the blocks")?;
     let mut session = Session {
-        shell: Shell::open(root, &scratch)?,
+        shell: Shell::open(root, scratch.path())?,
         background: Vec::new(),
         ran: 0,
         skipped: 0,
     };
     let outcome = blocks.iter().try_for_each(|block| session.block(block));
     let stopped = session.stop();
-    fs::remove_dir_all(&scratch)?;
+    scratch.close()?;
     outcome.and(stopped)?;
     println!(
         "doc-commands: {} passed, 0 failed, {} not run",
