@@ -4,7 +4,7 @@
 #
 #   OPAMP_CACHE_DIR   where the cache lies (default: ~/.cache/opamp-rs)
 #
-# `build.sh --path` prints where the program would lie, and builds nothing.
+# `build.sh --path` prints where the program would lie, and builds nothing. Ends with 3 where there is no Go.
 set -euo pipefail
 
 builder_version=v0.149.0
@@ -29,11 +29,12 @@ if [ -x "$program" ]; then
   printf '%s\n' "$program"
   exit 0
 fi
-if ! command -v go >/dev/null 2>&1; then
-  say "Go is not installed, so the real collector cannot be built."
-  say "Install Go 1.25 or newer (https://go.dev/dl) and run $0 again; nothing else is needed."
-  exit 3
-fi
+go=$("$here/../../scripts/go-path") || {
+  status=$?
+  say "the real collector cannot be built; mend that and run $0 again"
+  exit "$status"
+}
+export PATH="$go:$PATH" GOTOOLCHAIN=local
 
 mkdir -p "$cache"
 # Two runs at once: the second waits for the first and finds its program. Without flock(1) both build,
