@@ -28,4 +28,5 @@ fuzz: ## Fuzz everything that parses bytes from a peer (SECONDS_EACH=60 a target
 	@scripts/fuzz
 
 docs-commands: ## Run the commands that README.md and docs/quickstart.md show, and compare what they print
+	@test ! -e data/demo || { echo "remove data/demo first: the commands expect a new demo"; exit 1; }
 	@$(CARGO) xtask doc-commands

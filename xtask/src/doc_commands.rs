@@ -6,11 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::markdown::{Block, Expectation, blocks};
+use crate::markdown::{Block, blocks};
 use crate::shell::{Background, Outcome, Shell};
 
-/// Where a demo keeps its data.
-const DEMO_DIR: &str = "data/demo";
 /// How long a background block has to print what is expected of it, unless `within` says otherwise: it may build first.
 const BACKGROUND_START: Duration = Duration::from_secs(900);
 /// How long a background block has to end after Ctrl-C.
@@ -35,29 +33,12 @@ pub fn list(root: &Path, files: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// The block that starts a demo, which the documents' commands talk to.
-pub fn demo() -> Block {
-    Block {
-        file: PathBuf::from("README.md"),
-        line: 0,
-        commands: format!(
-            "test ! -e {DEMO_DIR} || {{ echo 'remove {DEMO_DIR} first: the commands expect a new demo'; exit 1; }}\nmake demo\n"
-        ),
-        expectation: Expectation {
-            texts: vec!["Ctrl-C stops all of it".to_owned()],
-            background: true,
-            ..Expectation::default()
-        },
-    }
-}
-
-/// Runs the blocks of `files` after `first`, in one shell that starts in `root`.
+/// Runs the blocks of `files` in one shell that starts in `root`.
 ///
 /// # Errors
 /// At the first block that does not do what is expected of it.
-pub fn run(root: &Path, first: Option<Block>, files: &[PathBuf]) -> Result<()> {
-    let mut blocks = all_blocks(root, files)?;
-    blocks.splice(0..0, first);
+pub fn run(root: &Path, files: &[PathBuf]) -> Result<()> {
+    let blocks = all_blocks(root, files)?;
     let scratch = tempfile::tempdir().context("making a directory for the blocks")?;
     let mut session = Session {
         shell: Shell::open(root, scratch.path())?,
@@ -183,7 +164,7 @@ mod tests {
     fn run_document(text: &str) -> Result<()> {
         let directory = tempfile::tempdir()?;
         fs::write(directory.path().join("a.md"), text)?;
-        run(directory.path(), None, &[PathBuf::from("a.md")])
+        run(directory.path(), &[PathBuf::from("a.md")])
     }
 
     #[test]
@@ -214,6 +195,9 @@ mod tests {
             "```sh\ntrap 'exit 0' INT\necho up\nwhile :; do sleep 0.02; done\n```\n<!-- background -->\n<!-- expect: up -->\n```sh\ntrue\n```\n",
         )
         .expect("passes");
+        let left = "```sh\ntrap 'exit 0' INT\necho up\nsleep 300 &\nwhile :; do sleep 0.02; done\n```\n<!-- background -->\n<!-- expect: up -->\n";
+        let error = run_document(left).expect_err("a process stays");
+        assert!(format!("{error:#}").contains("left behind"), "{error:#}");
         assert!(
             run_document("```sh\nexit 3\n```\n<!-- background -->\n<!-- expect: up -->\n").is_err()
         );

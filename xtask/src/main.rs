@@ -32,9 +32,6 @@ enum Command {
         /// Only list the blocks and what is expected of them.
         #[arg(long)]
         list: bool,
-        /// Do not start `make demo` first: one runs already, or the files need none.
-        #[arg(long)]
-        without_demo: bool,
     },
 }
 
@@ -48,14 +45,7 @@ fn main() -> Result<()> {
         Command::DocCommands {
             files, list: true, ..
         } => doc_commands::list(&root(), &files),
-        Command::DocCommands {
-            files,
-            without_demo,
-            ..
-        } => {
-            let demo = (!without_demo).then(doc_commands::demo);
-            doc_commands::run(&root(), demo, &files)
-        }
+        Command::DocCommands { files, .. } => doc_commands::run(&root(), &files),
     }
 }
 

@@ -5,12 +5,15 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 /// The longest that one block may run.
 const BLOCK_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How long what a stopped block started may take to end after it.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A terminal that blocks are pasted into.
 pub struct Shell {
@@ -154,7 +157,7 @@ impl Background {
     /// Presses Ctrl-C on its whole process group, and waits for it to end.
     ///
     /// # Errors
-    /// When it does not end in time.
+    /// When it does not end in time, or leaves processes behind.
     pub fn stop(mut self, within: Duration) -> Result<()> {
         // `setsid` made the child's id that of its group.
         let group = format!("-{}", self.child.id());
@@ -162,7 +165,7 @@ impl Background {
         press("-INT")?;
         for _ in 0..within.as_millis() / 50 {
             if self.child.try_wait()?.is_some() {
-                return Ok(());
+                return self.leaves_nothing();
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -174,6 +177,49 @@ impl Background {
             self.output()?
         )
     }
+}
+
+impl Background {
+    /// Whatever it started is still in the session that `setsid` made, in whatever process group.
+    fn leaves_nothing(&self) -> Result<()> {
+        let deadline = Instant::now() + LAST_WORDS;
+        loop {
+            let left = processes_of_session(self.child.id());
+            if left.is_empty() {
+                return Ok(());
+            }
+            if deadline <= Instant::now() {
+                for (pid, _) in &left {
+                    Command::new("kill").args(["-KILL", pid]).status()?;
+                }
+                bail!(
+                    "processes were left behind after Ctrl-C: {left:?}\n{}",
+                    self.output()?
+                );
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// Pid and name of each process of a session.
+fn processes_of_session(session: u32) -> Vec<(String, String)> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| {
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            // The name stands in brackets and may hold any character; state, parent, group and session follow.
+            let (head, rest) = stat.rsplit_once(") ")?;
+            let mut fields = rest.split(' ');
+            let alive = fields.next()? != "Z";
+            let (pid, name) = head.split_once(" (")?;
+            let same = fields.nth(2)?.parse() == Ok(session);
+            (alive && same).then(|| (pid.to_owned(), name.to_owned()))
+        })
+        .collect()
 }
 
 fn read_lossy(path: &Path) -> Result<String> {
