@@ -44,7 +44,7 @@ struct SqliteEngine {
     gate: Gate,
     writer: SqlitePool,
     /// Whether the writer syncs each commit just now.
-    writer_syncs: AtomicBool,
+    writer_syncs: Arc<AtomicBool>,
     /// `None`: the database is in memory, where the writer is the only connection.
     others: Option<SqliteOthers>,
 }
@@ -230,4 +230,25 @@ async fn begin_postgres(pool: &PgPool, lane: Lane) -> Result<Tx, sqlx::Error> {
         conn: Conn(Handle::PostgresTx(tx)),
         _turn: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sql;
+    use crate::testing::TestDb;
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_rolled_back_by_itself_blocks_nothing() {
+        let test = TestDb::sqlite().await;
+        for _ in 0..2 {
+            let mut tx = test.db.begin_reports().await.unwrap();
+            // As a full disk does: behind the driver's back.
+            sql::query("rolling back", "ROLLBACK")
+                .run(&mut tx)
+                .await
+                .unwrap();
+            drop(tx);
+        }
+        test.db.begin().await.unwrap().commit().await.unwrap();
+    }
 }

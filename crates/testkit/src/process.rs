@@ -16,8 +16,8 @@ use crate::wait::wait_until;
 pub struct ServerProcess {
     program: PathBuf,
     directory: TempDir,
-    /// Kept for its drop, which removes the database.
-    _database: TestDatabase,
+    /// Its drop removes the database.
+    database: TestDatabase,
     agent_addr: SocketAddr,
     admin_addr: SocketAddr,
     child: Option<Child>,
@@ -48,7 +48,7 @@ impl ServerProcess {
         let mut process = Self {
             program,
             directory,
-            _database: database,
+            database,
             agent_addr,
             admin_addr,
             child: None,
@@ -120,6 +120,30 @@ impl ServerProcess {
             .expect("an end")
             .code()
             .expect("an exit status")
+    }
+
+    /// Lets no file of its grow beyond so many bytes from now on, which is how a full disk is to be had without one;
+    /// `None` lifts that. The program must have been started with SIGXFSZ ignored.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn limit_file_size(&self, bytes: Option<u64>) {
+        let id = self.child.as_ref().and_then(Child::id);
+        let pid = id
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(rustix::process::Pid::from_raw)
+            .expect("a running server");
+        let limit = rustix::process::Rlimit {
+            current: bytes,
+            maximum: None,
+        };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, limit)
+            .expect("a limit that may be set");
+    }
+
+    /// Whether its data lie in files of its own, and not with a database server.
+    pub fn writes_files(&self) -> bool {
+        self.database.is_sqlite()
     }
 
     /// Its REST API, as the administrator.

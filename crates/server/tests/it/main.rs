@@ -8,6 +8,7 @@ mod bad_requests;
 mod bad_start;
 mod configs;
 mod crash;
+mod full_disk;
 mod restart;
 mod running;
 mod tls;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -93,6 +93,7 @@ async fn open_sqlite(
         location: location.clone(),
         source,
     };
+    let in_memory = file.is_none();
     // A pool of one that never closes its connection: the writer's pragmas and statements stay.
     let single = || {
         let pool = SqlitePoolOptions::new()
@@ -102,7 +103,19 @@ async fn open_sqlite(
         pool.test_before_acquire(false)
             .acquire_timeout(options.acquire_timeout)
     };
+    let writer_syncs = Arc::new(AtomicBool::new(true));
+    let syncs_again = Arc::clone(&writer_syncs);
     let writer = single()
+        .after_connect(move |_, _| {
+            syncs_again.store(true, Ordering::Relaxed);
+            Box::pin(std::future::ready(Ok(())))
+        })
+        // A full disk makes SQLite roll back by itself; the driver then counts a transaction that is no more, and
+        // begins no other on that connection. (In memory the connection is the database, and there is no disk.)
+        .before_acquire(move |conn, _| {
+            let usable = in_memory || !conn.is_in_transaction();
+            Box::pin(std::future::ready(Ok(usable)))
+        })
         .connect_with(sqlite_options(file, WRITER_CACHE_KIB))
         .await
         .map_err(unreachable)?;
@@ -138,7 +151,7 @@ async fn open_sqlite(
     let engine = SqliteEngine {
         gate: Gate::default(),
         writer,
-        writer_syncs: AtomicBool::new(true),
+        writer_syncs,
         others,
     };
     let inner = Inner {
