@@ -15,8 +15,9 @@ pub struct Program {
 
 /// `opamp-agent` with a real collector.
 pub struct Agent {
-    pub directory: TempDir,
+    // Invariant: dropped before the directory, so that its log can still be shown.
     _program: Program,
+    pub directory: TempDir,
 }
 
 impl Program {
@@ -107,21 +108,34 @@ impl Agent {
 
 /// The real collector; none where it is not built.
 pub fn collector() -> Option<PathBuf> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../collector/build.sh");
-    let output = Command::new(script)
-        .arg("--path")
+    built("collector/build.sh", &["--path"])
+}
+
+/// The directory of a peer's programs; none where it is not built.
+pub fn peer(name: &str) -> Option<PathBuf> {
+    built("build-go", &["--path", name])
+}
+
+/// What one of the scripts in `interop` says that it has built, if it has.
+fn built(script: &str, arguments: &[&str]) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .join(script);
+    let output = Command::new(path)
+        .args(arguments)
         .output()
-        .expect("build.sh runs");
+        .expect("the script runs");
     let path = PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim());
     if path.exists() {
         return Some(path);
     }
     let required = std::env::var("REQUIRE_ALL").is_ok_and(|value| value == "1");
-    assert!(
-        !required,
-        "the real collector is not built: run interop/collector/build.sh"
+    let what = format!(
+        "{script} {arguments:?} has not built {}: run interop/run",
+        path.display()
     );
-    eprintln!("skipped: the real collector is not built (interop/collector/build.sh)");
+    assert!(!required, "{what}");
+    eprintln!("skipped: {what}");
     None
 }
 

@@ -6,4 +6,5 @@ mod extension;
 mod harness;
 mod managed;
 mod secured;
+mod supervisor;
 mod telemetry;

@@ -22,20 +22,25 @@ pub async fn until_agent(api: &Api, what: &str, is_so: impl Fn(&AgentView) -> bo
     .await
 }
 
-/// Releases `body` and waits until the agent has answered for it.
+/// Releases `body` and waits until the agent has answered for it, which must not take long.
 pub async fn push(api: &Api, body: &str) -> AgentView {
     api.release("edge", "env=prod", body).await;
-    let answered = Instant::now();
+    let released = Instant::now();
+    let agent = answered(api, body).await;
+    assert!(released.elapsed() < IN_FORCE, "{:?}", released.elapsed());
+    agent
+}
+
+/// Waits until the agent has said what became of `body`.
+pub async fn answered(api: &Api, body: &str) -> AgentView {
     let hash = trust::hex(&trust::sha256(body.as_bytes()));
-    let agent = until_agent(api, "the agent's answer", |agent| {
+    until_agent(api, "the agent's answer", |agent| {
         agent.config.reported.as_ref().is_some_and(|reported| {
             reported.hash == hash
                 && matches!(reported.status, ApplyStatus::Applied | ApplyStatus::Failed)
         })
     })
-    .await;
-    assert!(answered.elapsed() < IN_FORCE, "{:?}", answered.elapsed());
-    agent
+    .await
 }
 
 fn pid(agent: &AgentView) -> serde_json::Value {

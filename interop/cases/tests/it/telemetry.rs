@@ -38,6 +38,23 @@ impl Pipeline {
 
     /// Sends `count` traces of one span each. The ids follow from `batch` and a number, so that a run is like any other.
     pub async fn send(&self, batch: &str, count: usize) {
+        let status = self.try_send(batch, count).await;
+        assert!(
+            status.is_some_and(|status| status.is_success()),
+            "{status:?}"
+        );
+    }
+
+    /// Sends them as soon as a receiver takes them, which a collector that restarts does not at once.
+    pub async fn send_when_up(&self, batch: &str, count: usize) {
+        wait_until("the receiver", async || {
+            let status = self.try_send(batch, count).await;
+            status.is_some_and(|status| status.is_success())
+        })
+        .await;
+    }
+
+    async fn try_send(&self, batch: &str, count: usize) -> Option<reqwest::StatusCode> {
         let span = |number: usize| {
             let digest = trust::hex(&trust::sha256(format!("{batch} {number}").as_bytes()));
             json!({
@@ -48,14 +65,8 @@ impl Pipeline {
         let spans: Vec<Value> = (0..count).map(span).collect();
         let body = json!({"resourceSpans": [{"resource": {}, "scopeSpans": [{"scope": {}, "spans": spans}]}]});
         let url = format!("http://127.0.0.1:{}/v1/traces", self.port);
-        let answer = self
-            .client
-            .post(url)
-            .json(&body)
-            .send()
-            .await
-            .expect("the receiver answers");
-        assert!(answer.status().is_success(), "{}", answer.status());
+        let answer = self.client.post(url).json(&body).send().await;
+        answer.ok().map(|answer| answer.status())
     }
 
     /// The values of `team` on the spans of `batch` that came out, once the number of them stands still at `least` or more.
