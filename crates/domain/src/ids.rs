@@ -302,18 +302,27 @@ impl FromStr for ContentHash {
     }
 }
 
-/// A hash as an agent echoed it: opaque, of any length, only compared and shown.
+/// A hash as an agent echoed it: opaque, only compared and shown.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct ReportedHash(Box<[u8]>);
 
 impl ReportedHash {
-    /// Takes the bytes an agent sent.
+    /// The most bytes that are kept of one. It is kept for every agent and forever, and an agent may send megabytes.
+    ///
+    /// More than a [`ContentHash`] has, so that what was cut off never names a content.
+    pub const MAX_BYTES: usize = 64;
+
+    /// Takes the bytes an agent sent; beyond [`Self::MAX_BYTES`] they are cut off.
     #[must_use]
     pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
-        Self(bytes.into())
+        let bytes = bytes.into();
+        match bytes.get(..Self::MAX_BYTES) {
+            Some(kept) if kept.len() < bytes.len() => Self(kept.into()),
+            _ => Self(bytes),
+        }
     }
 
-    /// The bytes an agent sent.
+    /// The bytes an agent sent, as far as they are kept.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -422,5 +431,17 @@ mod tests {
         }
         assert!(ReportedHash::new(*hash.as_bytes()).names(&hash));
         assert!(!ReportedHash::default().names(&hash));
+    }
+
+    #[test]
+    fn a_reported_hash_is_cut_off_and_then_names_nothing() {
+        let most = ReportedHash::MAX_BYTES;
+        let kept = |bytes: usize| ReportedHash::new(vec![7; bytes]).as_bytes().len();
+        assert_eq!(
+            [kept(0), kept(most), kept(most + 1), kept(4 << 20)],
+            [0, most, most, most]
+        );
+        let named = ContentHash::from_bytes([7; 32]);
+        assert!(!ReportedHash::new(vec![7; 4 << 20]).names(&named));
     }
 }

@@ -49,6 +49,10 @@ pub enum ExchangeError<E> {
     Decode(#[source] E),
 }
 
+/// The most bytes kept of a text in which an agent says what went wrong: of the error with its config status, and of
+/// what an event repeats. The longest that is of use to a person; an agent may send megabytes.
+const REPORTED_TEXT_MAX_BYTES: usize = 4 * 1024;
+
 /// How long an agent is sent away when reports are not stored fast enough.
 const OVERLOAD_RETRY: Duration = Duration::from_secs(30);
 
@@ -129,7 +133,9 @@ impl Engine {
             }
             only_times => self.note_times(agent, state, only_times, now),
         }
-        if let Some(status) = changes.remote_config_status {
+        if let Some(mut status) = changes.remote_config_status {
+            status.last_hash.truncate(ReportedHash::MAX_BYTES);
+            clip(&mut status.error);
             self.note_config_status(agent, state, &status, now);
             self.inner
                 .pending
@@ -203,8 +209,8 @@ impl Engine {
             // The first word of a healthy agent is no change worth an event.
             if state.healthy.is_some() || !tree.healthy {
                 let facts = [
-                    ("error", tree.last_error.clone()),
-                    ("status", tree.status.clone()),
+                    ("error", clipped(&tree.last_error)),
+                    ("status", clipped(&tree.status)),
                 ];
                 self.inner.pending.push_event(
                     agent,
@@ -282,6 +288,16 @@ impl Engine {
             .pending
             .push_event(agent, state, events::of_agent(agent, kind, now, facts));
     }
+}
+
+/// Cuts a text off at [`REPORTED_TEXT_MAX_BYTES`], between two characters.
+fn clip(text: &mut String) {
+    text.truncate(text.floor_char_boundary(REPORTED_TEXT_MAX_BYTES));
+    text.shrink_to_fit();
+}
+
+fn clipped(text: &str) -> String {
+    text[..text.floor_char_boundary(REPORTED_TEXT_MAX_BYTES)].to_owned()
 }
 
 fn config_bytes(config: &ConfigMap) -> usize {

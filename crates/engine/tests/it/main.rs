@@ -4,5 +4,6 @@
 
 mod attachments;
 mod harness;
+mod limits;
 mod offers;
 mod restarts;

@@ -1,0 +1,83 @@
+//! What an agent sends too much of, and what is kept of it.
+
+use domain::{
+    EventId, EventKind, Namespace, ReportedHash,
+    model::{ApplyState, Changes, Health, HealthReport, RemoteConfigStatus},
+};
+
+use crate::harness::World;
+
+const BODY: &str = "receivers: {}\n";
+/// More than is kept of any text.
+const LONG: usize = 1 << 20;
+/// What is kept of a text that tells what went wrong.
+const KEPT: usize = 4096;
+
+#[tokio::test]
+async fn of_a_config_status_no_more_is_kept_than_is_of_use() {
+    let world = World::start().await;
+    let (mut agent, _) = world.connect(1, &[("env", "prod")]);
+    let id = agent.attachment.agent_id();
+    let status = RemoteConfigStatus {
+        last_hash: vec![7; LONG],
+        state: ApplyState::Failed,
+        error: "ü".repeat(LONG),
+    };
+    agent.say(
+        &world,
+        Changes {
+            remote_config_status: Some(status),
+            ..Changes::default()
+        },
+    );
+    world.commit().await;
+    let mut reader = world.db.read().await.unwrap();
+    let detail = store::agents::find(&mut reader, &Namespace::default(), id)
+        .await
+        .unwrap()
+        .unwrap();
+    let stored = detail.summary.remote_config_status.unwrap();
+    assert_eq!(stored.last_hash.len(), ReportedHash::MAX_BYTES);
+    assert_eq!(stored.error.len(), KEPT);
+}
+
+#[tokio::test]
+async fn events_repeat_no_more_of_an_agents_words_than_is_of_use() {
+    let world = World::start().await;
+    let (mut agent, _) = world.connect(1, &[("env", "prod")]);
+    world.release("edge", "env=prod", 0, BODY).await;
+    let offer = agent.pushed(&world).unwrap().config.unwrap();
+    // One byte off the limit, so that a character stands across it.
+    let long = format!("x{}", "ü".repeat(LONG));
+    agent.answers(&world, &offer.hash, ApplyState::Failed, &long);
+    let mut tree = Health {
+        last_error: long.clone(),
+        status: long,
+        ..Health::default()
+    };
+    let times = tree.split_times();
+    let health = HealthReport {
+        tree: Some(tree),
+        times,
+    };
+    agent.say(
+        &world,
+        Changes {
+            health: Some(health),
+            ..Changes::default()
+        },
+    );
+    world.commit().await;
+    let mut reader = world.db.read().await.unwrap();
+    let events =
+        store::events::list_after(&mut reader, &Namespace::default(), EventId::default(), 100)
+            .await
+            .unwrap();
+    let words = |kind: EventKind, fact: &str| {
+        let event = events.iter().find(|event| event.kind == kind).unwrap();
+        event.detail[fact].len()
+    };
+    assert_eq!(words(EventKind::ConfigFailed, "error"), KEPT - 1);
+    assert_eq!(words(EventKind::AgentUnhealthy, "error"), KEPT - 1);
+    assert_eq!(words(EventKind::AgentUnhealthy, "status"), KEPT - 1);
+}
