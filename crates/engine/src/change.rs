@@ -10,7 +10,7 @@ use domain::{
     released::ReleasedConfig,
 };
 use jiff::Timestamp;
-use store::desired as stored;
+use store::{StoreError, desired as stored};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{
@@ -48,10 +48,15 @@ struct AgentEdit {
 }
 
 impl Engine {
-    /// Starts a change; waits for the one under way.
-    pub async fn begin_change(&self) -> Change {
+    /// Starts a change; waits for the one under way. If nobody knows whether an earlier one was committed, memory is
+    /// brought back to what is stored first: what the caller then finds done already is so in memory, too.
+    ///
+    /// # Errors
+    /// [`StoreError`]: that could not be found out.
+    pub async fn begin_change(&self, now: Timestamp) -> Result<Change, StoreError> {
         let serial = Arc::clone(&self.inner.change_lock).lock_owned().await;
-        Change {
+        self.repair(&serial, now).await?;
+        Ok(Change {
             world: World::clone(&self.inner.world.get()),
             engine: self.clone(),
             configs: Vec::new(),
@@ -60,7 +65,7 @@ impl Engine {
             contents: Vec::new(),
             affected: Vec::new(),
             _serial: serial,
-        }
+        })
     }
 }
 

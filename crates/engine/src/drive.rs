@@ -176,6 +176,10 @@ impl Engine {
     /// # Errors
     /// [`DesireError`] if the database failed; what was not made is tried again by the next call.
     pub async fn reconcile(&self, now: Timestamp) -> Result<(), DesireError> {
+        if self.is_memory_doubtful() {
+            let serial = Arc::clone(&self.inner.change_lock).lock_owned().await;
+            self.repair(&serial, now).await?;
+        }
         self.make_missing(now).await?;
         self.inner.registry.for_each(|agent| {
             let state = agent.lock();

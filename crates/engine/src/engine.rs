@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
 };
 
 use domain::{
@@ -49,6 +52,8 @@ pub(crate) struct Inner {
     pub change_lock: Arc<tokio::sync::Mutex<()>>,
     pub latest_event: watch::Sender<EventId>,
     pub degraded: Mutex<Option<String>>,
+    /// The lost commits ([`Db::lost_commits`]) after which memory was read again.
+    pub repaired_after: AtomicU64,
     pub connection_lines: ConnectionLines,
     random: Mutex<StdRng>,
 }
@@ -102,6 +107,7 @@ impl Engine {
         let node = NodeName::new(&options.node);
         let random = Mutex::new(StdRng::from_seed(options.seed));
         let (latest_event, _) = watch::channel(EventId::default());
+        let db_lost = db.lost_commits();
         let inner = Inner {
             db,
             options,
@@ -116,6 +122,7 @@ impl Engine {
             change_lock: Arc::default(),
             latest_event,
             degraded: Mutex::new(None),
+            repaired_after: AtomicU64::new(db_lost),
             connection_lines: ConnectionLines::default(),
             random,
         };
@@ -131,12 +138,7 @@ impl Engine {
         store::agents::detach_node(&mut tx, &self.inner.node, now, "server_restarted").await?;
         tx.commit().await?;
         let mut reader = self.inner.db.read().await?;
-        let released = store::released::load_all(&mut reader)
-            .await?
-            .into_iter()
-            .collect();
-        let holds = store::holds::load_all(&mut reader).await?;
-        self.inner.world.replace(World { released, holds });
+        self.inner.world.replace(World::load(&mut reader).await?);
         for token in store::tokens::load_active(&mut reader, TokenKind::Agent, now).await? {
             self.admit_token(&token);
         }

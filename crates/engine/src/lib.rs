@@ -25,6 +25,7 @@ mod outgoing;
 mod pending;
 mod principal;
 mod registry;
+mod repair;
 mod world;
 
 pub use agent::{Attachment, Command, Transport};

@@ -93,6 +93,13 @@ impl AgentTokens {
         self.0.write().insert(hash, token);
     }
 
+    /// The tokens that are not revoked.
+    pub fn standing(&self) -> Vec<TokenId> {
+        let tokens = self.0.read();
+        let standing = tokens.values().filter(|token| !token.revoked);
+        standing.map(|token| token.id).collect()
+    }
+
     pub fn revoke(&self, id: TokenId) {
         for token in self.0.write().values_mut().filter(|token| token.id == id) {
             token.revoked = true;

@@ -8,6 +8,7 @@ use std::{
 use desired::InputsKey;
 use domain::{AgentId, ContentHash, Hold, Labels, Namespace, ReleasedSet, Revision};
 use parking_lot::RwLock;
+use store::{Conn, StoreError};
 
 use crate::content::DesiredContent;
 
@@ -34,6 +35,13 @@ struct Known {
 }
 
 impl World {
+    /// What is stored.
+    pub async fn load(conn: &mut Conn) -> Result<Self, StoreError> {
+        let released = store::released::load_all(conn).await?.into_iter().collect();
+        let holds = store::holds::load_all(conn).await?;
+        Ok(Self { released, holds })
+    }
+
     /// The revisions that an agent with these labels should run, in merge order.
     pub fn layers(
         &self,

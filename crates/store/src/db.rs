@@ -16,7 +16,7 @@ pub use open::{DbOptions, Location};
 
 use crate::StoreError;
 use crate::contents::Known;
-use conn::Handle;
+use conn::{Commits, Handle};
 use gate::{Gate, Lane};
 
 /// An open, migrated database. Cheap to clone.
@@ -30,6 +30,7 @@ struct Inner {
     engine: Engine,
     max_connections: u32,
     known_contents: Known,
+    commits: Arc<Commits>,
 }
 
 #[derive(Debug)]
@@ -99,8 +100,8 @@ impl Db {
     async fn begin_in(&self, lane: Lane) -> Result<Tx, StoreError> {
         let failed = |error| StoreError::of("beginning a transaction", error);
         match &self.inner.engine {
-            Engine::Sqlite(sqlite) => sqlite.begin(lane).await,
-            Engine::Postgres(pool) => begin_postgres(pool, lane).await,
+            Engine::Sqlite(sqlite) => sqlite.begin(lane, &self.inner.commits).await,
+            Engine::Postgres(pool) => begin_postgres(pool, lane, &self.inner.commits).await,
         }
         .map_err(failed)
     }
@@ -145,6 +146,18 @@ impl Db {
             }
             Engine::Postgres(pool) => pool.close().await,
         }
+    }
+
+    /// How many commits ended without anybody knowing whether they happened: the connection was lost, or the caller
+    /// went away. Whoever keeps in memory what it commits compares this with the last time, and reads again.
+    #[must_use]
+    pub fn lost_commits(&self) -> u64 {
+        self.inner.commits.lost()
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn commits(&self) -> &Commits {
+        &self.inner.commits
     }
 
     /// The contents that are known to be stored.
@@ -195,7 +208,7 @@ impl SqliteEngine {
         others.chain([&self.writer])
     }
 
-    async fn begin(&self, lane: Lane) -> Result<Tx, sqlx::Error> {
+    async fn begin(&self, lane: Lane, commits: &Arc<Commits>) -> Result<Tx, sqlx::Error> {
         let turn = self
             .gate
             .enter(lane)
@@ -215,11 +228,16 @@ impl SqliteEngine {
         Ok(Tx {
             conn: Conn(Handle::SqliteTx(tx)),
             _turn: Some(turn),
+            commits: Arc::clone(commits),
         })
     }
 }
 
-async fn begin_postgres(pool: &PgPool, lane: Lane) -> Result<Tx, sqlx::Error> {
+async fn begin_postgres(
+    pool: &PgPool,
+    lane: Lane,
+    commits: &Arc<Commits>,
+) -> Result<Tx, sqlx::Error> {
     let mut tx = pool.begin().await?;
     if lane == Lane::Reports {
         sqlx::query("SET LOCAL synchronous_commit = off")
@@ -229,6 +247,7 @@ async fn begin_postgres(pool: &PgPool, lane: Lane) -> Result<Tx, sqlx::Error> {
     Ok(Tx {
         conn: Conn(Handle::PostgresTx(tx)),
         _turn: None,
+        commits: Arc::clone(commits),
     })
 }
 

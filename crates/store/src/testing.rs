@@ -121,6 +121,11 @@ pub async fn forbid_growth(tx: &mut crate::Tx) {
         .expect("a limit is set");
 }
 
+/// Has the next commit happen and its caller told that the database was lost.
+pub fn lose_next_commit(db: &Db) {
+    db.commits().lose_next.store(true, Ordering::Release);
+}
+
 /// A name that no other test has, also where several processes share a server.
 fn unique_name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);

@@ -124,7 +124,7 @@ impl Engine {
         hold: &Hold,
         now: Timestamp,
     ) -> Result<(), SetHoldError> {
-        let mut change = self.begin_change().await;
+        let mut change = self.begin_change(now).await?;
         change.set_hold(hold.clone());
         let mut tx = self.db().begin().await?;
         holds::set(&mut tx, hold).await?;
@@ -155,7 +155,7 @@ impl Engine {
         scope: &HoldScope,
         now: Timestamp,
     ) -> Result<(), SetHoldError> {
-        let mut change = self.begin_change().await;
+        let mut change = self.begin_change(now).await?;
         change.lift_hold(scope);
         let mut tx = self.db().begin().await?;
         if !holds::lift(&mut tx, scope).await? {

@@ -116,6 +116,7 @@ impl Engine {
         creation: &Creation,
         now: Timestamp,
     ) -> Result<Created<Made>, CreateTokenError> {
+        let _change = self.begin_change(now).await?;
         let mut tx = self.db().begin().await?;
         if let Some(record) = earlier(&mut tx, caller, creation).await? {
             return Ok(Created::Earlier(Made {
@@ -222,6 +223,7 @@ impl Engine {
         id: TokenId,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
+        let _change = self.begin_change(now).await?;
         let mut tx = self.db().begin().await?;
         if !tokens::revoke(&mut tx, &caller.namespace, id, now).await? {
             return Ok(tokens::find(&mut tx, &caller.namespace, id)

@@ -74,12 +74,23 @@ impl World {
         self.now = self.now.checked_add(seconds.seconds()).unwrap();
     }
 
+    /// Has the next commit happen and its caller told that the database was lost.
+    pub fn lose_next_commit(&self) {
+        store::testing::lose_next_commit(&self.db);
+    }
+
     pub async fn commit(&self) {
         self.engine.commit_reports().await.unwrap();
     }
 
-    /// Makes the next revision of a config and puts it in force.
-    pub async fn release(&self, config: &str, selector: &str, priority: i64, body: &str) {
+    /// Makes the next revision of a config.
+    pub async fn revise(
+        &self,
+        config: &str,
+        selector: &str,
+        priority: i64,
+        body: &str,
+    ) -> Arc<Revision> {
         let namespace = Namespace::default();
         let config = ConfigName::new(config).unwrap();
         let mut tx = self.db.begin().await.unwrap();
@@ -109,8 +120,15 @@ impl World {
                 .unwrap()
         );
         tx.commit().await.unwrap();
+        revision
+    }
 
-        let mut change = self.engine.begin_change().await;
+    /// Makes the next revision of a config and puts it in force.
+    pub async fn release(&self, config: &str, selector: &str, priority: i64, body: &str) {
+        let revision = self.revise(config, selector, priority, body).await;
+        let (namespace, config) = (revision.namespace.clone(), revision.config.clone());
+        let number = revision.number;
+        let mut change = self.engine.begin_change(self.now).await.unwrap();
         change.set_baseline(Arc::clone(&revision));
         let rows = change.materialise(self.now).await.unwrap();
         let rollout = RolloutId::from_parts(0, self.engine.random());

@@ -6,4 +6,5 @@ mod attachments;
 mod harness;
 mod limits;
 mod offers;
+mod repairs;
 mod restarts;

@@ -83,7 +83,7 @@ async fn a_failed_config_is_offered_again_only_on_retry_or_with_other_content() 
     world.engine.reconcile(world.now).await.unwrap();
     assert!(agent.pushed(&world).is_none());
 
-    let mut change = world.engine.begin_change().await;
+    let mut change = world.engine.begin_change(world.now).await.unwrap();
     change.retry_config(agent.attachment.agent_id());
     change.publish(world.now);
     assert_eq!(
@@ -137,7 +137,7 @@ async fn a_label_change_moves_an_agent() {
     world.release("edge", "tier=gold", 0, BODY).await;
     let (mut agent, _) = world.connect(1, &[("env", "prod")]);
     let id = agent.attachment.agent_id();
-    let mut change = world.engine.begin_change().await;
+    let mut change = world.engine.begin_change(world.now).await.unwrap();
     let operator = Labels::from_iter([("tier", "gold")]);
     change.set_labels(
         id,
@@ -165,14 +165,14 @@ async fn while_a_hold_is_on_no_offer_leaves() {
         set_by: Actor::server(),
         set_at: world.now,
     };
-    let mut change = world.engine.begin_change().await;
+    let mut change = world.engine.begin_change(world.now).await.unwrap();
     change.set_hold(hold);
     change.publish(world.now);
     world.release("edge", "env=prod", 0, BODY).await;
     assert!(agent.pushed(&world).is_none());
     assert!(agent.say(&world, Changes::default()).is_empty());
 
-    let mut change = world.engine.begin_change().await;
+    let mut change = world.engine.begin_change(world.now).await.unwrap();
     assert!(change.lift_hold(&scope));
     change.publish(world.now);
     assert_eq!(body(&agent.pushed(&world).unwrap()).as_deref(), Some(BODY));
@@ -184,7 +184,7 @@ async fn tf_02_a_pending_agent_is_offered_nothing_until_it_is_approved() {
     let (agent, _) = world.connect(1, &[("env", "prod")]);
     world.release("edge", "env=prod", 0, BODY).await;
     assert!(agent.pushed(&world).is_none());
-    let mut change = world.engine.begin_change().await;
+    let mut change = world.engine.begin_change(world.now).await.unwrap();
     change.set_approval(agent.attachment.agent_id(), Approval::Approved);
     change.publish(world.now);
     assert_eq!(body(&agent.pushed(&world).unwrap()).as_deref(), Some(BODY));

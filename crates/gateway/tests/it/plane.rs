@@ -104,7 +104,7 @@ impl Plane {
             created_at: epoch(),
             origin: "test".to_owned(),
         });
-        let mut change = self.engine.begin_change().await;
+        let mut change = self.engine.begin_change(epoch()).await.unwrap();
         change.set_baseline(revision);
         change.materialise(epoch()).await.unwrap();
         change.publish(epoch());

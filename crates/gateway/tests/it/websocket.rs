@@ -387,7 +387,11 @@ async fn cm_01_a_command_travels_alone_and_what_waits_follows() {
 async fn an_agent_that_is_deleted_is_closed() {
     let plane = Plane::start().await;
     let (mut peer, _) = Peer::report(&plane, uid(1)).await;
-    let mut change = plane.engine.begin_change().await;
+    let mut change = plane
+        .engine
+        .begin_change(crate::plane::epoch())
+        .await
+        .unwrap();
     change.forget_agent(plane.agent(uid(1)));
     change.publish(crate::plane::epoch());
     assert_eq!(peer.closed().await.reason.as_str(), "agent_deleted");

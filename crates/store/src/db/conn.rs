@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
@@ -66,21 +68,63 @@ pub struct Tx {
     // Invariant: dropped before the turn, so that the next in line finds the writer's transaction ended or ending.
     pub(super) conn: Conn,
     pub(super) _turn: Option<Turn>,
+    pub(super) commits: Arc<Commits>,
+}
+
+/// What became of commits, for [`crate::Db::lost_commits`].
+#[derive(Debug, Default)]
+pub(crate) struct Commits {
+    lost: AtomicU64,
+    /// The next commit happens and says that it did not.
+    #[cfg(feature = "testing")]
+    pub(crate) lose_next: std::sync::atomic::AtomicBool,
+}
+
+impl Commits {
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Acquire)
+    }
+}
+
+/// Counts a commit as lost unless its outcome becomes known: also when its caller goes away while it is under way.
+struct Underway<'c>(Option<&'c Commits>);
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        if let Some(commits) = self.0 {
+            commits.lost.fetch_add(1, Ordering::AcqRel);
+        }
+    }
 }
 
 impl Tx {
     /// Commits; when it returns, what was written survives a crash.
     ///
     /// # Errors
-    /// [`StoreError`]. If the database was lost meanwhile, it is not known whether the commit happened.
+    /// [`StoreError`]. If the database was lost meanwhile, it is not known whether the commit happened; it is then
+    /// counted in [`crate::Db::lost_commits`].
     pub async fn commit(self) -> Result<(), StoreError> {
-        match self.conn.0 {
+        let mut underway = Underway(Some(&self.commits));
+        let outcome = match self.conn.0 {
             Handle::SqliteTx(tx) => tx.commit().await,
             Handle::PostgresTx(tx) => tx.commit().await,
             // Invariant: a transaction is only ever made of the two above.
             Handle::Sqlite(_) | Handle::Postgres(_) => Ok(()),
+        };
+        #[cfg(feature = "testing")]
+        let outcome = match self.commits.lose_next.swap(false, Ordering::AcqRel) {
+            true => Err(sqlx::Error::WorkerCrashed),
+            false => outcome,
+        };
+        let outcome = outcome.map_err(|error| StoreError::of("committing", error));
+        // A transaction that lost against another one is known to be rolled back.
+        if outcome
+            .as_ref()
+            .map_or_else(StoreError::is_contended, |()| true)
+        {
+            underway.0 = None;
         }
-        .map_err(|error| StoreError::of("committing", error))
+        outcome
     }
 }
 

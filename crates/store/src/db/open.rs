@@ -158,6 +158,7 @@ async fn open_sqlite(
         engine: Engine::Sqlite(engine),
         max_connections,
         known_contents: Known::default(),
+        commits: Arc::default(),
     };
     Ok(Db {
         inner: Arc::new(inner),
@@ -229,6 +230,7 @@ async fn open_postgres(options: &DbOptions, url: &str, now: Timestamp) -> Result
         engine: Engine::Postgres(pool),
         max_connections: options.max_connections.max(1),
         known_contents: Known::default(),
+        commits: Arc::default(),
     });
     itself.get_or_init(|| Arc::downgrade(&inner));
     Ok(Db { inner })

@@ -176,6 +176,8 @@ contract! {
         a_closed_database_is_lost,
         a_broken_rule_is_told_apart,
         connections_in_use_are_counted,
+        a_commit_of_unknown_outcome_is_counted,
+        a_commit_whose_caller_goes_away_is_counted,
     ],
 }
 

@@ -127,3 +127,30 @@ pub(crate) async fn connections_in_use_are_counted(t: &TestDb) {
     assert!(during.in_use <= during.max);
     drop(held);
 }
+
+pub(crate) async fn a_commit_of_unknown_outcome_is_counted(t: &TestDb) {
+    commit!(t, |tx| meta::set(&mut tx, "other", "v").await.unwrap());
+    let mut tx = t.db.begin().await.unwrap();
+    meta::set(&mut tx, "k", "v").await.unwrap();
+    drop(tx);
+    assert_eq!(t.db.lost_commits(), 0);
+
+    store::testing::lose_next_commit(&t.db);
+    let mut tx = t.db.begin().await.unwrap();
+    meta::set(&mut tx, "k", "v").await.unwrap();
+    let error = tx.commit().await.expect_err("its caller is told so");
+    assert!(error.is_lost(), "{error:?}");
+    assert_eq!(fact(t).await.as_deref(), Some("v"), "and yet it happened");
+    assert_eq!(t.db.lost_commits(), 1);
+}
+
+pub(crate) async fn a_commit_whose_caller_goes_away_is_counted(t: &TestDb) {
+    let mut tx = t.db.begin().await.unwrap();
+    meta::set(&mut tx, "k", "v").await.unwrap();
+    {
+        let mut commit = std::pin::pin!(tx.commit());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(commit.as_mut().poll(&mut context).is_pending());
+    }
+    assert_eq!(t.db.lost_commits(), 1);
+}

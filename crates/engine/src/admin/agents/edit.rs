@@ -105,7 +105,7 @@ impl Engine {
         expected: Option<&[u64]>,
         now: Timestamp,
     ) -> Result<(), AgentActionError> {
-        let mut change = self.begin_change().await;
+        let mut change = self.begin_change(now).await?;
         let agent = self.stored_agent(caller, id).await?;
         let version = agent.summary.version;
         if expected.is_some_and(|expected| !expected.contains(&version)) {
@@ -188,7 +188,7 @@ impl Engine {
         id: AgentId,
         now: Timestamp,
     ) -> Result<(), AgentActionError> {
-        let mut change = self.begin_change().await;
+        let mut change = self.begin_change(now).await?;
         let agent = self.stored_agent(caller, id).await?;
         if agent.summary.approval == Approval::Approved {
             return Ok(());
@@ -259,7 +259,7 @@ impl Engine {
         agent: AgentId,
         now: Timestamp,
     ) -> Result<(), AgentActionError> {
-        let mut change = self.begin_change().await;
+        let mut change = self.begin_change(now).await?;
         let live = self
             .standing(&caller.namespace, agent)
             .ok_or(AgentActionError::NotFound)?;
@@ -303,7 +303,7 @@ impl Engine {
         agent: AgentId,
         now: Timestamp,
     ) -> Result<(), AgentActionError> {
-        let mut change = self.begin_change().await;
+        let mut change = self.begin_change(now).await?;
         change.forget_agent(agent);
         let mut tx = self.db().begin().await?;
         if !agents::delete(&mut tx, &caller.namespace, agent).await? {

@@ -113,7 +113,7 @@ impl Engine {
         precondition: &Precondition,
         now: Timestamp,
     ) -> Result<Deleted, DeleteConfigError> {
-        let mut change = self.begin_change().await;
+        let mut change = self.begin_change(now).await?;
         let mut conn = self.db().read().await?;
         let baseline = configs::baseline(&mut conn, &caller.namespace, name).await?;
         drop(conn);

@@ -149,7 +149,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Created<Started>, StartRolloutError> {
         // From here on no other change comes between what is read and what is put in force.
-        let mut change = self.begin_change().await;
+        let mut change = self.begin_change(now).await?;
         let mut conn = self.db().read().await?;
         if let Some(started) = earlier(&mut conn, caller, creation).await? {
             return Ok(Created::Earlier(started));
