@@ -78,6 +78,7 @@ impl Engine {
     }
 
     async fn commit(&self, agents: &[Arc<LiveAgent>]) -> Result<(), StoreError> {
+        let _order = self.inner.write_lock.lock().await;
         let reports: Vec<AgentReport> = agents
             .iter()
             .filter_map(|agent| self.report_of(agent))
@@ -134,6 +135,7 @@ impl Engine {
     /// # Errors
     /// [`StoreError`]; the rows are written by the next call.
     pub async fn flush_liveness(&self) -> Result<usize, StoreError> {
+        let _order = self.inner.write_lock.lock().await;
         let mut rows = Vec::new();
         let mut flushed = Vec::new();
         self.inner.registry.for_each(|agent| {

@@ -50,6 +50,9 @@ pub(crate) struct Inner {
     /// Some agent's desired or offered content is not known to the database yet.
     pub standings_dirty: AtomicBool,
     pub change_lock: Arc<tokio::sync::Mutex<()>>,
+    /// Held from taking reports or sessions out of memory until they are committed, so that a flush of sessions does
+    /// not overtake the commit of the reports that they cover.
+    pub write_lock: tokio::sync::Mutex<()>,
     pub latest_event: watch::Sender<EventId>,
     pub degraded: Mutex<Option<String>>,
     /// The lost commits ([`Db::lost_commits`]) after which memory was read again.
@@ -120,6 +123,7 @@ impl Engine {
             missing: Missing::default(),
             standings_dirty: AtomicBool::new(true),
             change_lock: Arc::default(),
+            write_lock: tokio::sync::Mutex::default(),
             latest_event,
             degraded: Mutex::new(None),
             repaired_after: AtomicU64::new(db_lost),

@@ -121,6 +121,14 @@ pub async fn forbid_growth(tx: &mut crate::Tx) {
         .expect("a limit is set");
 }
 
+/// From this transaction's commit on, no event can be stored: reports that have one are refused.
+pub async fn refuse_events(tx: &mut crate::Tx) {
+    crate::sql::query("hiding events", "ALTER TABLE events RENAME TO hidden")
+        .run(tx)
+        .await
+        .expect("a table is renamed");
+}
+
 /// Has the next commit happen and its caller told that the database was lost.
 pub fn lose_next_commit(db: &Db) {
     db.commits().lose_next.store(true, Ordering::Release);

@@ -59,6 +59,29 @@ async fn sq_08_the_stored_session_never_runs_ahead_of_what_it_covers() {
 }
 
 #[tokio::test]
+async fn sq_08_a_flush_does_not_overtake_the_commit_of_a_report() {
+    let world = World::start().await;
+    let (mut agent, _) = world.connect(1, &[]);
+    world.commit().await;
+    agent.say(&world, health(false, 1));
+    // The commit has taken the report and waits for the database, which then has no room for its event.
+    let mut blocker = world.db.begin().await.unwrap();
+    let mut commit = Box::pin(world.engine.commit_reports());
+    let mut flush = Box::pin(world.engine.flush_liveness());
+    tokio::select! {
+        biased;
+        _ = &mut commit => panic!("not blocked"),
+        _ = &mut flush => panic!("not blocked"),
+        () = tokio::task::yield_now() => {}
+    }
+    store::testing::refuse_events(&mut blocker).await;
+    blocker.commit().await.unwrap();
+    let (committed, flushed) = tokio::join!(commit, flush);
+    assert!(committed.is_err());
+    assert_eq!(flushed.unwrap(), 0, "its report waits again");
+}
+
+#[tokio::test]
 async fn an_orderly_stop_writes_everything() {
     let mut world = World::start().await;
     let (mut agent, _) = world.connect(1, &[]);
