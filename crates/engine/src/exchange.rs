@@ -5,8 +5,7 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     Answered, EventKind, ReportedHash, labels_of,
     model::{
-        AgentDescription, ApplyState, Changes, ConfigMap, Health, HealthReport, RemoteConfigStatus,
-        WireState,
+        AgentDescription, ApplyState, Changes, Health, HealthReport, RemoteConfigStatus, WireState,
     },
 };
 use jiff::Timestamp;
@@ -97,6 +96,7 @@ impl Engine {
             }
             state.wire = wire;
             self.apply(agent, &mut state, heard.changes, now);
+            self.inner.pending.weigh(&mut state);
         }
         if state.flags.fresh && !heard.full_state_needed {
             self.redesire(agent, &mut state, now);
@@ -143,9 +143,7 @@ impl Engine {
                 .remote_config_status = Some(status);
         }
         if let Some(config) = changes.effective_config {
-            let bytes = config_bytes(&config);
             self.inner.pending.of(agent, state, now).effective_config = Some(config);
-            self.inner.pending.add_bytes(state, bytes);
         }
         if changes.requests_uid && !state.flags.uid_unconfirmed {
             self.assign_uid(agent, state, now);
@@ -298,11 +296,4 @@ fn clip(text: &mut String) {
 
 fn clipped(text: &str) -> String {
     text[..text.floor_char_boundary(REPORTED_TEXT_MAX_BYTES)].to_owned()
-}
-
-fn config_bytes(config: &ConfigMap) -> usize {
-    config
-        .iter()
-        .map(|(name, file)| name.len() + file.body.len() + file.content_type.len())
-        .sum()
 }

@@ -20,7 +20,7 @@ const MAX_EVENTS: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub report: AgentReport,
-    /// Bytes of its large parts, as counted in [`PendingQueue`].
+    /// Its [`AgentReport::weight`] as it was last counted in [`PendingQueue`].
     bytes: usize,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct PendingQueue {
     agents: Mutex<Vec<Arc<LiveAgent>>>,
     /// Agents in `agents`, readable without its lock.
     count: AtomicUsize,
-    /// Bytes of large parts that wait.
+    /// What the reports that wait weigh together.
     bytes: AtomicUsize,
     notify: Notify,
 }
@@ -63,11 +63,14 @@ impl PendingQueue {
         events.push(event);
     }
 
-    /// Counts bytes of a large part that was put into the agent's report.
-    pub fn add_bytes(&self, state: &mut State, bytes: usize) {
+    /// Counts what an agent's report weighs now. Call it when a report may have grown.
+    pub fn weigh(&self, state: &mut State) {
         if let Some(pending) = &mut state.pending {
-            pending.bytes += bytes;
-            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+            let now = pending.report.weight();
+            let before = std::mem::replace(&mut pending.bytes, now);
+            // Added first, so that the sum is never below zero.
+            self.bytes.fetch_add(now, Ordering::Relaxed);
+            self.bytes.fetch_sub(before, Ordering::Relaxed);
         }
     }
 
@@ -99,6 +102,7 @@ impl PendingQueue {
                 }));
             }
         }
+        self.weigh(state);
     }
 
     /// Takes up to `most` agents with something to write.
@@ -118,7 +122,7 @@ impl PendingQueue {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Bytes of large parts that wait.
+    /// What the reports that wait weigh together.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }

@@ -14,6 +14,7 @@ mod liveness;
 mod load;
 mod report;
 mod view;
+mod weight;
 
 pub use detail::{find, find_by_uid};
 pub use edit::{By, delete, detach_node, set_approval, set_operator_labels};

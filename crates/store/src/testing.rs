@@ -129,6 +129,14 @@ pub async fn refuse_events(tx: &mut crate::Tx) {
         .expect("a table is renamed");
 }
 
+/// Ends what [`refuse_events`] began.
+pub async fn accept_events(tx: &mut crate::Tx) {
+    crate::sql::query("showing events", "ALTER TABLE hidden RENAME TO events")
+        .run(tx)
+        .await
+        .expect("a table is renamed");
+}
+
 /// Has the next commit happen and its caller told that the database was lost.
 pub fn lose_next_commit(db: &Db) {
     db.commits().lose_next.store(true, Ordering::Release);

@@ -5,7 +5,9 @@ use domain::{
     model::{ApplyState, Changes, Health, HealthReport, RemoteConfigStatus},
 };
 
-use crate::harness::World;
+use engine::ExchangeError;
+
+use crate::harness::{Agent, World, described};
 
 const BODY: &str = "receivers: {}\n";
 /// More than is kept of any text.
@@ -80,4 +82,52 @@ async fn events_repeat_no_more_of_an_agents_words_than_is_of_use() {
     assert_eq!(words(EventKind::ConfigFailed, "error"), KEPT - 1);
     assert_eq!(words(EventKind::AgentUnhealthy, "error"), KEPT - 1);
     assert_eq!(words(EventKind::AgentUnhealthy, "status"), KEPT - 1);
+}
+
+/// A health report of some 100 KB.
+fn large_health(word: &str) -> Changes {
+    let mut tree = Health {
+        last_error: word.repeat(100_000),
+        ..Health::default()
+    };
+    let times = tree.split_times();
+    Changes {
+        health: Some(HealthReport {
+            tree: Some(tree),
+            times,
+        }),
+        ..Changes::default()
+    }
+}
+
+fn is_refused(world: &World, agent: &mut Agent) -> bool {
+    let refused = agent.try_say(world, described(&[("a", "b")]));
+    matches!(refused, Err(ExchangeError::Overloaded { .. }))
+}
+
+#[tokio::test]
+async fn rt_06_reports_that_wait_count_with_all_that_is_large_in_them_until_they_are_stored() {
+    let world = World::start_with(|options| options.limits.pending_bytes = 250_000).await;
+    let (mut agent, _) = world.connect(1, &[]);
+    let (mut other, _) = world.connect(2, &[]);
+    // What is replaced does not count twice.
+    for word in ["a", "b", "c", "d"] {
+        agent.say(&world, large_health(word));
+    }
+    assert!(!is_refused(&world, &mut other));
+    other.say(&world, large_health("a"));
+    let mut third = world.connect(3, &[]).0;
+    third.say(&world, large_health("a"));
+    assert!(is_refused(&world, &mut other));
+    // An outage: what could not be stored counts on.
+    let mut tx = world.db.begin().await.unwrap();
+    store::testing::refuse_events(&mut tx).await;
+    tx.commit().await.unwrap();
+    assert!(world.engine.commit_reports().await.is_err());
+    assert!(is_refused(&world, &mut other));
+    let mut tx = world.db.begin().await.unwrap();
+    store::testing::accept_events(&mut tx).await;
+    tx.commit().await.unwrap();
+    world.commit().await;
+    assert!(!is_refused(&world, &mut other));
 }
