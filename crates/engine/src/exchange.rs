@@ -58,8 +58,8 @@ const OVERLOAD_RETRY: Duration = Duration::from_secs(30);
 impl Engine {
     /// Takes one received message of an attached agent and says what to answer.
     ///
-    /// `decode` runs the protocol's session over the agent's wire state; if it fails, or the engine is overloaded,
-    /// the wire state stays as it was. A message that changes nothing touches no lock but the agent's own.
+    /// `decode` runs the protocol's session over the agent's wire state; if it fails, what it left there (the number of
+    /// the refused message) is kept, and if the engine is overloaded, the wire state stays as it was. A message that changes nothing touches no lock but the agent's own.
     ///
     /// # Errors
     /// [`ExchangeError`].
@@ -75,7 +75,14 @@ impl Engine {
             return Err(ExchangeError::Superseded);
         }
         let mut wire = state.wire;
-        let heard = decode(&mut wire).map_err(ExchangeError::Decode)?;
+        let heard = match decode(&mut wire) {
+            Ok(heard) => heard,
+            Err(error) => {
+                state.wire = wire;
+                state.flags.liveness_dirty = true;
+                return Err(ExchangeError::Decode(error));
+            }
+        };
         agent.saw_message(now);
         state.flags.liveness_dirty = true;
         if heard.changes.is_only_liveness() {

@@ -204,7 +204,8 @@ impl Conversation {
         let limits = &self.shared.limits.received;
         let now = self.shared.now();
         let outcome = self.shared.engine.exchange(attachment, now, |wire| {
-            let received = server::receive(wire, message, limits)?;
+            let received = server::receive(wire, message, limits)
+                .inspect_err(|_| server::skip(wire, message))?;
             disconnecting = received.changes.disconnecting;
             Ok::<_, Malformed>(Heard {
                 changes: received.changes,

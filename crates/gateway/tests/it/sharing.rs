@@ -55,6 +55,25 @@ async fn one_agent_too_many_on_a_connection_is_refused() {
 }
 
 #[tokio::test]
+async fn sq_02_rt_05_heartbeats_after_a_refused_message_seldom_ask_for_full_state() {
+    let refusing = |setup: &mut crate::plane::Setup| {
+        setup.gateway.limits.received.description_bytes = 1;
+    };
+    let plane = Plane::start_with(refusing).await;
+    let mut peer = Peer::connect(&plane, uid(1)).await;
+    let refused = peer.say(full_report(uid(1), 1)).await;
+    assert_eq!(error_of(&refused).0, ServerErrorResponseType::BadRequest);
+    let mut asked = Vec::new();
+    for number in 2..30 {
+        let reply = peer.say(heartbeat(uid(1), number)).await;
+        if reply.flags & 1 != 0 {
+            asked.push(number);
+        }
+    }
+    assert_eq!(asked, [2, 6, 22]);
+}
+
+#[tokio::test]
 async fn id_03_id_05_an_agent_gets_the_uid_it_asks_for_and_uses_it_on_the_same_connection() {
     let plane = Plane::start_with(|setup| setup.gateway.limits.agents_per_connection = 1).await;
     let mut peer = Peer::connect(&plane, uid(1)).await;

@@ -113,6 +113,15 @@ pub fn receive(wire: &mut WireState, bytes: &[u8], limits: &Limits) -> Result<Re
     })
 }
 
+/// Takes the number of a message that [`receive`] refused into the wire state, so that the next one is not taken for the
+/// end of a gap. What the message said is unknown: full state is due, but is asked for again as rarely as if the agent
+/// had not answered an ask, because its answer may be refused for the same reason.
+pub fn skip(wire: &mut WireState, bytes: &[u8]) {
+    if let Ok(parts) = Parts::read(bytes) {
+        sequence::skip(wire, parts.sequence_num);
+    }
+}
+
 fn too_large(part: &'static str, bytes: &[u8], limit_bytes: usize) -> Malformed {
     Malformed::TooLarge {
         part,

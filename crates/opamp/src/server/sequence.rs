@@ -39,6 +39,15 @@ pub(super) fn advance(wire: &mut WireState, parts: &Parts<'_>) -> bool {
         )
 }
 
+/// Takes the number of a message whose content was refused.
+pub(super) fn skip(wire: &mut WireState, number: u64) {
+    wire.sequence_num = Some(number);
+    if !wire.stale {
+        wire.stale = true;
+        wire.full_state_asks = 0;
+    }
+}
+
 /// Whether the map behind the reported component hash is to be asked for now.
 ///
 /// Spec: "Initial Handshake".

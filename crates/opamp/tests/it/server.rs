@@ -4,7 +4,7 @@ use opamp::model::{
     AgentCapabilities, ApplyState, ConfigMap, Digest, InvalidInstanceUid, WireState,
 };
 use opamp::proto::{self, AgentToServer};
-use opamp::server::{Received, peek, receive as receive_bytes};
+use opamp::server::{Received, peek, receive as receive_bytes, skip};
 use opamp::{Limits, Malformed};
 use proptest::prelude::*;
 use prost::Message as _;
@@ -144,6 +144,36 @@ fn sq_02_what_was_asked_for_is_asked_for_again_more_and_more_rarely() {
         })
         .collect();
     assert_eq!(asked, [10, 14, 30, 94]);
+}
+
+#[test]
+fn sq_02_rt_05_a_refused_message_is_no_gap_and_its_agent_is_asked_rarely() {
+    let limits = Limits {
+        description_bytes: 1,
+        ..Limits::SERVER
+    };
+    let mut wire = known();
+    let mut asked = Vec::new();
+    for number in 2..100 {
+        // An agent that answers each ask with what is refused.
+        let answers = asked.last().is_some_and(|last| last + 1 == number);
+        let bytes = if number == 2 || answers {
+            described(number).encode_to_vec()
+        } else {
+            message(number).encode_to_vec()
+        };
+        match receive_bytes(&mut wire, &bytes, &limits) {
+            Ok(received) if received.full_state_needed => asked.push(number),
+            Ok(_) => {}
+            Err(_) => skip(&mut wire, &bytes),
+        }
+    }
+    assert_eq!(asked, [3, 7, 23, 87]);
+    let received = receive(&mut wire, &described(100)).unwrap();
+    assert!(!received.full_state_needed && !wire.stale);
+    let before = wire;
+    skip(&mut wire, &[0xff; 3]);
+    assert_eq!(wire, before, "what has no number changes nothing");
 }
 
 #[test]
