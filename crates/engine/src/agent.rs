@@ -19,7 +19,12 @@ use domain::{
 use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::{content::DesiredContent, mailbox::Mailbox, pending::Pending};
+use crate::{
+    content::DesiredContent,
+    mailbox::{CloseReason, Mailbox},
+    pending::Pending,
+    principal::AuthMethod,
+};
 
 /// How an agent reaches this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +139,17 @@ pub(crate) struct Link {
     /// `None` for plain HTTP, which cannot be woken.
     pub mailbox: Option<Arc<Mailbox>>,
     pub transport: Transport,
+    /// How its session was proved; it ends with its token.
+    pub method: AuthMethod,
+}
+
+impl Link {
+    /// Has the connection closed, if there is one.
+    pub fn close(&self, reason: CloseReason) {
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.close(reason);
+        }
+    }
 }
 
 /// Something that waits for an agent in order.

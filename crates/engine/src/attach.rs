@@ -12,7 +12,7 @@ use crate::{
     events,
     mailbox::Mailbox,
     options::ApprovalMode,
-    principal::Principal,
+    principal::{AuthMethod, Principal},
 };
 
 /// A connection that wants to speak for an agent.
@@ -47,6 +47,9 @@ pub enum Refusal {
     /// The credential is bound to another uid.
     #[error("the credential belongs to another instance_uid")]
     OtherUid,
+    /// The token with which the session was opened was revoked or has expired since.
+    #[error("the credential is no longer valid")]
+    CredentialEnded,
     /// The server keeps as many agents as it may.
     #[error("the server has reached its limit of agents")]
     TooManyAgents,
@@ -126,6 +129,11 @@ impl Engine {
             .is_some_and(|bound| bound != request.uid)
         {
             return Attach::Refused(Refusal::OtherUid);
+        }
+        if let AuthMethod::Token(id) = request.principal.method
+            && self.inner.tokens.has_ended(id, now)
+        {
+            return Attach::Refused(Refusal::CredentialEnded);
         }
         let namespace = &request.principal.namespace;
         if self.inner.options.limits.agents <= self.inner.registry.len_estimate()
@@ -266,6 +274,7 @@ impl Engine {
         state.link = Some(Link {
             mailbox: request.mailbox.cloned(),
             transport: request.transport,
+            method: request.principal.method,
         });
         if let Some(mailbox) = request.mailbox {
             mailbox.agent_attached();

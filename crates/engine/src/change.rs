@@ -279,8 +279,8 @@ impl Engine {
     /// Takes an agent out of memory; nothing more is written for it.
     pub(crate) fn forget(&self, agent: &Arc<LiveAgent>, state: &mut State, now: Timestamp) {
         state.flags.forgotten = true;
-        if let Some(mailbox) = state.link.as_ref().and_then(|link| link.mailbox.as_ref()) {
-            mailbox.close(CloseReason::AgentDeleted);
+        if let Some(link) = &state.link {
+            link.close(CloseReason::AgentDeleted);
         }
         self.disconnect(agent, state, DisconnectReason::AgentDeleted, now);
         self.inner.pending.take_report(state);

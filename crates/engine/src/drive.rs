@@ -22,6 +22,8 @@ use crate::{
     desire::{DesireError, Pointer},
     engine::Engine,
     events,
+    mailbox::CloseReason,
+    principal::AuthMethod,
 };
 
 /// Agents whose reports one group commit writes at most.
@@ -275,18 +277,24 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends the claims of polling agents that were silent for longer than their liveness. Says how many it were.
+    /// Ends the claims of polling agents that were silent for longer than their liveness, and says how many it were.
+    /// Ends also the sessions whose token was revoked or has expired.
     pub fn expire(&self, now: Timestamp) -> usize {
         let liveness = self.inner.options.liveness;
+        let ended = self.inner.tokens.ended(now);
         let mut expired = 0;
         self.inner.registry.for_each(|agent| {
             let mut state = agent.lock();
-            let polls = state
-                .link
-                .as_ref()
-                .is_some_and(|link| link.transport == Transport::Http);
+            let Some(link) = &state.link else { return };
+            let (polls, method) = (link.transport == Transport::Http, link.method);
             let silent = now.duration_since(agent.last_seen());
-            if polls && liveness < silent.unsigned_abs() && silent.is_positive() {
+            if matches!(method, AuthMethod::Token(id) if ended.contains(&id)) {
+                // A connection ends its claims itself when it is closed.
+                link.close(CloseReason::CredentialRevoked);
+                if polls {
+                    self.disconnect(agent, &mut state, DisconnectReason::CredentialRevoked, now);
+                }
+            } else if polls && liveness < silent.unsigned_abs() && silent.is_positive() {
                 self.disconnect(agent, &mut state, DisconnectReason::Silent, now);
                 expired += 1;
             }

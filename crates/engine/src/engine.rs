@@ -24,9 +24,10 @@ use crate::{
     desire::Pointer,
     drive::Missing,
     events::ConnectionLines,
+    mailbox::CloseReason,
     options::EngineOptions,
     pending::PendingQueue,
-    principal::{AgentTokens, AuthenticationError, KnownToken, Principal},
+    principal::{AgentTokens, AuthMethod, AuthenticationError, KnownToken, Principal},
     registry::Registry,
     world::{Contents, CurrentWorld, World},
 };
@@ -262,9 +263,17 @@ impl Engine {
             .put(TokenHash::from_bytes(*token.hash.as_bytes()), known);
     }
 
-    /// Lets nobody in with a token any more. Sessions that are open go on until their next start.
+    /// Lets nobody in with a token any more, and has the connections closed that were opened with it. Claims of agents
+    /// that poll end with the next [`Engine::expire`].
     pub fn revoke_token(&self, id: domain::TokenId) {
         self.inner.tokens.revoke(id);
+        self.inner.registry.for_each(|agent| {
+            let state = agent.lock();
+            let link = state.link.as_ref();
+            if let Some(link) = link.filter(|link| link.method == AuthMethod::Token(id)) {
+                link.close(CloseReason::CredentialRevoked);
+            }
+        });
     }
 
     /// Queues a command for a connected agent.

@@ -1,6 +1,9 @@
 //! Who a session has proved to be, and the credentials that prove it.
 
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 use domain::{Labels, Namespace, TokenId, model::InstanceUid};
 use jiff::Timestamp;
@@ -86,22 +89,53 @@ pub(crate) struct KnownToken {
 
 /// All agent tokens, in memory, so that a reconnect storm asks no database.
 #[derive(Default)]
-pub(crate) struct AgentTokens(RwLock<HashMap<TokenHash, KnownToken>>);
+pub(crate) struct AgentTokens(RwLock<Tokens>);
+
+#[derive(Default)]
+struct Tokens {
+    by_hash: HashMap<TokenHash, KnownToken>,
+    hashes: HashMap<TokenId, TokenHash>,
+}
+
+impl KnownToken {
+    fn has_ended(&self, now: Timestamp) -> bool {
+        self.revoked || self.expires_at.is_some_and(|end| end <= now)
+    }
+}
 
 impl AgentTokens {
     pub fn put(&self, hash: TokenHash, token: KnownToken) {
-        self.0.write().insert(hash, token);
+        let mut tokens = self.0.write();
+        tokens.hashes.insert(token.id, hash);
+        tokens.by_hash.insert(hash, token);
     }
 
     /// The tokens that are not revoked.
     pub fn standing(&self) -> Vec<TokenId> {
         let tokens = self.0.read();
-        let standing = tokens.values().filter(|token| !token.revoked);
+        let standing = tokens.by_hash.values().filter(|token| !token.revoked);
         standing.map(|token| token.id).collect()
     }
 
+    /// The tokens that were revoked or have expired.
+    pub fn ended(&self, now: Timestamp) -> HashSet<TokenId> {
+        let tokens = self.0.read();
+        let ended = tokens.by_hash.values().filter(|token| token.has_ended(now));
+        ended.map(|token| token.id).collect()
+    }
+
+    /// Whether a token was revoked or has expired.
+    pub fn has_ended(&self, id: TokenId, now: Timestamp) -> bool {
+        let tokens = self.0.read();
+        let hash = tokens.hashes.get(&id);
+        let token = hash.and_then(|hash| tokens.by_hash.get(hash));
+        token.is_some_and(|token| token.has_ended(now))
+    }
+
     pub fn revoke(&self, id: TokenId) {
-        for token in self.0.write().values_mut().filter(|token| token.id == id) {
+        let tokens = &mut *self.0.write();
+        let hash = tokens.hashes.get(&id);
+        if let Some(token) = hash.and_then(|hash| tokens.by_hash.get_mut(hash)) {
             token.revoked = true;
         }
     }
@@ -135,6 +169,7 @@ impl AgentTokens {
         let tokens = self.0.read();
         // The lookup compares hashes, so its timing tells nothing about the token itself.
         let token = tokens
+            .by_hash
             .get(&TokenHash::of(bearer))
             .ok_or(AuthenticationError::Unknown)?;
         if token.revoked {
@@ -155,7 +190,7 @@ impl AgentTokens {
 impl fmt::Debug for AgentTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("AgentTokens")
-            .field(&self.0.read().len())
+            .field(&self.0.read().by_hash.len())
             .finish()
     }
 }

@@ -6,7 +6,11 @@ use domain::{
     EventId, EventKind, Namespace,
     model::{Changes, InstanceUid},
 };
-use engine::{Attach, DisconnectReason, ExchangeError, Mailbox};
+use engine::{
+    Attach, Attachment, AuthMethod, CloseReason, DisconnectReason, ExchangeError, Mailbox,
+    Principal, Refusal, admin::Caller,
+};
+use jiff::ToSpan;
 
 use crate::harness::{World, described, health};
 
@@ -188,4 +192,65 @@ async fn rt_06_when_reports_are_not_stored_changes_are_refused_and_heartbeats_ar
     );
     world.commit().await;
     assert!(first.try_say(&world, described(&[("a", "b")])).is_ok());
+}
+
+fn attached(attach: Attach) -> Attachment {
+    match attach {
+        Attach::Ready(attachment) => attachment,
+        other => panic!("not attached: {other:?}"),
+    }
+}
+
+fn is_connected(world: &World, attachment: &Attachment) -> bool {
+    let standing = world
+        .engine
+        .standing(&Namespace::default(), attachment.agent_id());
+    standing.unwrap().connected
+}
+
+async fn revoke(world: &World, principal: &Principal) {
+    let AuthMethod::Token(id) = principal.method else {
+        panic!("no token")
+    };
+    let caller = Caller::anonymous();
+    let revoked = world.engine.revoke_operators_token(&caller, id, world.now);
+    assert!(revoked.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_revoked_token_ends_the_sessions_that_were_opened_with_it() {
+    let world = World::start().await;
+    let (mine, other) = (world.token(None, &[]).await, world.token(None, &[]).await);
+    let (stream, its_neighbor) = (Mailbox::new(), Mailbox::new());
+    let uids = [1, 2, 3, 4].map(|byte| InstanceUid::new([byte; 16]));
+    attached(world.attach_as(&mine, uids[0], Some(&stream)));
+    attached(world.attach_as(&other, uids[1], Some(&its_neighbor)));
+    let polls = attached(world.attach_as(&mine, uids[2], None));
+    revoke(&world, &mine).await;
+    assert_eq!(stream.take().close, Some(CloseReason::CredentialRevoked));
+    assert_eq!(its_neighbor.take().close, None);
+    world.engine.expire(world.now);
+    assert!(!is_connected(&world, &polls));
+    // Nor does another agent join on the connection while it is being closed.
+    assert!(matches!(
+        world.attach_as(&mine, uids[3], Some(&stream)),
+        Attach::Refused(Refusal::CredentialEnded)
+    ));
+}
+
+#[tokio::test]
+async fn a_token_that_expires_ends_the_sessions_that_were_opened_with_it() {
+    let mut world = World::start().await;
+    let ends = world.now.checked_add(60.seconds()).unwrap();
+    let principal = world.token(Some(ends), &[]).await;
+    let stream = Mailbox::new();
+    attached(world.attach_as(&principal, InstanceUid::new([1; 16]), Some(&stream)));
+    let polls = attached(world.attach_as(&principal, InstanceUid::new([2; 16]), None));
+    world.pass(59);
+    world.engine.expire(world.now);
+    assert_eq!(stream.take().close, None);
+    world.pass(1);
+    world.engine.expire(world.now);
+    assert_eq!(stream.take().close, Some(CloseReason::CredentialRevoked));
+    assert!(!is_connected(&world, &polls));
 }

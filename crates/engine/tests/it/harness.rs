@@ -18,6 +18,10 @@ use domain::{
 use engine::{
     Attach, AttachRequest, Attachment, Engine, EngineOptions, ExchangeError, Heard, Mailbox,
     Outgoing, Principal, Transport,
+    admin::{
+        Caller, Created, Creation,
+        tokens::{NewToken, TokenKind},
+    },
 };
 use jiff::{Timestamp, ToSpan};
 use store::{Db, DbOptions, Location};
@@ -182,7 +186,37 @@ impl World {
     }
 
     pub fn attach(&self, uid: InstanceUid, mailbox: Option<&Arc<Mailbox>>) -> Attach {
-        let principal = Principal::anonymous();
+        self.attach_as(&Principal::anonymous(), uid, mailbox)
+    }
+
+    /// Makes an agent token that ends at a time and gives these labels, and says who presents it.
+    pub async fn token(&self, ends: Option<Timestamp>, labels: &[(&str, &str)]) -> Principal {
+        let new = NewToken {
+            kind: TokenKind::Agent,
+            description: String::new(),
+            labels: labels
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
+            expires_at: ends,
+        };
+        let (caller, creation) = (Caller::anonymous(), Creation::default());
+        let made = self.engine.create_token(&caller, &new, &creation, self.now);
+        let Created::New(made) = made.await.unwrap() else {
+            panic!("made before")
+        };
+        let secret = made.secret.unwrap();
+        self.engine
+            .authenticate(Some(secret.expose()), self.now)
+            .unwrap()
+    }
+
+    pub fn attach_as(
+        &self,
+        principal: &Principal,
+        uid: InstanceUid,
+        mailbox: Option<&Arc<Mailbox>>,
+    ) -> Attach {
         let transport = if mailbox.is_some() {
             Transport::WebSocket
         } else {
@@ -190,7 +224,7 @@ impl World {
         };
         self.engine.attach(
             &AttachRequest {
-                principal: &principal,
+                principal,
                 uid,
                 mailbox,
                 transport,
