@@ -155,9 +155,12 @@ impl Engine {
             match (&link.mailbox, request.mailbox) {
                 // The same connection, or the next poll of the same agent: the claim goes on.
                 (Some(old), Some(new)) if Arc::ptr_eq(old, new) => return ready(&agent, &state),
-                (None, None) => return ready(&agent, &state),
-                // Nobody can be asked behind a polling claim; the connection that stands takes over.
-                (None, Some(_)) => {}
+                // Unless another credential speaks than before: its labels and its end count from now on.
+                (None, None) if is_proved_alike(link, &state, request.principal) => {
+                    return ready(&agent, &state);
+                }
+                // Nobody can be asked behind a polling claim; whoever comes takes over.
+                (None, _) => {}
                 (Some(old), _) => {
                     let old = Arc::clone(old);
                     drop(state);
@@ -359,6 +362,11 @@ impl Engine {
     fn new_uid(&self, now: Timestamp) -> InstanceUid {
         InstanceUid::v7(unix_ms(now), self.random())
     }
+}
+
+/// Whether a principal is the one under which the link was claimed, as far as the agent can tell them apart.
+fn is_proved_alike(link: &Link, state: &State, principal: &Principal) -> bool {
+    link.method == principal.method && state.labels.credential == principal.labels
 }
 
 fn ready(agent: &Arc<LiveAgent>, state: &State) -> Attach {

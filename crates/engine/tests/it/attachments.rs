@@ -254,3 +254,26 @@ async fn a_token_that_expires_ends_the_sessions_that_were_opened_with_it() {
     assert_eq!(stream.take().close, Some(CloseReason::CredentialRevoked));
     assert!(!is_connected(&world, &polls));
 }
+
+#[tokio::test]
+async fn a_polled_claim_goes_on_for_its_own_credential_only() {
+    let world = World::start().await;
+    world
+        .release("edge", "team=red", 0, "receivers: {}\n")
+        .await;
+    let blue = world.token(None, &[("team", "blue")]).await;
+    let red = world.token(None, &[("team", "red")]).await;
+    let uid = InstanceUid::new([1; 16]);
+    let first = attached(world.attach_as(&blue, uid, None));
+    let next = attached(world.attach_as(&blue, uid, None));
+    assert!(first.is_same(&next));
+    // Its token was rotated: the same agent, under the labels that the new one gives.
+    let rotated = attached(world.attach_as(&red, uid, None));
+    assert_eq!(rotated.agent_id(), first.agent_id());
+    assert!(!rotated.is_same(&first));
+    world.engine.reconcile(world.now).await.unwrap();
+    let standing = world
+        .engine
+        .standing(&Namespace::default(), first.agent_id());
+    assert!(standing.unwrap().desired.is_some());
+}
