@@ -6,6 +6,7 @@ use std::{
     borrow::Cow,
     collections::VecDeque,
     fmt,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -77,6 +78,8 @@ pub(crate) struct State {
     /// Times that changed since the last flush.
     pub health_times: Option<HealthTimes>,
     pub answered: Option<Answered>,
+    /// The agent that was last made of a newcomer under this one's uid.
+    pub twin: Option<Box<Twin>>,
     pub desired: Option<Arc<DesiredContent>>,
     /// Since when `desired` stands, in milliseconds since 1970: the start of its convergence.
     pub desired_since_ms: i64,
@@ -107,6 +110,14 @@ impl Offered {
     pub fn at(&self) -> Timestamp {
         Timestamp::from_millisecond(self.at_ms).unwrap_or(Timestamp::UNIX_EPOCH)
     }
+}
+
+/// An agent made because two used one uid; until it uses the uid that it was given, the same newcomer gets it again.
+pub(crate) struct Twin {
+    pub agent: Arc<LiveAgent>,
+    pub method: AuthMethod,
+    /// Where it comes from; the port of an agent that polls changes.
+    pub ip: IpAddr,
 }
 
 /// Small facts about an agent that need no place of their own.
@@ -219,6 +230,7 @@ impl State {
             start_time_unix_nano: 0,
             health_times: None,
             answered: None,
+            twin: None,
             desired: None,
             desired_since_ms: 0,
             offered: None,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use store::agents::{Attachment as StoredAttachment, AttachmentChange, NewAgent};
 
 use crate::{
-    agent::{Attachment, Flags, Link, LiveAgent, State, Transport},
+    agent::{Attachment, Flags, Link, LiveAgent, State, Transport, Twin},
     engine::Engine,
     events,
     mailbox::Mailbox,
@@ -174,8 +174,15 @@ impl Engine {
 
     /// Ends a contest: where the old connection is alive the newcomer is another agent and is given a uid of its own,
     /// else it takes over.
-    #[must_use]
-    pub fn settle(&self, contest: Contest, alive: bool, now: Timestamp) -> Attachment {
+    ///
+    /// # Errors
+    /// [`Refusal::TooManyAgents`]: it would be one agent too many.
+    pub fn settle(
+        &self,
+        contest: Contest,
+        alive: bool,
+        now: Timestamp,
+    ) -> Result<Attachment, Refusal> {
         let Contest {
             agent,
             principal,
@@ -203,22 +210,51 @@ impl Engine {
             self.claim(&agent, &mut state, &request(uid), now);
             let epoch = state.epoch;
             drop(state);
-            return Attachment { agent, epoch };
+            return Ok(Attachment { agent, epoch });
+        }
+        let twin = match known_twin(&agent, &principal, peer) {
+            Some(twin) => twin,
+            None => self.new_twin(&agent, &principal, peer, now)?,
+        };
+        let mut state = twin.lock();
+        let uid = state.uid;
+        let polls_on = state
+            .link
+            .as_ref()
+            .is_some_and(|link| link.mailbox.is_none() && mailbox.is_none());
+        if !polls_on {
+            self.claim(&twin, &mut state, &request(uid), now);
+        }
+        let epoch = state.epoch;
+        drop(state);
+        Ok(Attachment { agent: twin, epoch })
+    }
+
+    fn new_twin(
+        &self,
+        agent: &Arc<LiveAgent>,
+        principal: &Principal,
+        peer: SocketAddr,
+        now: Timestamp,
+    ) -> Result<Arc<LiveAgent>, Refusal> {
+        if self.inner.options.limits.agents <= self.inner.registry.len_estimate() {
+            return Err(Refusal::TooManyAgents);
         }
         let uid = self.new_uid(now);
         let (twin, _) = self
             .inner
             .registry
             .find_or_insert(&principal.namespace, uid, || {
-                self.new_agent(&principal, uid, now)
+                self.new_agent(principal, uid, now)
             });
         tracing::warn!(event = "duplicate_instance_uid", agent_id = %agent.id, new_agent_id = %twin.id, peer = %peer);
-        let mut state = twin.lock();
-        state.flags.uid_unconfirmed = true;
-        self.claim(&twin, &mut state, &request(uid), now);
-        let epoch = state.epoch;
-        drop(state);
-        Attachment { agent: twin, epoch }
+        twin.lock().flags.uid_unconfirmed = true;
+        agent.lock().twin = Some(Box::new(Twin {
+            agent: Arc::clone(&twin),
+            method: principal.method,
+            ip: peer.ip(),
+        }));
+        Ok(twin)
     }
 
     /// Ends a claim. One that was superseded ends nothing.
@@ -362,6 +398,25 @@ impl Engine {
     fn new_uid(&self, now: Timestamp) -> InstanceUid {
         InstanceUid::v7(unix_ms(now), self.random())
     }
+}
+
+/// The agent that an earlier contest made of the same newcomer, if it has not come to use the uid that it was given.
+fn known_twin(
+    agent: &LiveAgent,
+    principal: &Principal,
+    peer: SocketAddr,
+) -> Option<Arc<LiveAgent>> {
+    let twin = {
+        let state = agent.lock();
+        let known = state.twin.as_ref()?;
+        let same = known.method == principal.method && known.ip == peer.ip();
+        same.then(|| Arc::clone(&known.agent))?
+    };
+    let state = twin.lock();
+    // Behind a stream there is somebody: a second newcomer from the same place.
+    let free = state.flags.uid_unconfirmed && !state.flags.forgotten && !state.is_streaming();
+    drop(state);
+    free.then_some(twin)
 }
 
 /// Whether a principal is the one under which the link was claimed, as far as the agent can tell them apart.

@@ -7,7 +7,7 @@ use domain::{
     model::{Changes, InstanceUid},
 };
 use engine::{
-    Attach, Attachment, AuthMethod, CloseReason, DisconnectReason, ExchangeError, Mailbox,
+    Attach, Attachment, AuthMethod, CloseReason, Contest, DisconnectReason, ExchangeError, Mailbox,
     Principal, Refusal, admin::Caller,
 };
 use jiff::ToSpan;
@@ -23,7 +23,7 @@ async fn id_06_a_second_connection_takes_over_from_a_dead_one() {
         panic!("not contested")
     };
     assert!(!contest.probe(Duration::from_millis(10)).await);
-    let attachment = world.engine.settle(contest, false, world.now);
+    let attachment = world.engine.settle(contest, false, world.now).unwrap();
     assert_eq!(attachment.agent_id(), old.attachment.agent_id());
     assert!(matches!(
         old.try_say(&world, Changes::default()),
@@ -56,7 +56,7 @@ async fn id_06_a_second_connection_beside_a_live_one_gets_a_uid_of_its_own() {
         }
     });
     assert!(alive);
-    let twin = world.engine.settle(contest, alive, world.now);
+    let twin = world.engine.settle(contest, alive, world.now).unwrap();
     assert_ne!(twin.agent_id(), old.attachment.agent_id());
     let outgoing = world.engine.take(&twin, world.now);
     assert_eq!(outgoing.new_uid, Some(twin.uid()));
@@ -276,4 +276,47 @@ async fn a_polled_claim_goes_on_for_its_own_credential_only() {
         .engine
         .standing(&Namespace::default(), first.agent_id());
     assert!(standing.unwrap().desired.is_some());
+}
+
+fn contested(attach: Attach) -> Contest {
+    match attach {
+        Attach::Contested(contest) => contest,
+        other => panic!("not contested: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn id_06_a_poll_that_contests_again_and_again_makes_one_agent() {
+    let world = World::start().await;
+    let (stream, _) = world.connect(1, &[]);
+    let other = world.token(None, &[]).await;
+    let poll = |principal: &Principal| {
+        let contest = contested(world.attach_as(principal, stream.uid, None));
+        world.engine.settle(contest, true, world.now).unwrap()
+    };
+    let (first, second) = (poll(&Principal::anonymous()), poll(&Principal::anonymous()));
+    assert!(first.is_same(&second));
+    // Each answer tells it the uid that it is to use.
+    assert_eq!(
+        world.engine.take(&second, world.now).new_uid,
+        Some(first.uid())
+    );
+    assert_eq!(world.engine.known_agents(), 2);
+    assert_ne!(poll(&other).agent_id(), first.agent_id());
+    // Once it uses the uid, whoever uses the old one is yet another agent.
+    attached(world.attach_as(&other, first.uid(), None));
+    assert_eq!(world.engine.known_agents(), 3);
+}
+
+#[tokio::test]
+async fn beyond_the_limit_of_agents_a_contest_makes_none() {
+    let world = World::start_with(|options| options.limits.agents = 1).await;
+    let (stream, _) = world.connect(1, &[]);
+    let contest = contested(world.attach(stream.uid, None));
+    let settled = world.engine.settle(contest, true, world.now);
+    assert!(matches!(settled, Err(Refusal::TooManyAgents)));
+    // The connection that takes over from a dead one is no agent more.
+    let contest = contested(world.attach(stream.uid, None));
+    assert!(world.engine.settle(contest, false, world.now).is_ok());
+    assert_eq!(world.engine.known_agents(), 1);
 }

@@ -157,10 +157,14 @@ impl Session {
             Event::Message(Err(status)) => self.broken(&status),
             Event::Woken(wakes) => self.attend(wakes).await,
             Event::Settled(settled) => {
-                self.talk
+                let refused = self
+                    .talk
                     .settle(settled.contest, settled.uid, settled.alive);
                 for message in settled.held {
-                    self.hear(&message).await?;
+                    match &refused {
+                        None => self.hear(&message).await?,
+                        Some(refused) => self.send(refused.encode()).await?,
+                    }
                 }
                 ControlFlow::Continue(())
             }

@@ -193,10 +193,16 @@ impl Conversation {
         }
     }
 
-    /// Ends a contest for an agent of this connection.
-    pub fn settle(&mut self, contest: Contest, uid: InstanceUid, alive: bool) {
-        let attachment = self.shared.engine.settle(contest, alive, self.shared.now());
-        self.agents.insert(uid, attachment);
+    /// Ends a contest for an agent of this connection. Gives what its messages are refused with, if there is no room for
+    /// another agent.
+    pub fn settle(&mut self, contest: Contest, uid: InstanceUid, alive: bool) -> Option<Refused> {
+        match self.shared.engine.settle(contest, alive, self.shared.now()) {
+            Ok(attachment) => {
+                self.agents.insert(uid, attachment);
+                None
+            }
+            Err(_) => Some(self.turned_away(uid)),
+        }
     }
 
     fn exchange(&mut self, uid: InstanceUid, attachment: &Attachment, message: &[u8]) -> Answer {
@@ -294,11 +300,15 @@ impl Conversation {
     }
 
     fn unavailable(&self, uid: InstanceUid) -> Answer {
+        Answer::Refuse(self.turned_away(uid))
+    }
+
+    fn turned_away(&self, uid: InstanceUid) -> Refused {
         let retry_after = self.shared.gate.refuse(Reason::Engine);
-        Answer::Refuse(Refused {
+        Refused {
             uid: Some(uid),
             why: Why::Later(retry_after),
-        })
+        }
     }
 
     /// A message that makes the peer say something, if an agent is known: the answer proves that the connection lives.

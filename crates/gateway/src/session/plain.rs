@@ -26,7 +26,9 @@ impl Exchange {
                 Answer::End(_) => break,
                 Answer::Contested { contest, uid } => {
                     let alive = contest.probe(self.0.shared().times.probe).await;
-                    self.0.settle(*contest, uid, alive);
+                    if let Some(refused) = self.0.settle(*contest, uid, alive) {
+                        return Ok(Err(refused));
+                    }
                 }
             }
         }

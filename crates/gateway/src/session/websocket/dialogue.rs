@@ -151,10 +151,12 @@ impl Dialogue {
             alive,
             held,
         } = settled;
-        self.talk.settle(contest, uid, alive);
+        let refused = self.talk.settle(contest, uid, alive);
         for message in held {
-            if self.phase == Phase::Open {
-                self.hear(&message, output, now);
+            match &refused {
+                _ if self.phase != Phase::Open => {}
+                None => self.hear(&message, output, now),
+                Some(refused) => output.put_message(&refused.encode()),
             }
         }
     }
