@@ -13,7 +13,8 @@ use crate::{Conn, Db, StoreError, Tx, agents, events, meta};
 /// How long things are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retention {
-    /// An agent that was not seen for so long is forgotten.
+    /// An agent that was neither seen nor detached for so long is forgotten. A server that was down for longer has
+    /// detached its agents when it started, and gives them that time to come back.
     pub offline_agents: Duration,
     /// Events and history older than this are dropped.
     pub events: Duration,
@@ -117,6 +118,7 @@ async fn offline(
         "SELECT s.namespace, s.agent_id FROM agent_status s
          CROSS JOIN agent_liveness l
          WHERE s.connected = 0 AND l.namespace = s.namespace AND l.agent_id = s.agent_id AND l.last_seen < $1
+             AND COALESCE(s.detached_at, 0) < $1
          ORDER BY s.namespace, s.agent_id LIMIT $2",
     )
     .bind(cutoff)

@@ -156,6 +156,7 @@ contract! {
     ],
     retention: [
         agents_offline_too_long_are_forgotten,
+        after_a_long_outage_no_agent_is_forgotten_before_it_could_come_back,
         old_events_are_dropped,
         an_agent_keeps_its_newest_events,
         unreferenced_contents_are_swept_after_the_grace_time,

@@ -58,6 +58,24 @@ pub(crate) async fn agents_offline_too_long_are_forgotten(t: &TestDb) {
     );
 }
 
+pub(crate) async fn after_a_long_outage_no_agent_is_forgotten_before_it_could_come_back(
+    t: &TestDb,
+) {
+    apply(t, &[new_agent(1)]).await;
+    let node = domain::NodeName::new("node-1");
+    commit!(t, |tx| agents::detach_node(
+        &mut tx,
+        &node,
+        at(60 * DAY),
+        "server_restarted"
+    )
+    .await
+    .unwrap());
+    assert_eq!(swept(t, 60 * DAY + 1).await.agents, []);
+    assert_eq!(swept(t, 89 * DAY).await.agents, []);
+    assert_eq!(swept(t, 91 * DAY).await.agents, [(ns(), agent_id(1))]);
+}
+
 pub(crate) async fn old_events_are_dropped(t: &TestDb) {
     let made: Vec<NewEvent> = (0..10)
         .map(|n| event(n, i64::from(n) * DAY, EventKind::AgentHealthy))
