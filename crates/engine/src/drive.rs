@@ -1,7 +1,7 @@
 //! The engine's steps that are driven from outside: group commit, liveness flush, reconciling, expiry and retention.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -68,39 +68,69 @@ impl Engine {
     /// [`StoreError`]; what was not committed waits for the next call.
     pub async fn commit_reports(&self) -> Result<usize, StoreError> {
         let mut committed = 0;
-        loop {
+        let mut refused = Vec::new();
+        let outcome = loop {
             let agents = self.inner.pending.take(COMMIT_AGENTS);
             if agents.is_empty() {
                 self.note_database(Ok(()));
-                return Ok(committed);
+                break Ok(committed);
             }
             committed += agents.len();
-            self.commit(&agents).await?;
+            match self.commit(&agents).await {
+                Ok(more) => refused.extend(more),
+                Err(error) => break Err(error),
+            }
+        };
+        for (agent, report) in refused {
+            tracing::warn!(event = "agent_not_stored", agent_id = %agent.id, "another agent has its instance_uid; tried again");
+            self.inner
+                .pending
+                .restore(&agent, &mut agent.lock(), report);
         }
+        outcome
     }
 
-    async fn commit(&self, agents: &[Arc<LiveAgent>]) -> Result<(), StoreError> {
+    /// Commits reports of some agents. Gives those of new agents that were refused, because another agent still has
+    /// their uid in the database: that one's report, which gives it up, may be yet to come.
+    async fn commit(
+        &self,
+        agents: &[Arc<LiveAgent>],
+    ) -> Result<Vec<(Arc<LiveAgent>, AgentReport)>, StoreError> {
         let _order = self.inner.write_lock.lock().await;
         let reports: Vec<AgentReport> = agents
             .iter()
             .filter_map(|agent| self.report_of(agent))
             .collect();
         if reports.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
+        let by_id = || -> HashMap<_, _> { agents.iter().map(|agent| (agent.id, agent)).collect() };
         match self.inner.db.apply_reports(&reports).await {
             Ok(applied) => {
+                let mut refused = Vec::new();
+                if !applied.stale.is_empty() {
+                    let (by_id, stale) = (by_id(), HashSet::<_>::from_iter(applied.stale));
+                    let new = reports
+                        .into_iter()
+                        .filter(|report| report.created.is_some() && stale.contains(&report.agent));
+                    refused.extend(new.filter_map(|report| {
+                        by_id
+                            .get(&report.agent)
+                            .map(|agent| (Arc::clone(agent), report))
+                    }));
+                }
                 for agent in agents {
-                    agent.lock().flags.unsaved = false;
+                    if !refused.iter().any(|(new, _)| new.id == agent.id) {
+                        agent.lock().flags.unsaved = false;
+                    }
                 }
                 if let Some(event) = applied.last_event {
                     self.announce(event);
                 }
-                Ok(())
+                Ok(refused)
             }
             Err(error) => {
-                let by_id: std::collections::HashMap<_, _> =
-                    agents.iter().map(|agent| (agent.id, agent)).collect();
+                let by_id = by_id();
                 for report in reports {
                     if let Some(agent) = by_id.get(&report.agent) {
                         let mut state = agent.lock();

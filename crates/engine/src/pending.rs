@@ -83,6 +83,9 @@ impl PendingQueue {
 
     /// Puts back a report whose commit failed, under whatever came since.
     pub fn restore(&self, agent: &Arc<LiveAgent>, state: &mut State, mut failed: AgentReport) {
+        if state.flags.forgotten {
+            return;
+        }
         match &mut state.pending {
             Some(pending) => {
                 let newer = std::mem::replace(

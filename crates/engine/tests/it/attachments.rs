@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::{
-    EventId, EventKind, Namespace,
+    AgentId, Approval, Epoch, EventId, EventKind, Namespace,
     model::{Changes, InstanceUid},
 };
 use engine::{
@@ -11,6 +11,7 @@ use engine::{
     Principal, Refusal, admin::Caller,
 };
 use jiff::ToSpan;
+use store::agents::{AgentReport, NewAgent};
 
 use crate::harness::{World, described, health};
 
@@ -94,6 +95,66 @@ async fn id_03_an_agent_that_asks_gets_a_uid_and_stays_the_same_agent() {
         .unwrap();
     assert_eq!(stored, Some(adopted.agent_id()));
     assert_eq!(world.engine.find_by_uid(&namespace, agent.uid), None);
+}
+
+async fn stored_under(world: &World, uid: InstanceUid) -> Option<AgentId> {
+    let mut reader = world.db.read().await.unwrap();
+    store::agents::find_by_uid(&mut reader, &Namespace::default(), &uid)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn id_03_a_newcomer_under_a_uid_that_was_just_given_up_is_stored() {
+    for commits_between in [true, false] {
+        let world = World::start().await;
+        let (mut first, _) = world.connect(1, &[]);
+        if commits_between {
+            world.commit().await;
+        }
+        let asks = Changes {
+            requests_uid: true,
+            ..Changes::default()
+        };
+        let new_uid = first.say(&world, asks).new_uid.unwrap();
+        attached(world.attach(new_uid, Some(&first.mailbox)));
+        let (second, _) = world.connect(1, &[]);
+        world.commit().await;
+        let ids = [&first, &second].map(|agent| Some(agent.attachment.agent_id()));
+        assert_ne!(ids[0], ids[1]);
+        let stored = [
+            stored_under(&world, new_uid).await,
+            stored_under(&world, second.uid).await,
+        ];
+        assert_eq!(stored, ids, "{commits_between}");
+    }
+}
+
+#[tokio::test]
+async fn a_newcomer_whose_uid_is_not_given_up_yet_is_stored_later() {
+    let world = World::start().await;
+    let uid = InstanceUid::new([1; 16]);
+    // Somebody stands in the database under its uid of whom memory does not know.
+    let other = AgentId::from_bytes([9; 16]);
+    let mut report = AgentReport::new(other, Namespace::default(), Epoch(1), world.now);
+    let approval = Approval::Approved;
+    report.created = Some(NewAgent { uid, approval });
+    world.db.apply_reports(&[report]).await.unwrap();
+    let (mut agent, _) = world.connect(1, &[]);
+    world.commit().await;
+    assert_eq!(stored_under(&world, uid).await, Some(other));
+    agent.say(&world, health(true, 1));
+    let mut tx = world.db.begin().await.unwrap();
+    store::agents::delete(&mut tx, &Namespace::default(), other)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    world.commit().await;
+    let id = agent.attachment.agent_id();
+    assert_eq!(stored_under(&world, uid).await, Some(id));
+    let mut reader = world.db.read().await.unwrap();
+    let detail = store::agents::find(&mut reader, &Namespace::default(), id).await;
+    assert_eq!(detail.unwrap().unwrap().summary.healthy, Some(true));
 }
 
 #[tokio::test]

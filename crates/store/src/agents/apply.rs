@@ -62,8 +62,14 @@ impl Db {
         now: Timestamp,
     ) -> Result<Applied, StoreError> {
         let mut tx = self.begin_reports().await?;
-        create(&mut tx, prepared).await?;
-        let stale = stale(&mut tx, prepared).await?;
+        // An agent may have come under a uid that another one gave up in the same batch: those that gave up go first.
+        let (new, known): (Vec<_>, Vec<_>) = prepared
+            .iter()
+            .partition(|one| one.report.created.is_some());
+        let mut stale = find_stale(&mut tx, &known).await?;
+        identities(&known, &stale).run(&mut tx).await?;
+        create(&mut tx, &new).await?;
+        stale.extend(find_stale(&mut tx, &new).await?);
         let live: Vec<&Prepared<'_>> = prepared
             .iter()
             .filter(|one| !stale.contains(&one.report.agent))
@@ -148,7 +154,7 @@ fn key(report: &AgentReport) -> [Value; 2] {
     [(&report.namespace).into(), report.agent.into()]
 }
 
-async fn create(tx: &mut Tx, prepared: &[Prepared<'_>]) -> Result<(), StoreError> {
+async fn create(tx: &mut Tx, new: &[&Prepared<'_>]) -> Result<(), StoreError> {
     let mut agents = Bulk::new(
         DURING,
         "WITH v (namespace, id, uid, approval, search, at) AS (VALUES {rows})
@@ -174,11 +180,12 @@ async fn create(tx: &mut Tx, prepared: &[Prepared<'_>]) -> Result<(), StoreError
          WHERE 1 = 1 ON CONFLICT DO NOTHING",
         3,
     );
-    for report in prepared.iter().map(|one| &one.report) {
+    for report in new.iter().map(|one| &one.report) {
         let Some(new) = &report.created else { continue };
         let [ns, id] = key(report);
-        let search = labels::search_text(report.agent, &new.uid, &domain::Labels::default());
-        let uid = new.uid.as_bytes().as_slice();
+        let uid = report.uid.unwrap_or(new.uid);
+        let search = labels::search_text(report.agent, &uid, &domain::Labels::default());
+        let uid = uid.as_bytes().as_slice();
         agents.row([
             ns,
             id,
@@ -198,7 +205,10 @@ async fn create(tx: &mut Tx, prepared: &[Prepared<'_>]) -> Result<(), StoreError
 }
 
 /// The agents whose reports are refused: a newer attachment stands, or there is no such agent any more.
-async fn stale(tx: &mut Tx, prepared: &[Prepared<'_>]) -> Result<HashSet<AgentId>, StoreError> {
+async fn find_stale(
+    tx: &mut Tx,
+    prepared: &[&Prepared<'_>],
+) -> Result<HashSet<AgentId>, StoreError> {
     // PostgreSQL has other writers: their rows are locked against them, in order, and those that stand come back.
     // SQLite has none, and it is cheaper to ask for the few that do not stand.
     let (text, gives_stale) = match tx.dialect() {
@@ -238,7 +248,11 @@ async fn stale(tx: &mut Tx, prepared: &[Prepared<'_>]) -> Result<HashSet<AgentId
 
 async fn write(tx: &mut Tx, live: &[&Prepared<'_>]) -> Result<(), StoreError> {
     let mut changes = Changes::default();
-    identities(live, &mut changes).run(tx).await?;
+    for report in live.iter().map(|one| &one.report) {
+        if let Some(uid) = &report.uid {
+            changes.of_agent(report, "uid", None, Some(uid.to_string()));
+        }
+    }
     labels::apply(tx, live, &mut changes).await?;
     inventories(live).run(tx).await?;
     let (attached, detached) = attachments(live);
@@ -252,7 +266,7 @@ async fn write(tx: &mut Tx, live: &[&Prepared<'_>]) -> Result<(), StoreError> {
 }
 
 /// New uids; one that another agent of the namespace has is left alone, or it would spoil the whole batch.
-fn identities(live: &[&Prepared<'_>], changes: &mut Changes) -> Bulk {
+fn identities(known: &[&Prepared<'_>], stale: &HashSet<AgentId>) -> Bulk {
     let mut bulk = Bulk::new(
         DURING,
         "WITH v (namespace, id, uid) AS MATERIALIZED (VALUES {rows})
@@ -260,11 +274,12 @@ fn identities(live: &[&Prepared<'_>], changes: &mut Changes) -> Bulk {
          AND NOT EXISTS (SELECT 1 FROM agents o WHERE o.namespace = v.namespace AND o.uid = v.uid)",
         3,
     );
-    for report in live.iter().map(|one| &one.report) {
-        let Some(uid) = &report.uid else { continue };
+    for report in known.iter().map(|one| &one.report) {
+        let Some(uid) = report.uid.filter(|_| !stale.contains(&report.agent)) else {
+            continue;
+        };
         let [ns, id] = key(report);
         bulk.row([ns, id, uid.as_bytes().as_slice().into()]);
-        changes.of_agent(report, "uid", None, Some(uid.to_string()));
     }
     bulk
 }
