@@ -205,12 +205,13 @@ CREATE INDEX desired_contents_hash ON desired_contents (namespace, kind, hash);
 
 -- The emergency brakes that are on.
 CREATE TABLE holds (
-    namespace {name} NOT NULL,  -- empty: the whole fleet
-    selector  {name} NOT NULL,  -- empty: every agent of the namespace
-    reason    TEXT NOT NULL,
-    set_by    TEXT NOT NULL,
-    set_at    {int} NOT NULL,
-    PRIMARY KEY (namespace, selector)
+    namespace     {name} NOT NULL,   -- empty: the whole fleet
+    selector_hash {bytes} NOT NULL,  -- SHA-256 of selector, which is too long for an index
+    selector      {name} NOT NULL,   -- empty: every agent of the namespace
+    reason        TEXT NOT NULL,
+    set_by        TEXT NOT NULL,
+    set_at        {int} NOT NULL,
+    PRIMARY KEY (namespace, selector_hash)
 ){table};
 
 CREATE TABLE tokens (

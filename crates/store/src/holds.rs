@@ -1,6 +1,7 @@
 //! Holds: the emergency brakes that are on.
 
-use domain::{Actor, Hold, HoldScope, Namespace, Selector};
+use domain::{Actor, ContentHash, Hold, HoldScope, Namespace, Selector};
+use sha2::{Digest, Sha256};
 
 use crate::sql::{Columns, query};
 use crate::{Conn, StoreError, Tx};
@@ -15,6 +16,10 @@ fn key(scope: &HoldScope) -> (&str, String) {
     }
 }
 
+fn hash_of(selector: &str) -> ContentHash {
+    ContentHash::from_bytes(Sha256::digest(selector).into())
+}
+
 /// Puts a hold on; one of the same scope is replaced. A selector that matches everything holds the namespace.
 ///
 /// # Errors
@@ -23,11 +28,13 @@ pub async fn set(tx: &mut Tx, hold: &Hold) -> Result<(), StoreError> {
     let (ns, selector) = key(&hold.scope);
     query(
         "storing a hold",
-        "INSERT INTO holds (namespace, selector, reason, set_by, set_at) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (namespace, selector) DO UPDATE
+        "INSERT INTO holds (namespace, selector_hash, selector, reason, set_by, set_at)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (namespace, selector_hash) DO UPDATE
          SET reason = excluded.reason, set_by = excluded.set_by, set_at = excluded.set_at",
     )
     .bind(ns)
+    .bind(&hash_of(&selector))
     .bind(selector)
     .bind(hold.reason.as_str())
     .bind(hold.set_by.as_str())
@@ -43,10 +50,10 @@ pub async fn set(tx: &mut Tx, hold: &Hold) -> Result<(), StoreError> {
 /// [`StoreError`].
 pub async fn lift(tx: &mut Tx, scope: &HoldScope) -> Result<bool, StoreError> {
     let (ns, selector) = key(scope);
-    let text = "DELETE FROM holds WHERE namespace = $1 AND selector = $2";
+    let text = "DELETE FROM holds WHERE namespace = $1 AND selector_hash = $2";
     Ok(query("lifting a hold", text)
         .bind(ns)
-        .bind(selector)
+        .bind(&hash_of(&selector))
         .run(tx)
         .await?
         == 1)

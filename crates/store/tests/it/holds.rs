@@ -1,6 +1,6 @@
 //! Holds.
 
-use domain::{Hold, HoldScope, Selector};
+use domain::{ContentHash, Hold, HoldScope, Selector};
 use store::holds;
 use store::testing::{TestDb, at};
 
@@ -43,4 +43,28 @@ pub(crate) async fn every_scope_is_held_and_lifted(t: &TestDb) {
         assert!(!commit!(t, |tx| holds::lift(&mut tx, scope).await.unwrap()));
     }
     assert_eq!(held().await, []);
+}
+
+pub(crate) async fn the_longest_selector_is_held_and_lifted(t: &TestDb) {
+    use sha2::{Digest, Sha256};
+    // Values that do not compress: a database may try that first.
+    let values: Vec<String> = (0..255_u8)
+        .map(|n| ContentHash::from_bytes(Sha256::digest([n]).into()).to_string()[..61].to_owned())
+        .collect();
+    let text = format!("a in ({})", values.join(","));
+    let selector: Selector = text.parse().unwrap();
+    assert!(15_500 < text.len() && text.len() <= Selector::MAX_BYTES);
+    let scope = HoldScope::Selector(ns(), selector);
+    let hold = Hold {
+        scope: scope.clone(),
+        reason: String::new(),
+        set_by: actor(),
+        set_at: at(1),
+    };
+    for _ in 0..2 {
+        commit!(t, |tx| holds::set(&mut tx, &hold).await.unwrap());
+    }
+    let held = holds::load_all(&mut t.db.read().await.unwrap()).await;
+    assert_eq!(held.unwrap(), [hold]);
+    assert!(commit!(t, |tx| holds::lift(&mut tx, &scope).await.unwrap()));
 }

@@ -131,6 +131,7 @@ contract! {
     ],
     holds: [
         every_scope_is_held_and_lifted,
+        the_longest_selector_is_held_and_lifted,
     ],
     tokens: [
         a_token_is_found_by_its_hash_until_it_is_revoked,
