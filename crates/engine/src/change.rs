@@ -175,21 +175,14 @@ impl Change {
                 .contents
                 .iter()
                 .any(|(namespace, known, _)| *known == key && *namespace == agent.namespace);
-            if made
-                || self
-                    .engine
-                    .inner
-                    .contents
-                    .find(&agent.namespace, key)
-                    .is_some()
-            {
+            if made {
                 continue;
             }
             let (content, row) = self
                 .engine
                 .content_of(&agent.namespace, agent.id, &layers, now)
                 .await?;
-            rows.extend(row);
+            rows.push(row);
             self.contents.push((agent.namespace.clone(), key, content));
         }
         Ok(rows)

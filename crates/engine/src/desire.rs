@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use desired::{InputsKey, Layer, MaterialiseError, inputs_key, materialise_within};
-use domain::{AgentId, Namespace, OfferDecision, Revision};
+use domain::{AgentId, ContentHash, Namespace, OfferDecision, Revision, model::ConfigMap};
 use jiff::Timestamp;
 use store::{Db, StoreError, desired as stored};
 
@@ -107,18 +107,24 @@ impl Engine {
         }
     }
 
-    /// Makes the content of these layers, or reads back what was made of the same inputs before.
-    /// The second value is the row to store, if it is new.
+    /// Makes the content of these layers, or takes what was made of the same inputs before. The second value is the row
+    /// to store, also if it stands: a content that nobody used for a while would else be swept as soon as it is used.
     pub(crate) async fn content_of(
         &self,
         namespace: &Namespace,
         agent: AgentId,
         layers: &[Arc<Revision>],
         now: Timestamp,
-    ) -> Result<(DesiredContent, Option<stored::DesiredContent>), DesireError> {
+    ) -> Result<(DesiredContent, stored::DesiredContent), DesireError> {
         let key = key_of(layers);
+        if let Some(known) = self.inner.contents.find(namespace, key) {
+            let row = row_of(namespace, layers, known.hash, known.files.clone(), now);
+            return Ok((DesiredContent::new(known.hash, known.files.clone()), row));
+        }
         if let Some(row) = find_stored(&self.inner.db, namespace, key).await? {
-            return Ok((DesiredContent::new(row.hash, row.files), None));
+            let content = DesiredContent::new(row.hash, row.files.clone());
+            let created_at = now;
+            return Ok((content, stored::DesiredContent { created_at, ..row }));
         }
         let bodies: Vec<Layer<'_>> = layers
             .iter()
@@ -126,19 +132,29 @@ impl Engine {
             .collect();
         let content = materialise_within(&bodies, &self.inner.options.limits.desired)
             .map_err(|source| DesireError::Materialise { agent, source })?;
-        let row = stored::DesiredContent {
-            namespace: namespace.clone(),
-            kind: stored::CONFIG.to_owned(),
-            inputs_key: key.as_bytes().to_vec(),
-            layers: layers
-                .iter()
-                .map(|revision| (revision.config.clone(), revision.number))
-                .collect(),
-            hash: content.hash,
-            files: content.files.clone(),
-            created_at: now,
-        };
-        Ok((DesiredContent::new(content.hash, content.files), Some(row)))
+        let row = row_of(namespace, layers, content.hash, content.files.clone(), now);
+        Ok((DesiredContent::new(content.hash, content.files), row))
+    }
+}
+
+fn row_of(
+    namespace: &Namespace,
+    layers: &[Arc<Revision>],
+    hash: ContentHash,
+    files: ConfigMap,
+    now: Timestamp,
+) -> stored::DesiredContent {
+    stored::DesiredContent {
+        namespace: namespace.clone(),
+        kind: stored::CONFIG.to_owned(),
+        inputs_key: key_of(layers).as_bytes().to_vec(),
+        layers: layers
+            .iter()
+            .map(|revision| (revision.config.clone(), revision.number))
+            .collect(),
+        hash,
+        files,
+        created_at: now,
     }
 }
 

@@ -294,11 +294,9 @@ impl Engine {
         let (content, row) = self
             .content_of(&agent.namespace, agent.id, &layers, now)
             .await?;
-        if let Some(row) = row {
-            let mut tx = self.inner.db.begin().await?;
-            stored::put(&mut tx, &row).await?;
-            tx.commit().await?;
-        }
+        let mut tx = self.inner.db.begin().await?;
+        stored::put(&mut tx, &row).await?;
+        tx.commit().await?;
         self.inner.contents.put(
             agent.namespace.clone(),
             crate::desire::key_of(&layers),

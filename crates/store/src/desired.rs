@@ -26,13 +26,14 @@ pub struct DesiredContent {
     pub hash: ContentHash,
     /// The content.
     pub files: ConfigMap,
-    /// When it was made.
+    /// When it was made, or last wanted again.
     pub created_at: Timestamp,
 }
 
 const COLUMNS: &str = "namespace, kind, inputs_key, layers, hash, content_hash, created_at";
 
-/// Stores a desired content; for inputs that are there already, what stands is kept.
+/// Stores a desired content; for inputs that are there already, what stands is kept and is as young as a new one, so
+/// that it is not swept before an agent refers to it.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -43,7 +44,8 @@ pub async fn put(tx: &mut Tx, content: &DesiredContent) -> Result<(), StoreError
     query(
         "storing a desired content",
         "INSERT INTO desired_contents (namespace, kind, inputs_key, layers, hash, content_hash, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (namespace, kind, inputs_key) DO UPDATE SET created_at = excluded.created_at",
     )
     .bind(ns)
     .bind(content.kind.as_str())

@@ -1,5 +1,7 @@
 //! Who is offered what, when, and how often.
 
+use std::sync::Arc;
+
 use domain::{
     Actor, AgentId, Approval, ConfigState, Hold, HoldScope, Labels, LabelsBySource, Namespace,
     model::{ApplyState, Changes},
@@ -265,4 +267,37 @@ async fn lists_show_an_offer_that_nobody_answers() {
         detail.unwrap().unwrap().summary.config_state,
         ConfigState::Offered
     );
+}
+
+#[tokio::test]
+async fn content_that_a_rollback_wants_again_is_stored_again() {
+    let mut world = World::start().await;
+    let (agent, _) = world.connect(1, &[("env", "prod")]);
+    world.commit().await;
+    let old = world.revise("edge", "env=prod", 0, BODY).await;
+    let new = world.revise("edge", "env=prod", 0, "exporters: {}\n").await;
+    for revision in [&old, &new, &old] {
+        // Longer than unused contents are kept: none of the steps may count on the row that stands.
+        world.pass(7200);
+        let mut change = world.engine.begin_change(world.now).await.unwrap();
+        change.set_baseline(Arc::clone(revision));
+        let rows = change.materialise(world.now).await.unwrap();
+        let mut tx = world.db.begin().await.unwrap();
+        for row in &rows {
+            assert_eq!(row.created_at, world.now);
+            store::desired::put(&mut tx, row).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        // The sweep comes before any agent refers to what was released.
+        let keep = store::retention::Retention::default();
+        store::retention::sweep(&world.db, &keep, world.now)
+            .await
+            .unwrap();
+        change.publish(world.now);
+        let offer = agent.pushed(&world).unwrap().config.unwrap();
+        let mut reader = world.db.read().await.unwrap();
+        let (namespace, kind) = (Namespace::default(), store::desired::CONFIG);
+        let stored = store::desired::find_by_hash(&mut reader, &namespace, kind, &offer.hash);
+        assert!(stored.await.unwrap().is_some());
+    }
 }

@@ -35,7 +35,10 @@ pub(crate) async fn equal_inputs_keep_what_stands(t: &TestDb) {
     let mut conn = t.db.read().await.unwrap();
     assert_eq!(
         desired::find(&mut conn, &ns(), CONFIG, b"1").await.unwrap(),
-        Some(first)
+        Some(DesiredContent {
+            created_at: at(9),
+            ..first
+        })
     );
     assert_eq!(
         desired::find(&mut conn, &ns(), CONFIG, b"2").await.unwrap(),

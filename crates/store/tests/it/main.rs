@@ -162,6 +162,7 @@ contract! {
         an_agent_keeps_its_newest_events,
         unreferenced_contents_are_swept_after_the_grace_time,
         desired_contents_in_use_stay,
+        a_desired_content_that_is_wanted_again_is_not_swept,
         saved_answers_are_dropped,
     ],
     opening: [

@@ -194,6 +194,21 @@ pub(crate) async fn desired_contents_in_use_stay(t: &TestDb) {
     }
 }
 
+pub(crate) async fn a_desired_content_that_is_wanted_again_is_not_swept(t: &TestDb) {
+    let old = content(b"1", "1");
+    let again = desired::DesiredContent {
+        created_at: at(DAY),
+        ..old.clone()
+    };
+    for row in [&old, &again] {
+        commit!(t, |tx| desired::put(&mut tx, row).await.unwrap());
+    }
+    let dropped = swept(t, DAY + 60).await;
+    assert_eq!((dropped.desired, dropped.contents), (0, 0));
+    let dropped = swept(t, 2 * DAY).await;
+    assert_eq!((dropped.desired, dropped.contents), (1, 1));
+}
+
 pub(crate) async fn saved_answers_are_dropped(t: &TestDb) {
     let keep = Retention {
         idempotency_keys: Duration::from_secs(60),
