@@ -10,7 +10,7 @@ use std::{
 
 use domain::{
     AgentId, Approval, ConfigState, ContentHash, EventId, Namespace, NodeName, config_state,
-    model::{CustomMessage, InstanceUid, WireState},
+    model::{AgentCapabilities, CustomMessage, InstanceUid, WireState},
 };
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -286,13 +286,19 @@ impl Engine {
         id: AgentId,
         command: Command,
     ) -> Result<(), NotDelivered> {
-        use domain::model::AgentCapabilities;
-        self.enqueue(ns, id, Queued::Command(command), |state| match command {
-            Command::Restart => state
-                .wire
-                .capabilities
-                .contains(AgentCapabilities::ACCEPTS_RESTART_COMMAND),
-        })
+        self.enqueue(ns, id, Queued::Command(command))
+    }
+
+    /// Whether [`Engine::send_command`] would queue a command now.
+    pub(crate) fn check_command(
+        &self,
+        ns: &Namespace,
+        id: AgentId,
+        command: Command,
+    ) -> Result<(), NotDelivered> {
+        let agent = self.find_agent_of(ns, id)?;
+        let state = agent.lock();
+        self.check_queue(&state, &Queued::Command(command))
     }
 
     /// Queues a custom message for a connected agent.
@@ -305,7 +311,7 @@ impl Engine {
         id: AgentId,
         message: CustomMessage,
     ) -> Result<(), NotDelivered> {
-        self.enqueue(ns, id, Queued::Custom(message), |_| true)
+        self.enqueue(ns, id, Queued::Custom(message))
     }
 
     fn enqueue(
@@ -313,28 +319,41 @@ impl Engine {
         namespace: &Namespace,
         id: AgentId,
         item: Queued,
-        capable: impl FnOnce(&State) -> bool,
     ) -> Result<(), NotDelivered> {
-        let agent = self
-            .inner
-            .registry
-            .get(id)
-            .filter(|agent| agent.namespace == *namespace);
-        let agent = agent.ok_or(NotDelivered::NotFound)?;
+        let agent = self.find_agent_of(namespace, id)?;
         let mut state = agent.lock();
+        self.check_queue(&state, &item)?;
+        state.queue.get_or_insert_default().push_back(item);
+        state.wake(&agent);
+        Ok(())
+    }
+
+    fn find_agent_of(
+        &self,
+        namespace: &Namespace,
+        id: AgentId,
+    ) -> Result<Arc<LiveAgent>, NotDelivered> {
+        let agent = self.inner.registry.get(id);
+        agent
+            .filter(|agent| agent.namespace == *namespace)
+            .ok_or(NotDelivered::NotFound)
+    }
+
+    fn check_queue(&self, state: &State, item: &Queued) -> Result<(), NotDelivered> {
         if state.link.is_none() {
             return Err(NotDelivered::NotConnected);
         }
-        if !capable(&state) {
+        let needed = match item {
+            Queued::Command(Command::Restart) => AgentCapabilities::ACCEPTS_RESTART_COMMAND,
+            Queued::Custom(_) => AgentCapabilities::NONE,
+        };
+        if !state.wire.capabilities.contains(needed) {
             return Err(NotDelivered::NotCapable);
         }
-        let most = self.inner.options.limits.queue;
-        let queue = state.queue.get_or_insert_default();
-        if most <= queue.len() {
+        let waiting = state.queue.as_ref().map_or(0, |queue| queue.len());
+        if self.inner.options.limits.queue <= waiting {
             return Err(NotDelivered::QueueFull);
         }
-        queue.push_back(item);
-        state.wake(&agent);
         Ok(())
     }
 

@@ -94,7 +94,9 @@ impl From<AgentActionError> for ApiError {
             AgentActionError::TooManyLabels { .. } => {
                 refuse(ProblemKind::InvalidField).field("labels")
             }
-            AgentActionError::NotFailed { .. } => refuse(ProblemKind::Conflict),
+            AgentActionError::NotFailed { .. }
+            | AgentActionError::AwaitsApproval
+            | AgentActionError::Held => refuse(ProblemKind::Conflict),
             AgentActionError::NotDelivered(reason) => refuse(match reason {
                 NotDelivered::NotFound => ProblemKind::NotFound,
                 NotDelivered::NotConnected => ProblemKind::AgentNotConnected,

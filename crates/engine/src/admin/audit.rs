@@ -72,6 +72,18 @@ impl Act {
         self.append(tx, caller, at, AuditOutcome::Success).await
     }
 
+    /// Writes the act as one that came to nothing.
+    pub(crate) async fn failed(
+        self,
+        tx: &mut Tx,
+        caller: &Caller,
+        at: Timestamp,
+        error: String,
+    ) -> Result<(), StoreError> {
+        let outcome = AuditOutcome::Failure { error };
+        self.append(tx, caller, at, outcome).await
+    }
+
     async fn append(
         self,
         tx: &mut Tx,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use domain::labels::InvalidLabel;
-use domain::model::AgentCapabilities;
 use domain::{
     AgentId, Approval, ConfigState, EventId, EventKind, Labels, LabelsBySource, NewEvent,
 };
@@ -56,6 +55,12 @@ pub enum AgentActionError {
     /// It could not be queued.
     #[error(transparent)]
     NotDelivered(#[from] NotDelivered),
+    /// It waits for approval: nothing is sent to it.
+    #[error("the agent waits for approval")]
+    AwaitsApproval,
+    /// A hold covers it: nothing is sent to it.
+    #[error("a hold covers the agent")]
+    Held,
     /// There is nothing to retry.
     #[error("the agent's config is {}, not failed", state.as_str())]
     NotFailed {
@@ -214,7 +219,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Has an agent restart what it runs. The agent is told after the request stands in the audit log.
+    /// Has an agent restart what it runs. The agent is told after the request stands in the audit log; if it cannot be
+    /// told after all, that stands there, too.
     ///
     /// # Errors
     /// [`AgentActionError`].
@@ -224,26 +230,38 @@ impl Engine {
         agent: AgentId,
         now: Timestamp,
     ) -> Result<(), AgentActionError> {
-        let stored = self.stored_agent(caller, agent).await?;
-        let live = self.standing(&caller.namespace, agent);
-        if !live.is_some_and(|live| live.connected) {
-            return Err(NotDelivered::NotConnected.into());
-        }
-        if !stored
-            .summary
-            .capabilities
-            .contains(AgentCapabilities::ACCEPTS_RESTART_COMMAND)
-        {
-            return Err(NotDelivered::NotCapable.into());
-        }
+        // Nobody puts a hold on between the check and the command.
+        let _change = self.begin_change(now).await?;
+        self.check_restart(caller, agent)?;
+        let act = || Act::on_agent("agent.restart_requested", "restart", agent);
         let mut tx = self.db().begin().await?;
-        let event = happened(&mut tx, caller, agent, EventKind::AgentCommandSent, now).await?;
-        Act::on_agent("agent.restart_requested", "restart", agent)
-            .done(&mut tx, caller, now)
-            .await?;
+        act().done(&mut tx, caller, now).await?;
+        tx.commit().await?;
+        let sent = self.send_command(&caller.namespace, agent, Command::Restart);
+        let mut tx = self.db().begin().await?;
+        let event = match &sent {
+            Ok(()) => happened(&mut tx, caller, agent, EventKind::AgentCommandSent, now).await?,
+            Err(reason) => {
+                let failed = act().failed(&mut tx, caller, now, reason.to_string());
+                failed.await?;
+                None
+            }
+        };
         tx.commit().await?;
         event.into_iter().for_each(|event| self.announce(event));
-        Ok(self.send_command(&caller.namespace, agent, Command::Restart)?)
+        Ok(sent?)
+    }
+
+    fn check_restart(&self, caller: &Caller, agent: AgentId) -> Result<(), AgentActionError> {
+        let namespace = &caller.namespace;
+        self.check_command(namespace, agent, Command::Restart)?;
+        if self.approval(namespace, agent) == Some(Approval::Pending) {
+            return Err(AgentActionError::AwaitsApproval);
+        }
+        match self.standing(namespace, agent) {
+            Some(live) if live.held => Err(AgentActionError::Held),
+            _ => Ok(()),
+        }
     }
 
     /// Offers a config once more that the agent failed to apply.
