@@ -137,7 +137,7 @@ pub(crate) struct Flags {
     pub full_state_wanted: bool,
     /// Ask for the component inventory with the next message.
     pub components_wanted: bool,
-    /// An operator asked for a failed config to be tried again.
+    /// An operator asked for a config to be tried again.
     pub retry: bool,
     /// `State::uid` was assigned by this server and the agent has not used it yet.
     pub uid_unconfirmed: bool,

@@ -135,7 +135,7 @@ impl Change {
         self.agents.entry(agent).or_default().approval = Some(approval);
     }
 
-    /// Lets an agent that failed its config try it again.
+    /// Lets an agent that failed its config, or is not done with it, try it again.
     pub fn retry_config(&mut self, agent: AgentId) {
         self.agents.entry(agent).or_default().retry = true;
     }

@@ -94,7 +94,7 @@ impl From<AgentActionError> for ApiError {
             AgentActionError::TooManyLabels { .. } => {
                 refuse(ProblemKind::InvalidField).field("labels")
             }
-            AgentActionError::NotFailed { .. }
+            AgentActionError::NothingToRetry { .. }
             | AgentActionError::AwaitsApproval
             | AgentActionError::Held => refuse(ProblemKind::Conflict),
             AgentActionError::NotDelivered(reason) => refuse(match reason {

@@ -2,7 +2,7 @@
 
 use domain::{
     EventId, EventKind, HoldScope, Namespace,
-    model::{AgentCapabilities, Changes},
+    model::{AgentCapabilities, ApplyState, Changes},
 };
 use engine::{
     ApprovalMode, Command, NotDelivered,
@@ -83,4 +83,31 @@ async fn a_command_that_cannot_be_queued_is_not_said_to_be_sent() {
         .iter()
         .filter(|record| requested(&record.entry.event_type));
     assert_eq!(count.count(), 1);
+}
+
+#[tokio::test]
+async fn a_config_that_an_agent_never_came_to_an_end_with_is_retried() {
+    let world = World::start().await;
+    let (mut agent, _) = world.connect(1, &[("env", "prod")]);
+    let (caller, id) = (Caller::anonymous(), agent.attachment.agent_id());
+    let retry = || world.engine.retry_agent(&caller, id, world.now);
+    assert!(matches!(
+        retry().await,
+        Err(AgentActionError::NothingToRetry { .. })
+    ));
+    world
+        .release("edge", "env=prod", 0, "receivers: {}\n")
+        .await;
+    let offer = agent.pushed(&world).unwrap().config.unwrap();
+    // It was sent and not answered.
+    retry().await.unwrap();
+    assert!(agent.pushed(&world).unwrap().config.is_some());
+    agent.answers(&world, &offer.hash, ApplyState::Applying, "");
+    retry().await.unwrap();
+    assert!(agent.pushed(&world).unwrap().config.is_some());
+    agent.answers(&world, &offer.hash, ApplyState::Applied, "");
+    assert!(matches!(
+        retry().await,
+        Err(AgentActionError::NothingToRetry { .. })
+    ));
 }

@@ -11,7 +11,7 @@ use crate::extract::Path;
 use crate::problem::ApiResult;
 use crate::state::ApiState;
 
-/// Offers the config once more that the agent failed to apply.
+/// Offers the config once more that the agent failed to apply, or is not done with.
 #[utoipa::path(post, path = "/agents/{agent}/retry", tag = "agents",
     params(("agent" = String, Path, description = "Its id or its uid")),
     responses((status = 202, body = Accepted)))]

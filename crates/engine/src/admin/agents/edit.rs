@@ -62,8 +62,8 @@ pub enum AgentActionError {
     #[error("a hold covers the agent")]
     Held,
     /// There is nothing to retry.
-    #[error("the agent's config is {}, not failed", state.as_str())]
-    NotFailed {
+    #[error("the agent's config is {}: there is nothing to retry", state.as_str())]
+    NothingToRetry {
         /// Where it stands.
         state: ConfigState,
     },
@@ -264,7 +264,7 @@ impl Engine {
         }
     }
 
-    /// Offers a config once more that the agent failed to apply.
+    /// Offers a config once more that the agent failed to apply, or was sent and never came to an end with.
     ///
     /// It concerns the present connection only: an agent that is away is not offered anything, and a restarted server
     /// has forgotten the wish.
@@ -281,10 +281,11 @@ impl Engine {
         let live = self
             .standing(&caller.namespace, agent)
             .ok_or(AgentActionError::NotFound)?;
-        if live.config_state != ConfigState::Failed {
-            return Err(AgentActionError::NotFailed {
-                state: live.config_state,
-            });
+        match live.config_state {
+            ConfigState::Failed | ConfigState::Applying | ConfigState::Offered => {}
+            state @ (ConfigState::Unassigned | ConfigState::Pending | ConfigState::Applied) => {
+                return Err(AgentActionError::NothingToRetry { state });
+            }
         }
         if !live.connected {
             return Err(NotDelivered::NotConnected.into());
