@@ -102,6 +102,10 @@ pub(crate) struct Offered {
     pub epoch: Epoch,
     /// When it was first sent, in milliseconds since 1970.
     pub at_ms: i64,
+    /// How often it was sent in this claim.
+    pub sends: u32,
+    /// When it was last sent, in milliseconds since 1970.
+    pub sent_ms: i64,
     /// Its outcome was counted; a resend or a repeated status counts nothing more.
     pub settled: bool,
 }

@@ -182,6 +182,8 @@ impl Engine {
                 hash: offered.hash,
                 epoch: stored.epoch,
                 at_ms: offered.at.as_millisecond(),
+                sends: 0,
+                sent_ms: offered.at.as_millisecond(),
                 settled,
             }
         });

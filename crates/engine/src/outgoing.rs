@@ -1,6 +1,9 @@
 //! What is to be sent to an agent next, decided under the agent's lock.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use domain::{
     OfferDecision, OfferQuestion,
@@ -15,6 +18,12 @@ use crate::{
     engine::Engine,
     events,
 };
+
+/// How often one config is sent in a claim as the agent's messages call for it (CF-07). An agent that names another hash
+/// in each status would else be sent it with each.
+const QUICK_SENDS: u32 = 3;
+/// The time between two sends after that.
+const RESEND_PAUSE: Duration = Duration::from_secs(30);
 
 /// What one message to an agent carries beside its acknowledgement.
 ///
@@ -127,6 +136,10 @@ impl Engine {
         if sent_already && streaming && occasion == Occasion::Other {
             return None;
         }
+        let earlier = before.filter(|_| sent_already);
+        if earlier.is_some_and(|offered| is_too_soon(&offered, now)) {
+            return None;
+        }
         let settled = before.is_some_and(|offered| offered.settled) && !retry;
         let first = before.is_none() || retry;
         let at_ms = before
@@ -136,6 +149,8 @@ impl Engine {
             hash: desired.hash,
             epoch: state.epoch,
             at_ms,
+            sends: earlier.map_or(1, |offered| offered.sends.saturating_add(1)),
+            sent_ms: now.as_millisecond(),
             settled,
         });
         state.flags.retry = false;
@@ -169,6 +184,12 @@ impl Engine {
             decision => decision,
         }
     }
+}
+
+/// Whether an offer was sent so often without the agent naming its hash that it has to wait.
+fn is_too_soon(offered: &Offered, now: Timestamp) -> bool {
+    let since_ms = now.as_millisecond().abs_diff(offered.sent_ms);
+    QUICK_SENDS <= offered.sends && u128::from(since_ms) < RESEND_PAUSE.as_millis()
 }
 
 fn take_command(state: &mut State) -> Option<Command> {

@@ -72,6 +72,37 @@ async fn cf_07_a_status_with_another_hash_is_answered_with_the_config() {
 }
 
 #[tokio::test]
+async fn cf_07_an_agent_that_never_names_the_hash_is_sent_its_config_ever_more_rarely() {
+    let mut world = World::start().await;
+    let (mut agent, _) = world.connect(1, &[("env", "prod")]);
+    world.release("edge", "env=prod", 0, BODY).await;
+    assert!(agent.pushed(&world).is_some());
+    let mut sent_at = Vec::new();
+    for second in 0..65 {
+        let other = domain::ContentHash::from_bytes([second; 32]);
+        let answer = agent.answers(&world, &other, ApplyState::Failed, "");
+        if answer.config.is_some() {
+            sent_at.push(second);
+        }
+        world.pass(1);
+    }
+    assert_eq!(sent_at, [0, 1, 31, 61]);
+    // Another config, and an operator's wish, do not wait.
+    world
+        .release("edge", "env=prod", 0, "exporters: {}\n")
+        .await;
+    assert!(agent.pushed(&world).unwrap().config.is_some());
+    for _ in 0..5 {
+        let other = domain::ContentHash::from_bytes([99; 32]);
+        agent.answers(&world, &other, ApplyState::Failed, "");
+    }
+    let mut change = world.engine.begin_change(world.now).await.unwrap();
+    change.retry_config(agent.attachment.agent_id());
+    change.publish(world.now);
+    assert!(agent.pushed(&world).unwrap().config.is_some());
+}
+
+#[tokio::test]
 async fn a_failed_config_is_offered_again_only_on_retry_or_with_other_content() {
     let world = World::start().await;
     let (mut agent, _) = world.connect(1, &[("env", "prod")]);
