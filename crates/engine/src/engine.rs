@@ -10,7 +10,7 @@ use std::{
 
 use domain::{
     AgentId, Approval, ConfigState, ContentHash, EventId, Namespace, NodeName, config_state,
-    model::{AgentCapabilities, CustomMessage, InstanceUid, WireState},
+    model::{AgentCapabilities, ApplyState, CustomMessage, InstanceUid, WireState},
 };
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -174,10 +174,11 @@ impl Engine {
         state.answered = stored.answered;
         state.desired_since_ms = now.as_millisecond();
         state.offered = stored.offered.map(|offered| {
-            let settled = state
-                .answered
-                .as_ref()
-                .is_some_and(|answered| answered.hash.names(&offered.hash));
+            // One that was still being applied is counted when its outcome comes.
+            let settled = state.answered.as_ref().is_some_and(|answered| {
+                answered.hash.names(&offered.hash)
+                    && matches!(answered.state, ApplyState::Applied | ApplyState::Failed)
+            });
             Offered {
                 hash: offered.hash,
                 epoch: stored.epoch,

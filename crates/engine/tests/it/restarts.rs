@@ -1,6 +1,6 @@
 //! What a crash and an orderly stop leave behind.
 
-use domain::{ConfigState, Namespace, model::ApplyState};
+use domain::{ConfigState, EventId, EventKind, Namespace, model::ApplyState};
 
 use crate::harness::{World, body, health};
 
@@ -29,6 +29,30 @@ async fn a_crash_loses_no_desired_state_and_no_committed_report() {
         answer.is_empty(),
         "an agent that runs what it should is sent nothing: {answer:?}"
     );
+}
+
+#[tokio::test]
+async fn the_outcome_of_what_was_being_applied_is_counted_once_over_a_crash() {
+    let mut world = World::start().await;
+    let (mut agent, _) = world.connect(1, &[("env", "prod")]);
+    world.release("edge", "env=prod", 0, BODY).await;
+    let offer = agent.pushed(&world).unwrap().config.unwrap();
+    agent.answers(&world, &offer.hash, ApplyState::Applying, "");
+    world.commit().await;
+    for _ in 0..2 {
+        world.crash().await;
+        let (mut agent, _) = world.connect(1, &[("env", "prod")]);
+        agent.answers(&world, &offer.hash, ApplyState::Applied, "");
+        world.commit().await;
+    }
+    let mut reader = world.db.read().await.unwrap();
+    let namespace = Namespace::default();
+    let events = store::events::list_after(&mut reader, &namespace, EventId::default(), 100);
+    let events = events.await.unwrap();
+    let applied = events
+        .iter()
+        .filter(|event| event.kind == EventKind::ConfigApplied);
+    assert_eq!(applied.count(), 1);
 }
 
 #[tokio::test]
