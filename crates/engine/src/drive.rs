@@ -187,21 +187,23 @@ impl Engine {
             });
             flushed.push(Arc::clone(agent));
         });
-        for (rows, agents) in rows.chunks(FLUSH_AGENTS).zip(flushed.chunks(FLUSH_AGENTS)) {
-            if let Err(error) = self.inner.db.flush_liveness(rows).await {
-                for (agent, row) in agents.iter().zip(rows) {
+        let mut written = 0;
+        for chunk in rows.chunks(FLUSH_AGENTS) {
+            if let Err(error) = self.inner.db.flush_liveness(chunk).await {
+                for (agent, row) in flushed.iter().zip(rows).skip(written) {
                     let mut state = agent.lock();
                     state.flags.liveness_dirty = true;
-                    state.health_times = state
-                        .health_times
-                        .take()
-                        .or_else(|| row.health_times.clone());
+                    state.health_times = state.health_times.take().or(row.health_times);
                 }
                 self.note_database(Err(&error));
                 return Err(error);
             }
+            written += chunk.len();
         }
-        Ok(rows.len())
+        if 0 < written {
+            self.note_database(Ok(()));
+        }
+        Ok(written)
     }
 
     /// Makes and commits desired contents that agents turned out to need, wakes connections whose agents have an offer

@@ -121,20 +121,24 @@ pub async fn forbid_growth(tx: &mut crate::Tx) {
         .expect("a limit is set");
 }
 
-/// From this transaction's commit on, no event can be stored: reports that have one are refused.
-pub async fn refuse_events(tx: &mut crate::Tx) {
-    crate::sql::query("hiding events", "ALTER TABLE events RENAME TO hidden")
-        .run(tx)
-        .await
-        .expect("a table is renamed");
+/// From this transaction's commit on, a table cannot be used: statements that need it fail.
+pub async fn hide_table(tx: &mut crate::Tx, table: &str) {
+    rename(tx, table, &format!("hidden_{table}")).await;
 }
 
-/// Ends what [`refuse_events`] began.
-pub async fn accept_events(tx: &mut crate::Tx) {
-    crate::sql::query("showing events", "ALTER TABLE hidden RENAME TO events")
-        .run(tx)
-        .await
-        .expect("a table is renamed");
+/// Ends what [`hide_table`] began.
+pub async fn show_table(tx: &mut crate::Tx, table: &str) {
+    rename(tx, &format!("hidden_{table}"), table).await;
+}
+
+async fn rename(tx: &mut crate::Tx, from: &str, to: &str) {
+    crate::sql::query_built(
+        "renaming a table",
+        format!("ALTER TABLE {from} RENAME TO {to}"),
+    )
+    .run(tx)
+    .await
+    .expect("a table is renamed");
 }
 
 /// Has the next commit happen and its caller told that the database was lost.

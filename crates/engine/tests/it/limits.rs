@@ -121,12 +121,12 @@ async fn rt_06_reports_that_wait_count_with_all_that_is_large_in_them_until_they
     assert!(is_refused(&world, &mut other));
     // An outage: what could not be stored counts on.
     let mut tx = world.db.begin().await.unwrap();
-    store::testing::refuse_events(&mut tx).await;
+    store::testing::hide_table(&mut tx, "events").await;
     tx.commit().await.unwrap();
     assert!(world.engine.commit_reports().await.is_err());
     assert!(is_refused(&world, &mut other));
     let mut tx = world.db.begin().await.unwrap();
-    store::testing::accept_events(&mut tx).await;
+    store::testing::show_table(&mut tx, "events").await;
     tx.commit().await.unwrap();
     world.commit().await;
     assert!(!is_refused(&world, &mut other));

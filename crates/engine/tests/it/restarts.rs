@@ -1,6 +1,11 @@
 //! What a crash and an orderly stop leave behind.
 
-use domain::{ConfigState, EventId, EventKind, Namespace, model::ApplyState};
+use domain::{
+    ConfigState, EventId, EventKind, Namespace,
+    model::{ApplyState, Changes, InstanceUid},
+};
+
+use engine::Attach;
 
 use crate::harness::{World, body, health};
 
@@ -98,11 +103,60 @@ async fn sq_08_a_flush_does_not_overtake_the_commit_of_a_report() {
         _ = &mut flush => panic!("not blocked"),
         () = tokio::task::yield_now() => {}
     }
-    store::testing::refuse_events(&mut blocker).await;
+    store::testing::hide_table(&mut blocker, "events").await;
     blocker.commit().await.unwrap();
     let (committed, flushed) = tokio::join!(commit, flush);
     assert!(committed.is_err());
     assert_eq!(flushed.unwrap(), 0, "its report waits again");
+}
+
+#[tokio::test]
+async fn a_flush_that_failed_is_made_up_for_by_the_next() {
+    let world = World::start().await;
+    let mut agents: Vec<_> = (1..=3).map(|uid| world.connect(uid, &[]).0).collect();
+    world.commit().await;
+    for agent in &mut agents {
+        agent.say(&world, Changes::default());
+    }
+    let mut tx = world.db.begin().await.unwrap();
+    store::testing::hide_table(&mut tx, "agent_liveness").await;
+    tx.commit().await.unwrap();
+    assert!(world.engine.flush_liveness().await.is_err());
+    assert!(world.engine.degraded().is_some());
+    let mut tx = world.db.begin().await.unwrap();
+    store::testing::show_table(&mut tx, "agent_liveness").await;
+    tx.commit().await.unwrap();
+    assert_eq!(world.engine.flush_liveness().await.unwrap(), 3);
+    assert_eq!(world.engine.degraded(), None);
+}
+
+#[tokio::test]
+async fn a_flush_that_fails_midway_leaves_nobody_out() {
+    let world = World::start().await;
+    // More than one transaction of a flush writes.
+    let count: u32 = 20_050;
+    for number in 0..count {
+        let mut uid = [0; 16];
+        uid[..4].copy_from_slice(&number.to_le_bytes());
+        let attached = world.attach(InstanceUid::new(uid), None);
+        let Attach::Ready(attachment) = attached else {
+            panic!("not attached: {attached:?}")
+        };
+        world
+            .engine
+            .exchange(&attachment, world.now, |_| Ok::<_, ()>(Default::default()))
+            .unwrap();
+    }
+    world.commit().await;
+    let mut tx = world.db.begin().await.unwrap();
+    store::testing::hide_table(&mut tx, "agent_liveness").await;
+    tx.commit().await.unwrap();
+    assert!(world.engine.flush_liveness().await.is_err());
+    let mut tx = world.db.begin().await.unwrap();
+    store::testing::show_table(&mut tx, "agent_liveness").await;
+    tx.commit().await.unwrap();
+    let all = usize::try_from(count).unwrap();
+    assert_eq!(world.engine.flush_liveness().await.unwrap(), all);
 }
 
 #[tokio::test]
