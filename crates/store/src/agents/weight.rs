@@ -133,8 +133,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use domain::model::{
-        ApplyState, AvailableComponents, ConfigFile, ConnectionSettingsStatus, CustomCapabilities,
-        HealthTimes, RemoteConfigStatus,
+        AvailableComponents, ConfigFile, ConnectionSettingsStatus, CustomCapabilities, HealthTimes,
+        RemoteConfigStatus,
     };
     use domain::{AgentId, Epoch, EventKind, Namespace};
     use jiff::Timestamp;
@@ -144,127 +144,111 @@ mod tests {
 
     const LARGE: usize = 1 << 20;
 
-    #[test]
-    fn every_part_that_an_agent_can_make_large_weighs() {
-        let text = || "x".repeat(LARGE);
-        let report = || {
-            AgentReport::new(
-                AgentId::from_bytes([1; 16]),
-                Namespace::default(),
-                Epoch(1),
-                Timestamp::UNIX_EPOCH,
-            )
-        };
-        let described = |value: Value| AgentDescription {
+    fn text() -> String {
+        "x".repeat(LARGE)
+    }
+
+    /// A report with something large in one part weighs as much.
+    fn check(part: &str, fill: impl FnOnce(&mut AgentReport)) {
+        let mut report = AgentReport::new(
+            AgentId::from_bytes([1; 16]),
+            Namespace::default(),
+            Epoch(1),
+            Timestamp::UNIX_EPOCH,
+        );
+        assert_eq!(report.weight(), 0);
+        fill(&mut report);
+        let weight = report.weight();
+        assert!((LARGE..LARGE + 1024).contains(&weight), "{part}: {weight}");
+    }
+
+    fn described(value: Value) -> AgentDescription {
+        AgentDescription {
             identifying: vec![Attribute::new("k", value)],
             non_identifying: vec![],
-        };
-        let health = |tree: Health| HealthChange {
-            tree,
-            times: HealthTimes::default(),
-        };
-        let child = Health {
-            last_error: text(),
-            ..Health::default()
-        };
-        let nested = Health {
-            components: BTreeMap::from([("c".to_owned(), child)]),
-            ..Health::default()
-        };
-        let package = PackageStatus {
-            error: text(),
-            ..PackageStatus::default()
-        };
-        let packages = PackageStatuses {
-            packages: BTreeMap::from([("p".to_owned(), package)]),
-            ..PackageStatuses::default()
-        };
-        let sub = ComponentDetails {
-            metadata: vec![Attribute::new("k", text())],
-            ..ComponentDetails::default()
-        };
-        let details = ComponentDetails {
-            sub_components: BTreeMap::from([("s".to_owned(), sub)]),
-            ..ComponentDetails::default()
-        };
-        let event = NewEvent {
-            namespace: Namespace::default(),
-            agent: None,
-            at: Timestamp::UNIX_EPOCH,
-            kind: EventKind::ConfigFailed,
-            detail: BTreeMap::from([("error".to_owned(), text())]),
-        };
-        let made: Vec<(&str, Box<dyn Fn(&mut AgentReport)>)> = vec![
-            (
-                "text",
-                Box::new(move |r| r.description = Some(described(text().into()))),
-            ),
-            (
-                "array",
-                Box::new(move |r| {
-                    r.description = Some(described(Value::Array(vec![Value::Map(vec![
-                        Attribute::new("k", vec![0; LARGE]),
-                    ])])));
-                }),
-            ),
-            (
-                "health",
-                Box::new(move |r| r.health = Some(health(nested.clone()))),
-            ),
-            (
-                "config",
-                Box::new(move |r| {
-                    let file = ConfigFile::new(vec![0; LARGE], "text/yaml");
-                    r.effective_config = Some(BTreeMap::from([("f".to_owned(), file)]));
-                }),
-            ),
-            (
-                "status",
-                Box::new(move |r| {
-                    r.remote_config_status = Some(RemoteConfigStatus {
-                        last_hash: vec![],
-                        state: ApplyState::Failed,
-                        error: text(),
-                    });
-                }),
-            ),
-            (
-                "settings",
-                Box::new(move |r| {
-                    r.connection_settings_status = Some(ConnectionSettingsStatus {
-                        last_hash: vec![],
-                        state: ApplyState::Failed,
-                        error: text(),
-                    });
-                }),
-            ),
-            (
-                "packages",
-                Box::new(move |r| r.package_statuses = Some(packages.clone())),
-            ),
-            (
-                "custom",
-                Box::new(move |r| {
-                    r.custom_capabilities = Some(CustomCapabilities(vec![text()]));
-                }),
-            ),
-            (
-                "components",
-                Box::new(move |r| {
-                    r.available_components = Some(AvailableComponents {
-                        hash: vec![],
-                        components: Some(BTreeMap::from([("c".to_owned(), details.clone())])),
-                    });
-                }),
-            ),
-            ("event", Box::new(move |r| r.events.push(event.clone()))),
-        ];
-        assert_eq!(report().weight(), 0);
-        for (part, make) in made {
-            let mut one = report();
-            make(&mut one);
-            let weight = one.weight();
-            assert!((LARGE..LARGE + 1024).contains(&weight), "{part}: {weight}");
         }
+    }
+
+    #[test]
+    fn attributes_weigh_with_what_is_in_them() {
+        check("text", |report| {
+            report.description = Some(described(text().into()));
+        });
+        check("bytes in lists in lists", |report| {
+            let map = Value::Map(vec![Attribute::new("k", vec![0; LARGE])]);
+            report.description = Some(described(Value::Array(vec![map])));
+        });
+    }
+
+    #[test]
+    fn trees_weigh_with_their_leaves() {
+        check("health", |report| {
+            let leaf = Health {
+                last_error: text(),
+                ..Health::default()
+            };
+            let tree = Health {
+                components: BTreeMap::from([("c".to_owned(), leaf)]),
+                ..Health::default()
+            };
+            let times = HealthTimes::default();
+            report.health = Some(HealthChange { tree, times });
+        });
+        check("components", |report| {
+            let leaf = ComponentDetails {
+                metadata: vec![Attribute::new("k", text())],
+                ..ComponentDetails::default()
+            };
+            let details = ComponentDetails {
+                sub_components: BTreeMap::from([("s".to_owned(), leaf)]),
+                ..ComponentDetails::default()
+            };
+            report.available_components = Some(AvailableComponents {
+                hash: vec![],
+                components: Some(BTreeMap::from([("c".to_owned(), details)])),
+            });
+        });
+    }
+
+    #[test]
+    fn configs_statuses_and_events_weigh() {
+        check("effective config", |report| {
+            let file = ConfigFile::new(vec![0; LARGE], "text/yaml");
+            report.effective_config = Some(BTreeMap::from([("f".to_owned(), file)]));
+        });
+        check("config status", |report| {
+            report.remote_config_status = Some(RemoteConfigStatus {
+                error: text(),
+                ..RemoteConfigStatus::default()
+            });
+        });
+        check("settings status", |report| {
+            report.connection_settings_status = Some(ConnectionSettingsStatus {
+                error: text(),
+                ..ConnectionSettingsStatus::default()
+            });
+        });
+        check("packages", |report| {
+            let package = PackageStatus {
+                error: text(),
+                ..PackageStatus::default()
+            };
+            report.package_statuses = Some(PackageStatuses {
+                packages: BTreeMap::from([("p".to_owned(), package)]),
+                ..PackageStatuses::default()
+            });
+        });
+        check("custom capabilities", |report| {
+            report.custom_capabilities = Some(CustomCapabilities(vec![text()]));
+        });
+        check("event", |report| {
+            report.events.push(NewEvent {
+                namespace: Namespace::default(),
+                agent: None,
+                at: Timestamp::UNIX_EPOCH,
+                kind: EventKind::ConfigFailed,
+                detail: BTreeMap::from([("error".to_owned(), text())]),
+            });
+        });
     }
 }
