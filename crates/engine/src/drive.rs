@@ -167,43 +167,39 @@ impl Engine {
     /// # Errors
     /// [`StoreError`]; the rows are written by the next call.
     pub async fn flush_liveness(&self) -> Result<usize, StoreError> {
-        let _order = self.inner.write_lock.lock().await;
-        let mut rows = Vec::new();
-        let mut flushed = Vec::new();
+        let mut dirty = Vec::new();
         self.inner.registry.for_each(|agent| {
-            let mut state = agent.lock();
-            if state.flags.unsaved
-                || state.pending.is_some()
-                || !std::mem::take(&mut state.flags.liveness_dirty)
-            {
-                return;
+            if agent.lock().flags.liveness_dirty {
+                dirty.push(Arc::clone(agent));
             }
-            rows.push(Liveness {
-                namespace: agent.namespace.clone(),
-                agent: agent.id,
-                last_seen: agent.last_seen(),
-                wire: Some(Box::from(state.wire.to_bytes())),
-                health_times: state.health_times.take(),
-            });
-            flushed.push(Arc::clone(agent));
         });
         let mut written = 0;
-        for chunk in rows.chunks(FLUSH_AGENTS) {
-            if let Err(error) = self.inner.db.flush_liveness(chunk).await {
-                for (agent, row) in flushed.iter().zip(rows).skip(written) {
-                    let mut state = agent.lock();
-                    state.flags.liveness_dirty = true;
-                    state.health_times = state.health_times.take().or(row.health_times);
-                }
-                self.note_database(Err(&error));
-                return Err(error);
-            }
-            written += chunk.len();
+        for agents in dirty.chunks(FLUSH_AGENTS) {
+            written += self.flush_some(agents).await?;
         }
         if 0 < written {
             self.note_database(Ok(()));
         }
         Ok(written)
+    }
+
+    /// One transaction of a flush; commits of reports go between two of them.
+    async fn flush_some(&self, agents: &[Arc<LiveAgent>]) -> Result<usize, StoreError> {
+        let _order = self.inner.write_lock.lock().await;
+        let (flushed, rows): (Vec<_>, Vec<_>) = agents
+            .iter()
+            .filter_map(|agent| Some((agent, liveness_of(agent)?)))
+            .unzip();
+        if let Err(error) = self.inner.db.flush_liveness(&rows).await {
+            for (agent, row) in flushed.into_iter().zip(rows) {
+                let mut state = agent.lock();
+                state.flags.liveness_dirty = true;
+                state.health_times = state.health_times.take().or(row.health_times);
+            }
+            self.note_database(Err(&error));
+            return Err(error);
+        }
+        Ok(rows.len())
     }
 
     /// Makes and commits desired contents that agents turned out to need, wakes connections whose agents have an offer
@@ -397,6 +393,22 @@ impl Engine {
             }
         }
     }
+}
+
+/// What a flush writes of an agent; nothing while a report of it is not committed.
+fn liveness_of(agent: &LiveAgent) -> Option<Liveness> {
+    let mut state = agent.lock();
+    let covered = !state.flags.unsaved && state.pending.is_none() && !state.flags.forgotten;
+    if !covered || !std::mem::take(&mut state.flags.liveness_dirty) {
+        return None;
+    }
+    Some(Liveness {
+        namespace: agent.namespace.clone(),
+        agent: agent.id,
+        last_seen: agent.last_seen(),
+        wire: Some(Box::from(state.wire.to_bytes())),
+        health_times: state.health_times.take(),
+    })
 }
 
 /// An error and its causes in one line.
