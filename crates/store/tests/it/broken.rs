@@ -105,6 +105,24 @@ async fn a_server_that_cuts_its_connections_is_lost_and_found_again() {
 }
 
 #[tokio::test]
+async fn a_commit_on_a_cut_connection_is_one_of_unknown_outcome() {
+    let Some(t) = TestDb::postgres().await else {
+        return;
+    };
+    let mut tx = t.db.begin().await.unwrap();
+    meta::set(&mut tx, "k", "v").await.unwrap();
+    t.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()
+               AND pid <> pg_backend_pid()",
+    )
+    .await;
+    let error = tx.commit().await.expect_err("the connection is cut");
+    assert!(error.is_lost(), "{error:?}");
+    assert_eq!(t.db.lost_commits(), 1);
+    t.close().await;
+}
+
+#[tokio::test]
 async fn a_full_disk_is_lost_and_what_was_committed_stays() {
     let t = TestDb::sqlite().await;
     apply(&t, &[new_agent(1)]).await;
