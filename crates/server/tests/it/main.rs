@@ -7,6 +7,7 @@ mod bad_messages;
 mod bad_requests;
 mod bad_start;
 mod configs;
+mod conformance;
 mod crash;
 mod full_disk;
 mod restart;

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// A server that speaks TLS on both planes, with further keys in `server.tls`.
-async fn tls_server(
+pub async fn tls_server(
     certificate: &Certificate,
     directory: &std::path::Path,
     more: &str,
