@@ -64,6 +64,21 @@ pub enum SiteError {
     Content(#[from] ContentError),
 }
 
+impl SiteError {
+    /// Whether the content is lost, so that another attempt cannot succeed.
+    pub fn is_loss(&self) -> bool {
+        match self {
+            Self::Content(ContentError::Damaged { .. }) => true,
+            Self::Content(ContentError::Read { source, .. }) => {
+                source.kind() == io::ErrorKind::NotFound
+            }
+            Self::Content(ContentError::Write { .. }) | Self::Write { .. } | Self::Read { .. } => {
+                false
+            }
+        }
+    }
+}
+
 impl Site {
     /// The files of the collector in `settings`, with the agent's own under `directory`.
     pub fn new(settings: CollectorSettings, directory: &Path, instance_id: String) -> Self {
@@ -168,7 +183,7 @@ impl Site {
         let path = &self.settings.config_path;
         let bytes = match content {
             Content::Local => fs::read(path).ok(),
-            Content::Kept(id) => Some(self.contents.get(id)?),
+            Content::Kept(id) => Some(self.present(id).map_or_else(|| self.contents.get(id), Ok)?),
             Content::Nothing => None,
         };
         // The additions come first: with the old configuration they are as harmless as with the new one.
@@ -181,6 +196,12 @@ impl Site {
             (Content::Nothing, _) => remove(path),
             _ => Ok(()),
         }
+    }
+
+    /// What stands at `config_path`, if it is just this content: then it needs no kept copy.
+    fn present(&self, id: &ContentId) -> Option<Vec<u8>> {
+        let bytes = fs::read(&self.settings.config_path).ok()?;
+        (ContentId::of(&bytes) == *id).then_some(bytes)
     }
 
     /// What the collector is given, file by file: `config.yaml` is the one at `config_path`, byte for byte.

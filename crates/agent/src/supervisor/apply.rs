@@ -4,6 +4,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use super::lifecycle::StartError;
 use super::{Offer, Supervisor, millis};
 use crate::collector::{ToolError, trim, validate};
 use crate::health::Phase;
@@ -164,9 +165,10 @@ impl Supervisor {
             return self.take_back(before, hash, &error);
         }
         match self.activate().await {
-            Err(reason) => {
+            Err(StartError::Configuration(reason)) => {
                 self.roll_back(reason).await;
             }
+            Err(StartError::Files(problem)) => self.schedule_restart(&problem),
             // On its way out the agent leaves the verdict to its successor.
             Ok(()) if self.shutdown.is_cancelled() => {}
             Ok(()) => self.tell_success(&hash, begun),
@@ -204,22 +206,22 @@ impl Supervisor {
     }
 
     /// Has the collector run what is now in force: in the same process where that can be had.
-    async fn activate(&mut self) -> Result<(), String> {
+    async fn activate(&mut self) -> Result<(), StartError> {
         let launch = self.site.launch(&self.ledger.current().content);
         let can_reload = self.site.settings().reload == ReloadMode::Auto
             && launch.is_some_and(|launch| self.takes_over(&launch));
         if can_reload {
             return self.reload().await;
         }
-        self.stop().await;
         self.bring_up().await
     }
 
-    async fn reload(&mut self) -> Result<(), String> {
+    async fn reload(&mut self) -> Result<(), StartError> {
         let Some((running, _)) = &self.running else {
             return self.bring_up().await;
         };
         self.note_changing(running);
+        self.restart_at = None;
         self.tail.begin();
         info!(
             event = "reload",
@@ -232,7 +234,6 @@ impl Supervisor {
         };
         if let Err(error) = running.hang_up() {
             error!(error = %error, "the collector could not be told to reload and is restarted");
-            self.stop().await;
             return self.bring_up().await;
         }
         // A reload begins with a clean stop of the old service, which may have to wait for hanging exporters.
@@ -242,6 +243,6 @@ impl Supervisor {
         if outcome.is_err() {
             self.show(Phase::Crashed, "");
         }
-        outcome
+        outcome.map_err(StartError::Configuration)
     }
 }

@@ -15,31 +15,30 @@ use crate::process::{Exit, Launch, Predecessor, Running, find_predecessor, kill_
 /// Of a log only this much is looked at for a reason, in bytes.
 const LOG_BYTES: usize = 16 * 1024;
 
+/// Why a collector does not run.
+pub(super) enum StartError {
+    /// Its files could not be written, which says nothing about the configuration.
+    Files(String),
+    /// It did not start with this configuration.
+    Configuration(String),
+}
+
 impl Supervisor {
     /// Brings files and process to what the ledger says, whatever an earlier agent left behind.
     pub(super) async fn boot(&mut self) {
         self.publish_status();
         let current = self.ledger.current().content.clone();
-        if let Err(error) = self.site.put_in_force(&current) {
-            let problem = runtime::logging::error_chain(&error);
-            error!(
-                event = "config_not_in_place",
-                error = problem,
-                "the configuration could not be put in place"
-            );
-            if !self
-                .roll_back(format!(
-                    "the kept configuration could not be put in place: {problem}"
-                ))
-                .await
-            {
-                self.show(Phase::Failed, &problem);
-            }
-            return;
-        }
-        self.publish_effective();
-        match find_predecessor(&self.process_record, self.site.launch(&current).as_ref()) {
+        let placed = self.put_in_force();
+        let wanted = match placed {
+            Ok(()) => self.site.launch(&current),
+            // Whatever runs, nobody knows that it is what is wanted.
+            Err(_) => None,
+        };
+        match find_predecessor(&self.process_record, wanted.as_ref()) {
             Predecessor::Adopted(running) => return self.adopt(running, &current).await,
+            Predecessor::Other(running) if placed.is_err() => {
+                self.keep_meanwhile(running, &current).await;
+            }
             Predecessor::Other(running) => {
                 let pid = running.pid();
                 info!(
@@ -53,6 +52,41 @@ impl Supervisor {
         self.start_or_retreat().await;
     }
 
+    /// Makes the files say what the ledger says; what says so already is not written again.
+    fn put_in_force(&mut self) -> Result<(), StartError> {
+        let Err(error) = self.site.put_in_force(&self.ledger.current().content) else {
+            self.publish_effective();
+            return Ok(());
+        };
+        let problem = runtime::logging::error_chain(&error);
+        error!(
+            event = "config_not_in_place",
+            error = problem,
+            "the configuration could not be put in place"
+        );
+        let problem = format!("the configuration could not be put in place: {problem}");
+        Err(if error.is_loss() {
+            StartError::Configuration(problem)
+        } else {
+            StartError::Files(problem)
+        })
+    }
+
+    /// Data first: while its files cannot be written, what an earlier agent left running is better than nothing.
+    async fn keep_meanwhile(&mut self, running: Running, content: &Content) {
+        let Some(launch) = self.site.launch(content) else {
+            running.stop(self.site.settings().stop_timeout).await;
+            return;
+        };
+        info!(
+            event = "predecessor_kept",
+            pid = running.pid(),
+            "the collector of an earlier agent runs on until the configuration can be put in place"
+        );
+        kill_strays(&self.storage_id, Some(running.pid())).await;
+        self.running = Some((running, launch));
+    }
+
     /// The collector ended by itself.
     pub(super) async fn on_exit(&mut self, exit: Exit) {
         self.count_run_time();
@@ -63,8 +97,10 @@ impl Supervisor {
             self.failures = 0;
         }
         let reason = self.reason_of_death(exit, running.age());
+        // With a restart ahead it was not what is in force that ran.
+        let is_in_force = self.restart_at.is_none();
         warn!(event = "collector_exited", pid = running.pid(), exit = %exit, ran_ms = millis(running.age()), error = reason, "the collector ended by itself");
-        if !self.roll_back(reason.clone()).await {
+        if !is_in_force || !self.roll_back(reason.clone()).await {
             self.schedule_restart(&reason);
         }
     }
@@ -82,7 +118,6 @@ impl Supervisor {
         );
         self.count_run_time();
         self.failures = 0;
-        self.stop().await;
         self.start_or_retreat().await;
     }
 
@@ -101,34 +136,31 @@ impl Supervisor {
         self.save_ledger();
         self.publish_status();
         self.stop().await;
-        let content = self.ledger.current().content.clone();
-        if let Err(error) = self.site.put_in_force(&content) {
-            let problem = runtime::logging::error_chain(&error);
-            error!(
-                event = "config_not_in_place",
-                error = problem,
-                "the last good configuration could not be put in place"
-            );
-            self.schedule_restart(&problem);
-            return true;
-        }
-        self.publish_effective();
         match self.bring_up().await {
             Ok(()) => info!(
                 event = "rolled_back",
                 "the last good configuration runs again"
             ),
-            Err(problem) => self.schedule_restart(&problem),
+            Err(StartError::Files(problem) | StartError::Configuration(problem)) => {
+                self.schedule_restart(&problem);
+                return true;
+            }
         }
-        if content == Content::Nothing && self.running.is_none() {
+        let content = &self.ledger.current().content;
+        if *content == Content::Nothing && self.running.is_none() {
             self.show(Phase::Failed, &reason);
         }
         true
     }
 
-    /// Starts what the ledger says and waits until it is ready.
-    pub(super) async fn bring_up(&mut self) -> Result<(), String> {
+    /// Puts the files in place, starts what the ledger says in the place of what runs, and waits until it is ready.
+    pub(super) async fn bring_up(&mut self) -> Result<(), StartError> {
+        // Each time: an earlier attempt may have failed half way, or somebody may have edited a file.
+        self.put_in_force()?;
         self.restart_at = None;
+        if self.running.is_some() {
+            self.stop().await;
+        }
         kill_strays(&self.storage_id, None).await;
         let Some(launch) = self.site.launch(&self.ledger.current().content) else {
             info!(
@@ -141,13 +173,15 @@ impl Supervisor {
         self.tail.begin();
         let log = self.site.log_path();
         let running = Running::start(&launch, &log, &self.storage_id)
-            .map_err(|error| runtime::logging::error_chain(&error))?;
+            .map_err(|error| StartError::Configuration(runtime::logging::error_chain(&error)))?;
         info!(event = "collector_started", pid = running.pid(), executable = %launch.executable().display(), log = %log.display(), "the collector was started");
         self.note_changing(&running);
         self.running = Some((running, launch));
         self.counted_at = Instant::now();
         self.show(Phase::Starting, "");
-        self.await_ready(self.site.settings().start_timeout).await
+        self.await_ready(self.site.settings().start_timeout)
+            .await
+            .map_err(StartError::Configuration)
     }
 
     /// Waits for a start or reload; a collector that lives but does not get ready is stopped.
@@ -260,7 +294,8 @@ impl Supervisor {
     async fn start_or_retreat(&mut self) {
         match self.bring_up().await {
             Ok(()) => self.confirm_start(),
-            Err(reason) => {
+            Err(StartError::Files(problem)) => self.schedule_restart(&problem),
+            Err(StartError::Configuration(reason)) => {
                 if !self.roll_back(reason.clone()).await {
                     self.schedule_restart(&reason);
                 }
@@ -280,7 +315,7 @@ impl Supervisor {
         }
     }
 
-    fn schedule_restart(&mut self, reason: &str) {
+    pub(super) fn schedule_restart(&mut self, reason: &str) {
         let pause = FIRST_PAUSE
             .saturating_mul(1 << self.failures.min(10))
             .min(LONGEST_PAUSE);
@@ -293,7 +328,11 @@ impl Supervisor {
             error = reason,
             "the collector is started again after a pause"
         );
-        self.show(Phase::Crashed, reason);
+        if self.running.is_none() {
+            self.show(Phase::Crashed, reason);
+        } else {
+            self.show(Phase::Running, "");
+        }
     }
 
     fn reason_of_death(&mut self, exit: Exit, after: Duration) -> String {

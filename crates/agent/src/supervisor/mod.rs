@@ -215,7 +215,9 @@ impl Supervisor {
     fn count_run_time(&mut self) {
         let now = Instant::now();
         let ran = now.duration_since(std::mem::replace(&mut self.counted_at, now));
-        if self.running.is_none() || !self.ledger.is_on_trial() {
+        // With a restart ahead it is not what is in force that runs.
+        let is_in_force = self.running.is_some() && self.restart_at.is_none();
+        if !is_in_force || !self.ledger.is_on_trial() {
             return;
         }
         let probation = millis(self.site.settings().probation);

@@ -296,8 +296,7 @@ async fn what_cannot_be_written_leaves_all_as_it_was_and_is_no_fault_of_the_offe
     let local = machine.path("base.yaml");
     std::fs::write(&local, machine.stand_in_config("base", "")).unwrap();
     machine.collector = format!("config_files: ['{}']", local.display());
-    // A directory in the place of the temporary file: the configuration cannot be written, not even by root.
-    std::fs::create_dir_all(machine.path("etc/.config.yaml.new")).unwrap();
+    machine.block_config();
     machine.start();
     let pid = machine.until_journal("start", "base").await.pid;
     server
@@ -313,9 +312,43 @@ async fn what_cannot_be_written_leaves_all_as_it_was_and_is_no_fault_of_the_offe
     );
     assert!(is_alive(pid));
     assert_eq!(machine.journal().len(), 1);
-    std::fs::remove_dir(machine.path("etc/.config.yaml.new")).unwrap();
+    machine.unblock_config();
     server
         .offer("other", &machine.stand_in_config("other", ""))
         .await;
     assert_eq!(server.offer("h1", &body).await.status, APPLIED);
+}
+
+#[tokio::test]
+async fn a_rollback_that_cannot_be_written_never_runs_what_was_given_up() {
+    let server = Server::start().await;
+    let machine = running(&server, "").await;
+    let body = machine.stand_in_config("dies", "die_after_ms: 1000");
+    assert_eq!(server.offer("dies", &body).await.status, APPLIED);
+    machine.block_config();
+    machine.until_event("config_failed", 1).await;
+    // The first attempt comes with the rollback, the second with the restart after it.
+    machine.until_event("config_not_in_place", 2).await;
+    machine.unblock_config();
+    machine.until_journal("start", "local").await;
+    let events: Vec<String> = machine
+        .journal()
+        .iter()
+        .map(|entry| format!("{} {}", entry.event, entry.label))
+        .collect();
+    assert_eq!(events, ["start local", "reload dies", "start local"]);
+    assert_eq!(machine.config(), machine.stand_in_config("local", ""));
+}
+
+#[tokio::test]
+async fn an_edited_configuration_is_put_right_at_the_next_start() {
+    let server = Server::start().await;
+    let machine = running(&server, "probation: 1ms").await;
+    let body = machine.stand_in_config("good", "");
+    assert_eq!(server.offer("good", &body).await.status, APPLIED);
+    machine.until_event("config_trusted", 1).await;
+    machine.put_local(&machine.stand_in_config("edited", ""));
+    server.command_restart();
+    machine.until_journal("start", "good").await;
+    assert_eq!(machine.config(), body);
 }

@@ -60,6 +60,16 @@ impl Machine {
         fs::write(self.config_path(), text).unwrap();
     }
 
+    /// Keeps the agent from writing the configuration: a directory stands in the place of the temporary file, which
+    /// stops even root.
+    pub fn block_config(&self) {
+        fs::create_dir_all(self.path("etc/.config.yaml.new")).unwrap();
+    }
+
+    pub fn unblock_config(&self) {
+        fs::remove_dir(self.path("etc/.config.yaml.new")).unwrap();
+    }
+
     /// A configuration of the stand-in with `label` in its journal and further keys of `stand_in`.
     pub fn stand_in_config(&self, label: &str, keys: &str) -> String {
         format!(

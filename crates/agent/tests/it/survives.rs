@@ -113,6 +113,55 @@ async fn a_collector_can_be_left_to_the_next_agent() {
     assert_eq!(machine.collectors(), [pid]);
 }
 
+#[tokio::test]
+async fn files_that_cannot_be_written_at_boot_are_written_later() {
+    let server = Server::start().await;
+    let mut machine = Machine::new(&server.endpoint());
+    machine.start();
+    server
+        .until("a connection", |seen| !seen.uid.is_empty())
+        .await;
+    let body = machine.stand_in_config("one", "");
+    assert_eq!(server.offer("h1", &body).await.status, APPLIED);
+    assert!(machine.stop().await.success());
+    machine.put_local("edited: while nobody looked\n");
+    machine.block_config();
+    machine.start();
+    machine.until_event("config_not_in_place", 2).await;
+    assert!(machine.collectors().is_empty());
+    machine.unblock_config();
+    machine.until_journal("start", "one").await;
+    assert_eq!(machine.config(), body);
+    assert!(
+        machine.events("config_failed").is_empty(),
+        "it was no fault of the configuration"
+    );
+}
+
+#[tokio::test]
+async fn what_runs_is_kept_while_its_files_cannot_be_written() {
+    let server = Server::start().await;
+    let mut machine = Machine::new(&server.endpoint());
+    machine.start();
+    server
+        .until("a connection", |seen| !seen.uid.is_empty())
+        .await;
+    server
+        .offer("h1", &machine.stand_in_config("one", ""))
+        .await;
+    let pid = machine.until_journal("start", "one").await.pid;
+    machine.kill();
+    machine.put_local("edited: while nobody looked\n");
+    machine.block_config();
+    machine.start();
+    machine.until_event("config_not_in_place", 2).await;
+    assert!(is_alive(pid), "data first");
+    machine.unblock_config();
+    machine.until_event("collector_ready", 2).await;
+    assert_ne!(machine.until_journal("start", "one").await.pid, pid);
+    assert_eq!(machine.collectors().len(), 1);
+}
+
 /// Kills at moments spread over the whole way of an offer: before, while and after it is checked, written and taken over.
 #[tokio::test]
 async fn killed_at_any_moment_of_a_change_the_next_agent_runs_the_old_or_the_new() {
