@@ -83,11 +83,7 @@ pub struct HealthWatch {
 impl HealthWatch {
     /// Runs until `shutdown`.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let client = reqwest::Client::builder()
-            .timeout(ANSWER_TIMEOUT)
-            .no_proxy()
-            .build()
-            .unwrap_or_default();
+        let client = client();
         let mut last = Health::default();
         loop {
             let view = self.process.borrow_and_update().clone();
@@ -113,6 +109,23 @@ impl HealthWatch {
             }
         }
     }
+}
+
+/// Whether `endpoint` says that all is well.
+pub async fn is_up(endpoint: &HealthEndpoint) -> bool {
+    match ask(&client(), endpoint).await {
+        Answer::Up => true,
+        Answer::Tree(node) => node.healthy,
+        Answer::Unasked | Answer::Down(_) => false,
+    }
+}
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder()
+        .timeout(ANSWER_TIMEOUT)
+        .no_proxy()
+        .build()
+        .unwrap_or_default()
 }
 
 /// What the health extension said.

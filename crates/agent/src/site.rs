@@ -9,7 +9,7 @@ use otelcol::Document;
 use serde_json::json;
 use thiserror::Error;
 
-use crate::collector::ConfigFacts;
+use crate::collector::{ArgumentDocuments, ConfigFacts};
 use crate::ledger::Content;
 use crate::process::Launch;
 use crate::settings::CollectorSettings;
@@ -244,17 +244,22 @@ impl Site {
             .iter()
             .filter_map(|path| fs::read(path).ok())
             .collect();
-        self.facts_of(&documents)
+        self.facts_of(documents)
     }
 
-    fn facts_of(&self, documents: &[Vec<u8>]) -> ConfigFacts {
-        ConfigFacts::of(documents, |name| {
+    /// Facts of the files' documents, among what the collector's own arguments say.
+    fn facts_of(&self, files: Vec<Vec<u8>>) -> ConfigFacts {
+        let variable = |name: &str| {
             self.settings
                 .env
                 .get(name)
                 .cloned()
                 .or_else(|| std::env::var(name).ok())
-        })
+        };
+        let ArgumentDocuments { before, after } =
+            ArgumentDocuments::of(&self.settings.args, variable);
+        let documents: Vec<Vec<u8>> = before.into_iter().chain(files).chain(after).collect();
+        ConfigFacts::of(&documents, variable)
     }
 
     fn additions_path(&self) -> PathBuf {
@@ -270,7 +275,7 @@ impl Site {
             .iter()
             .filter_map(|path| fs::read(path).ok());
         let documents: Vec<Vec<u8>> = locals.chain(bytes.map(<[u8]>::to_vec)).collect();
-        let additions = if self.facts_of(&documents).names_instance {
+        let additions = if self.facts_of(documents).names_instance {
             json!({})
         } else {
             json!({ "service": { "telemetry": { "resource": { "service.instance.id": self.instance_id } } } })

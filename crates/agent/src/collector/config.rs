@@ -33,7 +33,7 @@ impl ConfigFacts {
         let merged = otelcol::merge(readable).document;
         Self {
             health: health_endpoint(&merged, &variable),
-            says_ready: says_ready(&merged),
+            says_ready: says_ready(&merged, &variable),
             names_instance: names_instance(&merged),
         }
     }
@@ -52,10 +52,29 @@ fn names_instance(document: &Document) -> bool {
             .is_some_and(|node| node.as_list().is_some())
 }
 
-fn says_ready(document: &Document) -> bool {
-    let text = |path: &str| document.get(path).and_then(Node::as_str);
-    let level = text("service.telemetry.logs.level")
-        .unwrap_or("info")
+fn says_ready(document: &Document, variable: &impl Fn(&str) -> Option<String>) -> bool {
+    // A part that comes from elsewhere (`service: ${file:…}`) may say anything.
+    let is_elsewhere = |path: &&str| {
+        document
+            .get(path)
+            .and_then(Node::as_str)
+            .is_some_and(|text| text.contains("${"))
+    };
+    let parts = [
+        "service",
+        "service.telemetry",
+        "service.telemetry.logs",
+        "service.telemetry.logs.output_paths",
+    ];
+    if parts.iter().any(is_elsewhere) {
+        return false;
+    }
+    let level = document
+        .get("service.telemetry.logs.level")
+        .and_then(Node::as_str)
+        .unwrap_or("info");
+    let level = expand(level, variable)
+        .unwrap_or_default()
         .to_ascii_lowercase();
     let outputs = document
         .get("service.telemetry.logs.output_paths")
@@ -193,6 +212,9 @@ mod tests {
         assert!(of(&["receivers: {}\n"]).says_ready);
         assert!(!of(&["service: {telemetry: {logs: {level: warn}}}\n"]).says_ready);
         assert!(!of(&["service: {telemetry: {logs: {output_paths: [/var/log/x]}}}\n"]).says_ready);
+        assert!(!of(&["service: '${file:/etc/service.yaml}'\n"]).says_ready);
+        assert!(!of(&["service: {telemetry: {logs: {level: '${file:/x}'}}}\n"]).says_ready);
+        assert!(of(&["service: {telemetry: {logs: {level: '${env:LEVEL:-info}'}}}\n"]).says_ready);
         assert!(
             of(&["service: {telemetry: {logs: {level: INFO, output_paths: [stderr]}}}\n"])
                 .says_ready

@@ -16,6 +16,8 @@ const MAX_LINE_BYTES: usize = 4 * 1024;
 
 /// What a collector writes when all its components have started.
 const READY: &str = "Everything is ready.";
+/// The level of that message, as it stands in a line of every encoding.
+const INFO: &str = "info";
 
 /// Follows the log file.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub struct LogTail {
     unfinished: Vec<u8>,
     lines: VecDeque<String>,
     is_ready: bool,
+    is_talkative: bool,
 }
 
 impl LogTail {
@@ -37,6 +40,7 @@ impl LogTail {
             unfinished: Vec::new(),
             lines: VecDeque::new(),
             is_ready: false,
+            is_talkative: false,
         }
     }
 
@@ -51,11 +55,17 @@ impl LogTail {
         self.unfinished.clear();
         self.lines.clear();
         self.is_ready = false;
+        self.is_talkative = false;
     }
 
     /// Whether the collector has said that it is ready since the beginning.
     pub fn is_ready(&self) -> bool {
         self.is_ready
+    }
+
+    /// Whether messages as small as the one of being ready arrive here: only then does it mean something if that is missing.
+    pub fn is_talkative(&self) -> bool {
+        self.is_talkative
     }
 
     /// Reads what is new. Where that fails there is nothing new.
@@ -132,6 +142,7 @@ impl LogTail {
             .to_owned();
         self.unfinished.clear();
         self.is_ready |= line.contains(READY);
+        self.is_talkative |= line.contains(INFO);
         debug!(target: "collector", event = "collector_log", line);
         if self.lines.len() == MAX_LINES {
             self.lines.pop_front();
@@ -168,10 +179,13 @@ mod tests {
         assert!(!tail.is_ready(), "the line is not whole yet");
         append(&path, " running\n");
         tail.poll();
-        assert!(tail.is_ready());
+        assert!(tail.is_ready() && !tail.is_talkative());
+        append(&path, "2026-01-01\tinfo\tx\n");
+        tail.poll();
+        assert!(tail.is_talkative());
         assert_eq!(
             tail.last(100),
-            "one\ntwo Everything is ready. Begin running"
+            "one\ntwo Everything is ready. Begin running\n2026-01-01\tinfo\tx"
         );
         tail.begin();
         assert!(!tail.is_ready());

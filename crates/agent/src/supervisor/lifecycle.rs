@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 use super::settle::Settled;
 use super::{FIRST_PAUSE, LONG_RUN, LONGEST_PAUSE, Supervisor, millis};
 use crate::collector::{self, trim};
-use crate::health::Phase;
+use crate::health::{self, Phase};
 use crate::ledger::Content;
 use crate::process::{Exit, Launch, Predecessor, Running, find_predecessor, kill_strays};
 
@@ -208,6 +208,17 @@ impl Supervisor {
             }
             Settled::Interrupted => Ok(()),
             Settled::Died(exit) => Err(self.reason_of_death(exit, before.elapsed())),
+            Settled::Silent if self.may_be_ready().await => {
+                self.note_running();
+                self.show(Phase::Running, "");
+                warn!(
+                    event = "collector_silent",
+                    pid = self.pid(),
+                    after_ms = millis(before.elapsed()),
+                    "the collector did not say that it is ready, but it lives and counts as running"
+                );
+                Ok(())
+            }
             Settled::Silent => {
                 let reason = format!(
                     "the collector did not say that it is ready within {} s",
@@ -217,6 +228,19 @@ impl Supervisor {
                 self.stop().await;
                 Err(reason)
             }
+        }
+    }
+
+    /// Whether a collector that lives and did not say that it is ready may be so. What is trusted is not stopped for its
+    /// silence: its log may have nowhere to go. What is on trial is, if other messages are seen and its health endpoint,
+    /// where it has one, does not vouch for it.
+    async fn may_be_ready(&self) -> bool {
+        if !self.ledger.is_on_trial() || !self.tail.is_talkative() {
+            return true;
+        }
+        match self.site.facts(&self.ledger.current().content).health {
+            Some(endpoint) => health::is_up(&endpoint).await,
+            None => false,
         }
     }
 

@@ -235,6 +235,71 @@ async fn a_collector_that_never_gets_ready_is_undone() {
 }
 
 #[tokio::test]
+async fn a_trusted_collector_is_not_stopped_for_its_silence() {
+    let server = Server::start().await;
+    let mut machine = Machine::new(&server.endpoint());
+    machine.collector = "start_timeout: 300ms".to_owned();
+    machine.put_local(&machine.stand_in_config("local", "never_ready: true"));
+    machine.start();
+    let pid = machine.until_journal("start", "local").await.pid;
+    machine.until_event("collector_silent", 1).await;
+    server
+        .until("health", |seen| {
+            seen.is_healthy() && seen.pid() == Some(i64::from(pid))
+        })
+        .await;
+    assert!(is_alive(pid));
+}
+
+#[tokio::test]
+async fn silence_counts_for_nothing_where_no_messages_are_seen() {
+    let server = Server::start().await;
+    let machine = running(&server, "start_timeout: 300ms, reload: never").await;
+    let status = server
+        .offer("mute", &machine.stand_in_config("mute", "mute: true"))
+        .await;
+    assert_eq!(status.status, APPLIED, "{}", status.error_message);
+    machine.until_event("collector_silent", 1).await;
+    machine.until_journal("start", "mute").await;
+}
+
+#[tokio::test]
+async fn a_collector_that_arguments_make_quiet_is_not_waited_for() {
+    let server = Server::start().await;
+    let machine = running(
+        &server,
+        "start_timeout: 300ms, args: ['--set=service.telemetry.logs.level=error']",
+    )
+    .await;
+    let status = server
+        .offer(
+            "quiet",
+            &machine.stand_in_config("quiet", "never_ready: true"),
+        )
+        .await;
+    assert_eq!(status.status, APPLIED, "{}", status.error_message);
+}
+
+#[tokio::test]
+async fn a_health_endpoint_vouches_for_a_silent_collector() {
+    let server = Server::start().await;
+    let machine = running(&server, "start_timeout: 300ms, stop_timeout: 300ms").await;
+    let address = format!("127.0.0.1:{}", crate::harness::free_port());
+    let body = machine
+        .stand_in_config("vouched", "never_ready: true")
+        .replace(
+            "extensions: { stand_in",
+            &format!("extensions: {{ health_check: {{ endpoint: '{address}' }}, stand_in"),
+        )
+        .replace(
+            "extensions: [stand_in]",
+            "extensions: [stand_in, health_check]",
+        );
+    let status = server.offer("vouched", &body).await;
+    assert_eq!(status.status, APPLIED, "{}", status.error_message);
+}
+
+#[tokio::test]
 async fn a_collector_that_ignores_the_stop_is_killed_with_its_children() {
     let server = Server::start().await;
     let mut machine = running(&server, "reload: never, stop_timeout: 300ms").await;

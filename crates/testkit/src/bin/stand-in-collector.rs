@@ -12,6 +12,7 @@
 //! | `slow_start_ms: N`, `slow_stop_ms: N` | takes so long to get ready, or to stop |
 //! | `slow_validate_ms: N` | `validate` takes so long |
 //! | `never_ready: true` | runs, and never says that it is ready |
+//! | `mute: true` | writes no messages of its own, as if the disk were full |
 //! | `hang_on_stop: true` | takes no notice of SIGTERM |
 //! | `unhealthy: true` | the health check answers 503 |
 //! | `child: true` | starts a child process that never ends by itself |
@@ -21,6 +22,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use otelcol::{Document, Map, Node};
@@ -80,7 +82,13 @@ fn done(outcome: Result<(), String>) -> ExitCode {
     }
 }
 
+/// Whether messages are lost.
+static IS_MUTE: AtomicBool = AtomicBool::new(false);
+
 fn log(line: &str) {
+    if IS_MUTE.load(Ordering::Relaxed) {
+        return;
+    }
     eprintln!("2026-01-01T00:00:00.000Z\tinfo\tstand-in/main.go:1\t{line}\t{{}}");
 }
 
@@ -276,6 +284,7 @@ async fn start(
     config: &Config,
     event: &str,
 ) -> Result<Option<tokio::task::JoinHandle<()>>, String> {
+    IS_MUTE.store(config.is_set("mute"), Ordering::Relaxed);
     log("Starting stand-in-collector...");
     for line in 0..config
         .text("flood_lines")
