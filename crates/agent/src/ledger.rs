@@ -214,6 +214,11 @@ impl Ledger {
         self.fail(offer, reason);
     }
 
+    /// Forgets that `offer` was refused: it is wanted once more.
+    pub fn release(&mut self, offer: &OfferHash) {
+        self.quarantine.retain(|refusal| refusal.offer != *offer);
+    }
+
     /// Puts `content` of `offer` in force, on trial. `base` is what stood on the machine, in case nothing was put in
     /// force before.
     pub fn switch(&mut self, offer: OfferHash, content: Content, base: impl FnOnce() -> Content) {
@@ -328,6 +333,8 @@ mod tests {
             Consideration::Try
         );
         assert_eq!(ledger.consider(&hash("b"), "p"), Consideration::Try);
+        ledger.release(&hash("a"));
+        assert_eq!(ledger.consider(&hash("a"), "p"), Consideration::Try);
     }
 
     #[test]

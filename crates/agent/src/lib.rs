@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod link;
 pub mod process;
 pub mod report;
+pub mod retry;
 pub mod run;
 pub mod settings;
 pub mod site;

@@ -12,10 +12,12 @@ use opamp::transport::{ConnectOptions, Endpoint, TlsOptions, Transport};
 use runtime::CancellationToken;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::ledger::OfferHash;
 use crate::report::Report;
+use crate::retry::FailedOffer;
 use crate::settings::{ServerSettings, TlsSettings};
 use crate::supervisor::{Command, Offer};
 
@@ -116,7 +118,9 @@ impl Link {
         let running = tokio::spawn(runner.run());
         // One look: what is told and what counts as told must be the same report.
         let mut told = report.borrow_and_update().clone();
+        let mut failed = FailedOffer::default();
         tell(&client, &told, None);
+        note(&mut failed, &told, None);
         loop {
             tokio::select! {
                 biased;
@@ -125,10 +129,11 @@ impl Link {
                     if changed.is_err() { break }
                     let next = report.borrow_and_update().clone();
                     tell(&client, &next, Some(&told));
+                    note(&mut failed, &next, Some(&told));
                     told = next;
                 }
                 event = events.next() => match event {
-                    Some(event) => act(event, &asks, &endpoint),
+                    Some(event) => act(event, &asks, &mut failed, &endpoint),
                     None => break,
                 },
             }
@@ -171,9 +176,21 @@ fn tell(client: &Client, report: &Report, told: Option<&Report>) {
     });
 }
 
-fn act(event: ClientEvent, asks: &Asks, endpoint: &str) {
+/// Notes a verdict that is told.
+fn note(failed: &mut FailedOffer, report: &Report, told: Option<&Report>) {
+    if let Some(status) = &report.remote_config_status
+        && told.is_none_or(|told| told.remote_config_status != report.remote_config_status)
+    {
+        failed.told(status, Instant::now());
+    }
+}
+
+fn act(event: ClientEvent, asks: &Asks, failed: &mut FailedOffer, endpoint: &str) {
     match event {
-        ClientEvent::Connected => info!(event = "connected", endpoint, "connected to the server"),
+        ClientEvent::Connected => {
+            failed.connected(Instant::now());
+            info!(event = "connected", endpoint, "connected to the server");
+        }
         ClientEvent::ConnectFailed { error, retry_in } => {
             let error = runtime::logging::error_chain(&error);
             warn!(
@@ -196,18 +213,19 @@ fn act(event: ClientEvent, asks: &Asks, endpoint: &str) {
                 "the connection to the server is gone"
             );
         }
-        ClientEvent::Server(event) => obey(event, asks),
+        ClientEvent::Server(event) => obey(event, asks, failed),
         other => debug!(event = ?other, "an event of the client was ignored"),
     }
 }
 
-fn obey(event: Event, asks: &Asks) {
+fn obey(event: Event, asks: &Asks, failed: &mut FailedOffer) {
     match event {
         Event::RemoteConfig(RemoteConfigOffer {
             config: Some(config),
             hash,
         }) => {
             asks.offers.send_replace(Some(Offer {
+                is_retry: failed.is_retry(&hash, Instant::now()),
                 hash: OfferHash::of(&hash),
                 config,
             }));

@@ -38,6 +38,9 @@ impl Supervisor {
                 config_hash = hash,
                 "Received remote config, hash: {hash}"
             );
+            if offer.is_retry {
+                self.ledger.release(&offer.hash);
+            }
             if !self.is_to_be_tried(&offer.hash) {
                 return;
             }

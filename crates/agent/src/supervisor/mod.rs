@@ -42,6 +42,8 @@ pub struct Offer {
     pub hash: OfferHash,
     /// The configuration.
     pub config: ConfigMap,
+    /// Whether somebody wants it tried again who knows that it failed.
+    pub is_retry: bool,
 }
 
 /// What else the server may ask for.

@@ -93,6 +93,30 @@ async fn what_failed_before_is_refused_again_with_the_first_reason_untried() {
 }
 
 #[tokio::test]
+async fn what_failed_is_tried_again_when_the_server_offers_it_again() {
+    let server = Server::start().await;
+    let machine = running(&server, "").await;
+    let needed = machine.path("needed");
+    let body = machine.stand_in_config("needy", &format!("needs_file: '{}'", needed.display()));
+    let status = server.offer("h1", &body).await;
+    assert_eq!(status.status, FAILED, "{}", status.error_message);
+    std::fs::write(&needed, "").unwrap();
+    // As an operator who asks again and again: the first time may come too soon after the failure.
+    let from = server.seen().statuses.len();
+    let asking = async {
+        loop {
+            server.push("h1", &body);
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        }
+    };
+    tokio::select! {
+        () = asking => {}
+        status = server.verdict("h1", from) => assert_eq!(status.status, APPLIED, "{}", status.error_message),
+    }
+    machine.until_journal("reload", "needy").await;
+}
+
+#[tokio::test]
 async fn c09_a_configuration_that_dies_at_the_reload_is_undone() {
     let server = Server::start().await;
     let machine = running(&server, "").await;

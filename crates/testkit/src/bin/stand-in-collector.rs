@@ -7,6 +7,7 @@
 //! | key | effect |
 //! |---|---|
 //! | `refuse: TEXT` | `validate` fails with the text, and so does every start and reload |
+//! | `needs_file: PATH` | `validate` and every start and reload fail while there is no such file |
 //! | `die_at_start: TEXT` | `validate` succeeds; a start or reload fails with the text |
 //! | `die_after_ms: N` | ends with exit code 3, N ms after a start or reload |
 //! | `slow_start_ms: N`, `slow_stop_ms: N` | takes so long to get ready, or to stop |
@@ -149,6 +150,11 @@ impl Config {
         }
         if let Some(text) = self.text("refuse") {
             return Err(text.to_owned());
+        }
+        if let Some(path) = self.text("needs_file")
+            && !std::path::Path::new(path).exists()
+        {
+            return Err(format!("cannot open {path}"));
         }
         let pipelines = self
             .map("service.pipelines")
