@@ -59,8 +59,9 @@ pub enum Outcome {
 struct Refusal {
     offer: OfferHash,
     reason: String,
-    /// The collector that it failed with: another may take it.
-    program: String,
+    /// What it failed with (program, arguments, local configurations): with others it may not.
+    #[serde(alias = "program")]
+    surroundings: String,
 }
 
 /// How long the present deployment has run while it is not yet trusted.
@@ -86,7 +87,7 @@ pub struct Ledger {
 pub enum Consideration {
     /// It runs already.
     Runs,
-    /// It failed before with the same program: for this reason.
+    /// It failed before in the same surroundings: for this reason.
     Refused(String),
     /// It is to be tried.
     Try,
@@ -178,15 +179,15 @@ impl Ledger {
             .collect()
     }
 
-    /// What to do about `offer` on a machine with `program`.
-    pub fn consider(&self, offer: &OfferHash, program: &str) -> Consideration {
+    /// What to do about `offer` in `surroundings`.
+    pub fn consider(&self, offer: &OfferHash, surroundings: &str) -> Consideration {
         if self.current.offer.as_ref() == Some(offer) {
             return Consideration::Runs;
         }
         let refusal = self
             .quarantine
             .iter()
-            .find(|refusal| refusal.offer == *offer && refusal.program == program);
+            .find(|refusal| refusal.offer == *offer && refusal.surroundings == surroundings);
         refusal.map_or(Consideration::Try, |refusal| {
             Consideration::Refused(refusal.reason.clone())
         })
@@ -208,9 +209,9 @@ impl Ledger {
         });
     }
 
-    /// Refuses `offer` for good, as far as `program` is concerned. A first reason stands.
-    pub fn quarantine(&mut self, offer: OfferHash, reason: String, program: &str) {
-        self.remember(offer.clone(), reason.clone(), program);
+    /// Refuses `offer` for as long as the `surroundings` are the same. A first reason stands.
+    pub fn quarantine(&mut self, offer: OfferHash, reason: String, surroundings: &str) {
+        self.remember(offer.clone(), reason.clone(), surroundings);
         self.fail(offer, reason);
     }
 
@@ -267,7 +268,7 @@ impl Ledger {
     }
 
     /// Gives up what is on trial: what ran well before is in force again. Nothing happens without a trial.
-    pub fn roll_back(&mut self, reason: String, program: &str) -> bool {
+    pub fn roll_back(&mut self, reason: String, surroundings: &str) -> bool {
         if self.trial.take().is_none() {
             return false;
         }
@@ -277,13 +278,16 @@ impl Ledger {
         });
         let given_up = std::mem::replace(&mut self.current, good);
         if let Some(offer) = given_up.offer {
-            self.quarantine(offer, reason, program);
+            self.quarantine(offer, reason, surroundings);
         }
         true
     }
 
-    fn remember(&mut self, offer: OfferHash, reason: String, program: &str) {
-        if matches!(self.consider(&offer, program), Consideration::Refused(_)) {
+    fn remember(&mut self, offer: OfferHash, reason: String, surroundings: &str) {
+        if matches!(
+            self.consider(&offer, surroundings),
+            Consideration::Refused(_)
+        ) {
             return;
         }
         self.quarantine.retain(|refusal| refusal.offer != offer);
@@ -293,7 +297,7 @@ impl Ledger {
         self.quarantine.push(Refusal {
             offer,
             reason,
-            program: program.to_owned(),
+            surroundings: surroundings.to_owned(),
         });
     }
 }
@@ -328,10 +332,7 @@ mod tests {
             ledger.consider(&hash("a"), "p"),
             Consideration::Refused("first".to_owned())
         );
-        assert_eq!(
-            ledger.consider(&hash("a"), "another program"),
-            Consideration::Try
-        );
+        assert_eq!(ledger.consider(&hash("a"), "others"), Consideration::Try);
         assert_eq!(ledger.consider(&hash("b"), "p"), Consideration::Try);
         ledger.release(&hash("a"));
         assert_eq!(ledger.consider(&hash("a"), "p"), Consideration::Try);

@@ -155,6 +155,11 @@ impl Site {
         Launch::new(&self.settings, Vec::new())
     }
 
+    /// The call with the local configurations alone: all that is the same for every offer.
+    pub fn local_launch(&self) -> Launch {
+        Launch::new(&self.settings, self.settings.config_files.clone())
+    }
+
     /// Writes `bytes` beside what runs and gives the call that would run them.
     ///
     /// # Errors

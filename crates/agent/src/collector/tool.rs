@@ -22,6 +22,14 @@ pub enum ToolError {
         /// Its own words, trimmed.
         reason: String,
     },
+    /// It was killed from outside (for want of memory, say), which is no answer.
+    #[error("{program} was ended by {status}")]
+    Killed {
+        /// The program.
+        program: String,
+        /// How it ended.
+        status: ExitStatus,
+    },
     /// It did not answer in time and was killed.
     #[error("{} did not answer within {} s", program, limit.as_secs())]
     TimedOut {
@@ -57,6 +65,10 @@ pub async fn run_tool(command: Command, limit: Duration) -> Result<String, ToolE
     let program = command.get_program().to_string_lossy().into_owned();
     match timeout(limit, collect(command)).await {
         Ok(Ok(output)) if output.status.success() => Ok(output.stdout),
+        Ok(Ok(output)) if output.status.code().is_none() => Err(ToolError::Killed {
+            program,
+            status: output.status,
+        }),
         Ok(Ok(output)) => {
             let reason = reason::of_failure(&output.stderr);
             let reason = if reason.is_empty() {
@@ -135,6 +147,15 @@ mod tests {
         assert_eq!(error.to_string(), "no receiver");
         let error = run_tool(shell("exit 7"), LIMIT).await.unwrap_err();
         assert_eq!(error.to_string(), "/bin/sh ended with exit status: 7");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_killed_has_said_nothing() {
+        let error = run_tool(shell("echo 'Error: half' >&2; kill -9 $$"), LIMIT)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, ToolError::Killed { .. }), "{error}");
+        assert!(error.to_string().contains("signal"), "{error}");
     }
 
     #[tokio::test]

@@ -62,8 +62,8 @@ impl Supervisor {
             match checked {
                 Ok(offered) => self.take(offer.hash, &offered, begun).await,
                 Err(Rejection::Bad(reason)) => {
-                    let program = self.program();
-                    self.ledger.quarantine(offer.hash, reason, &program);
+                    let surroundings = self.surroundings();
+                    self.ledger.quarantine(offer.hash, reason, &surroundings);
                     self.tell_refusal();
                 }
                 Err(Rejection::Unable(reason)) => {
@@ -76,7 +76,7 @@ impl Supervisor {
     }
 
     fn is_to_be_tried(&mut self, hash: &OfferHash) -> bool {
-        match self.ledger.consider(hash, &self.program()) {
+        match self.ledger.consider(hash, &self.surroundings()) {
             Consideration::Try => return true,
             Consideration::Runs => {
                 self.ledger.note_runs(hash.clone());

@@ -123,8 +123,8 @@ impl Supervisor {
 
     /// Gives up what is on trial and runs what ran well before. Returns whether there was a trial.
     pub(super) async fn roll_back(&mut self, reason: String) -> bool {
-        let program = self.program();
-        if !self.ledger.roll_back(reason.clone(), &program) {
+        let surroundings = self.surroundings();
+        if !self.ledger.roll_back(reason.clone(), &surroundings) {
             return false;
         }
         error!(

@@ -20,7 +20,7 @@ use tracing::{error, info};
 use crate::collector::Redactor;
 use crate::health::{Phase, ProcessView, nanos};
 use crate::ledger::{Ledger, OfferHash};
-use crate::process::{Launch, LogTail, ProcessRecord, Running, stamp_of};
+use crate::process::{Launch, LogTail, ProcessRecord, Running};
 use crate::report::ReportSender;
 use crate::settings::OnAgentExit;
 use crate::site::Site;
@@ -149,9 +149,9 @@ impl Supervisor {
         self.finish().await;
     }
 
-    /// The present program, for what holds only as long as it is the same.
-    fn program(&self) -> String {
-        stamp_of(&self.site.settings().executable)
+    /// All that an offer meets on this machine, for what holds only as long as it is the same.
+    fn surroundings(&self) -> String {
+        self.site.local_launch().fingerprint()
     }
 
     fn save_ledger(&self) {

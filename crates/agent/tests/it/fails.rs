@@ -93,6 +93,29 @@ async fn what_failed_before_is_refused_again_with_the_first_reason_untried() {
 }
 
 #[tokio::test]
+async fn what_failed_is_tried_again_in_other_surroundings() {
+    let server = Server::start().await;
+    let mut machine = Machine::new(&server.endpoint());
+    let local = machine.path("local.yaml");
+    std::fs::write(
+        &local,
+        "extensions: { stand_in: { refuse: bad local file } }\n",
+    )
+    .unwrap();
+    machine.collector = format!("config_files: ['{}']", local.display());
+    machine.start();
+    server
+        .until("a connection", |seen| !seen.uid.is_empty())
+        .await;
+    let body = machine.stand_in_config("one", "");
+    assert_eq!(server.offer("h1", &body).await.status, FAILED);
+    std::fs::write(&local, "{}\n").unwrap();
+    let other = machine.stand_in_config("other", "");
+    assert_eq!(server.offer("other", &other).await.status, APPLIED);
+    assert_eq!(server.offer("h1", &body).await.status, APPLIED);
+}
+
+#[tokio::test]
 async fn what_failed_is_tried_again_when_the_server_offers_it_again() {
     let server = Server::start().await;
     let machine = running(&server, "").await;
