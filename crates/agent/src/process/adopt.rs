@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::{Launch, Running, STORAGE_VARIABLE, proc};
+use super::{Launch, Running, STORAGE_VARIABLE, proc, stamp_of};
 use crate::storage::record::{Record, SaveError};
 
 /// What is written down of a running collector, for an agent that comes after a crash.
@@ -46,7 +46,7 @@ impl ProcessRecord {
     /// # Errors
     /// When it cannot be saved. The process is then found by its mark, but can only be replaced.
     pub fn note(&self, running: &Running, launch: &Launch) -> Result<(), SaveError> {
-        self.note_as(running, launch.fingerprint())
+        self.note_as(running, launch.fingerprint_with(running.stamp()))
     }
 
     /// Notes that `running` is about to change: an agent that finds this must not take it over.
@@ -82,10 +82,11 @@ pub fn find_predecessor(record: &ProcessRecord, launch: Option<&Launch>) -> Pred
     let Ok(running) = Running::take_over(note.pid, note.started_ticks) else {
         return Predecessor::Gone;
     };
-    if launch.is_some_and(|launch| launch.fingerprint() == note.fingerprint) {
-        Predecessor::Adopted(running)
-    } else {
-        Predecessor::Other(running)
+    match launch {
+        Some(launch) if launch.fingerprint() == note.fingerprint => {
+            Predecessor::Adopted(running.with_stamp(stamp_of(launch.executable())))
+        }
+        _ => Predecessor::Other(running),
     }
 }
 

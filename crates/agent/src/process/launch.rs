@@ -113,7 +113,12 @@ impl Launch {
     /// A text that is equal for calls that lead to the same process: program file, arguments, variables, and the bytes
     /// of every configuration.
     pub fn fingerprint(&self) -> String {
-        let mut parts: Vec<Vec<u8>> = vec![stamp_of(&self.executable).into_bytes()];
+        self.fingerprint_with(&stamp_of(&self.executable))
+    }
+
+    /// The same for a process that runs the program file of this stamp, whatever stands in its place now.
+    pub fn fingerprint_with(&self, stamp: &str) -> String {
+        let mut parts: Vec<Vec<u8>> = vec![stamp.as_bytes().to_vec()];
         parts.extend(self.args.iter().map(|arg| arg.clone().into_bytes()));
         parts.extend(
             self.env
@@ -229,6 +234,8 @@ mod tests {
         assert_ne!(launch(&["y"], &[&path]).fingerprint(), before);
         fs::write(&path, "a: 2").unwrap();
         assert_ne!(launch(&["x"], &[&path]).fingerprint(), before);
+        let call = launch(&["x"], &[&path]);
+        assert_ne!(call.fingerprint_with("older"), call.fingerprint());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
-use super::{Launch, LaunchError, proc};
+use super::{Launch, LaunchError, proc, stamp_of};
 
 /// A collector that was started or taken over by this agent.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub struct Running {
     child: Option<Child>,
     started_ticks: Option<u64>,
     since: Instant,
+    /// Of the program file that runs; empty where it is not known.
+    stamp: String,
 }
 
 /// How a process ended.
@@ -58,6 +60,8 @@ impl Running {
             executable: launch.executable().to_owned(),
             source,
         };
+        // Before it is run: if the file is replaced in between, it counts as older than it is and is restarted once more.
+        let stamp = stamp_of(launch.executable());
         let command = launch.run_command(&file, storage_id).map_err(spawn)?;
         let child = Command::from(command).spawn().map_err(spawn)?;
         let number = child
@@ -75,6 +79,7 @@ impl Running {
                     child: Some(child),
                     started_ticks,
                     since: Instant::now(),
+                    stamp,
                 })
             }
             Err(source) => {
@@ -106,7 +111,18 @@ impl Running {
             child: None,
             started_ticks: Some(started_ticks),
             since,
+            stamp: String::new(),
         })
+    }
+
+    /// The same process, known to run the program file of this stamp.
+    pub fn with_stamp(self, stamp: String) -> Self {
+        Self { stamp, ..self }
+    }
+
+    /// The stamp of the program file that runs, which another may have replaced since; empty where it is not known.
+    pub fn stamp(&self) -> &str {
+        &self.stamp
     }
 
     /// The process's number.

@@ -10,7 +10,7 @@ use super::{FIRST_PAUSE, LONG_RUN, LONGEST_PAUSE, Supervisor, millis};
 use crate::collector::{self, trim};
 use crate::health::{self, Phase};
 use crate::ledger::Content;
-use crate::process::{Exit, Launch, Predecessor, Running, find_predecessor, kill_strays};
+use crate::process::{Exit, Launch, Predecessor, Running, find_predecessor, kill_strays, stamp_of};
 
 /// Of a log only this much is looked at for a reason, in bytes.
 const LOG_BYTES: usize = 16 * 1024;
@@ -378,10 +378,11 @@ impl Supervisor {
         trim(&self.redactor.redact(&reason))
     }
 
-    /// The same call for the same content needs no new process to take a new configuration over.
+    /// The same call of the same program file needs no new process to take a new configuration over. A program that was
+    /// replaced does: the one that checked the configuration is not the one that runs.
     pub(super) fn takes_over(&self, launch: &Launch) -> bool {
-        self.running
-            .as_ref()
-            .is_some_and(|(_, running)| running == launch)
+        self.running.as_ref().is_some_and(|(process, running)| {
+            running == launch && process.stamp() == stamp_of(launch.executable())
+        })
     }
 }

@@ -264,3 +264,30 @@ async fn c11_arguments_variables_and_local_files_are_passed_on() {
             .contains("edge-1")
     );
 }
+
+#[tokio::test]
+async fn a_program_that_was_replaced_is_started_and_not_told_to_reload() {
+    let server = Server::start().await;
+    let mut machine = Machine::new(&server.endpoint());
+    let (program, next) = (machine.path("collector"), machine.path("collector.new"));
+    let built = std::mem::replace(&mut machine.executable, program.clone());
+    std::fs::copy(&built, &program).unwrap();
+    machine.start();
+    server
+        .until("a connection", |seen| !seen.uid.is_empty())
+        .await;
+    let one = machine.stand_in_config("one", "");
+    assert_eq!(server.offer("h1", &one).await.status, APPLIED);
+    let pid = machine.until_journal("start", "one").await.pid;
+    // As a package is upgraded.
+    std::fs::copy(&built, &next).unwrap();
+    std::fs::rename(&next, &program).unwrap();
+    let two = machine.stand_in_config("two", "");
+    assert_eq!(server.offer("h2", &two).await.status, APPLIED);
+    let started = machine.until_journal("start", "two").await;
+    assert_ne!(started.pid, pid);
+    let three = machine.stand_in_config("three", "");
+    assert_eq!(server.offer("h3", &three).await.status, APPLIED);
+    let reloaded = machine.until_journal("reload", "three").await;
+    assert_eq!(reloaded.pid, started.pid);
+}
