@@ -135,6 +135,12 @@ impl Running {
         self.since.elapsed()
     }
 
+    /// Whether it has ended, without waiting.
+    pub fn has_ended(&self) -> bool {
+        proc::stat(self.pid())
+            .is_none_or(|stat| stat.is_zombie || Some(stat.started_ticks) != self.started_ticks)
+    }
+
     /// Waits for its end. Cancel-safe.
     pub async fn exited(&mut self) -> Exit {
         if let Err(error) = self.pidfd.readable().await {

@@ -9,6 +9,7 @@ use super::{Offer, Supervisor, millis};
 use crate::collector::{ToolError, trim, validate};
 use crate::health::Phase;
 use crate::ledger::{Consideration, Content, Ledger, OfferHash, Outcome, Status};
+use crate::process::{Launch, Running};
 use crate::settings::ReloadMode;
 use crate::site::{Offered, SiteError};
 
@@ -210,6 +211,7 @@ impl Supervisor {
 
     /// Has the collector run what is now in force: in the same process where that can be had.
     async fn activate(&mut self) -> Result<(), StartError> {
+        self.bury().await;
         let launch = self.site.launch(&self.ledger.current().content);
         let can_reload = self.site.settings().reload == ReloadMode::Auto
             && launch.is_some_and(|launch| self.takes_over(&launch));
@@ -217,6 +219,15 @@ impl Supervisor {
             return self.reload().await;
         }
         self.bring_up().await
+    }
+
+    /// Forgets a process that ended while an offer was checked: its death is no fault of what comes now.
+    async fn bury(&mut self) {
+        let has_ended = |(running, _): &(Running, Launch)| running.has_ended();
+        if let Some((mut ended, _)) = self.running.take_if(|running| has_ended(running)) {
+            let exit = ended.exited().await;
+            warn!(event = "collector_exited", pid = ended.pid(), exit = %exit, ran_ms = millis(ended.age()), "the collector had ended before the new configuration came");
+        }
     }
 
     async fn reload(&mut self) -> Result<(), StartError> {

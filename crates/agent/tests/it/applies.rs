@@ -291,3 +291,27 @@ async fn a_program_that_was_replaced_is_started_and_not_told_to_reload() {
     let reloaded = machine.until_journal("reload", "three").await;
     assert_eq!(reloaded.pid, started.pid);
 }
+
+#[tokio::test]
+async fn the_death_of_the_old_process_is_no_fault_of_the_new_configuration() {
+    let server = Server::start().await;
+    let mut machine = Machine::new(&server.endpoint());
+    machine.put_local(&machine.stand_in_config("local", ""));
+    machine.start();
+    let pid = machine.until_journal("start", "local").await.pid;
+    server.until("health", |seen| seen.is_healthy()).await;
+    let from = server.seen().statuses.len();
+    server.push(
+        "h1",
+        &machine.stand_in_config("one", "slow_validate_ms: 1000"),
+    );
+    machine.until_event("config_received", 1).await;
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(pid).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+    let status = server.verdict("h1", from).await;
+    assert_eq!(status.status, APPLIED, "{}", status.error_message);
+    machine.until_journal("start", "one").await;
+}
