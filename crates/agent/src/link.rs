@@ -2,17 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opamp::client::{BackoffOptions, ClientSession, Event, RemoteConfigOffer, SessionOptions};
 use opamp::model::{AgentCapabilities, InstanceUid};
-use opamp::runner::{Client, ClientEvent, Events, Runner, client};
+use opamp::runner::{Client, ClientEvent, client};
 use opamp::transport::{ConnectOptions, Endpoint, TlsOptions, Transport};
 use runtime::CancellationToken;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use crate::ledger::OfferHash;
@@ -20,6 +20,10 @@ use crate::report::Report;
 use crate::retry::FailedOffer;
 use crate::settings::{ServerSettings, TlsSettings};
 use crate::supervisor::{Command, Offer};
+
+/// The first pause before files that cannot be read are looked for again; it doubles each time.
+const FIRST_TLS_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_TLS_PAUSE: Duration = Duration::from_secs(60);
 
 /// What the server asks for, as the rest of the agent gets it.
 #[derive(Debug)]
@@ -34,12 +38,12 @@ pub struct Asks {
 
 /// The link to the server.
 pub struct Link {
-    client: Client,
-    events: Events,
-    runner: Runner,
+    session: ClientSession,
+    /// With everything but the certificates, which are read when they are needed.
+    connect: ConnectOptions,
+    settings: ServerSettings,
     report: watch::Receiver<Report>,
     asks: Asks,
-    endpoint: Arc<str>,
 }
 
 /// Why the settings lead to no connection at all.
@@ -62,15 +66,15 @@ pub enum LinkError {
         /// The header's name.
         name: String,
     },
-    /// A file of `opamp.server.tls` cannot be read.
-    #[error("opamp.server.tls: reading {}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
+}
+
+/// A file of `opamp.server.tls` that cannot be read.
+#[derive(Debug, Error)]
+#[error("opamp.server.tls: reading {}", path.display())]
+struct PemError {
+    path: PathBuf,
+    #[source]
+    source: std::io::Error,
 }
 
 impl Link {
@@ -90,31 +94,38 @@ impl Link {
         if connect.endpoint.transport() == Transport::Http {
             options.heartbeat_interval = settings.polling_interval;
         }
-        let (client, events, runner) = client(
-            ClientSession::new(options),
-            connect,
-            BackoffOptions::default(),
-        );
+        if settings.tls.insecure {
+            warn!(
+                event = "tls_unverified",
+                "opamp.server.tls.insecure: the server's certificate is not checked, anyone on the way can command this agent"
+            );
+        }
         Ok(Self {
-            client,
-            events,
-            runner,
+            session: ClientSession::new(options),
+            connect,
+            settings: settings.clone(),
             report,
             asks,
-            endpoint: settings.endpoint.as_str().into(),
         })
     }
 
     /// Talks to the server until `shutdown`, and says goodbye then.
     pub async fn run(self, shutdown: CancellationToken) {
         let Self {
-            client,
-            mut events,
-            runner,
+            session,
+            mut connect,
+            settings,
             mut report,
             asks,
-            endpoint,
         } = self;
+        let endpoint = settings.endpoint.as_str();
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return,
+            tls = first_tls(&settings) => connect.tls = tls,
+        }
+        let (client, mut events, runner) =
+            client(session, connect.clone(), BackoffOptions::default());
         let running = tokio::spawn(runner.run());
         // One look: what is told and what counts as told must be the same report.
         let mut told = report.borrow_and_update().clone();
@@ -133,7 +144,15 @@ impl Link {
                     told = next;
                 }
                 event = events.next() => match event {
-                    Some(event) => act(event, &asks, &mut failed, &endpoint),
+                    Some(event) => {
+                        if is_dialed_after(&event)
+                            && let Some(tls) = renewed_tls(&settings.tls, &connect.tls)
+                        {
+                            connect.tls = tls;
+                            client.reconnect(connect.clone());
+                        }
+                        act(event, &asks, &mut failed, endpoint);
+                    }
                     None => break,
                 },
             }
@@ -262,7 +281,6 @@ fn connect_options(settings: &ServerSettings) -> Result<ConnectOptions, LinkErro
         })?;
     let mut options = ConnectOptions::new(endpoint);
     options.headers = headers(settings)?;
-    options.tls = tls(&settings.tls)?;
     Ok(options)
 }
 
@@ -278,13 +296,60 @@ fn headers(settings: &ServerSettings) -> Result<HeaderMap, LinkError> {
     Ok(headers)
 }
 
-fn tls(settings: &TlsSettings) -> Result<TlsOptions, LinkError> {
-    if settings.insecure {
+/// The certificates for the first dial, however long it takes until their files can be read.
+async fn first_tls(settings: &ServerSettings) -> TlsOptions {
+    let mut retry_in = FIRST_TLS_PAUSE;
+    loop {
+        let error = match read_tls(&settings.tls) {
+            Ok(tls) => return tls,
+            Err(error) => runtime::logging::error_chain(&error),
+        };
         warn!(
-            event = "tls_unverified",
-            "opamp.server.tls.insecure: the server's certificate is not checked, anyone on the way can command this agent"
+            event = "connect_failed",
+            endpoint = settings.endpoint,
+            retry_in_ms = millis(retry_in),
+            error,
+            "the server cannot be dialed"
         );
+        sleep(retry_in).await;
+        retry_in = (2 * retry_in).min(LONGEST_TLS_PAUSE);
     }
+}
+
+fn is_dialed_after(event: &ClientEvent) -> bool {
+    matches!(
+        event,
+        ClientEvent::ConnectFailed { .. } | ClientEvent::Disconnected { .. }
+    )
+}
+
+/// The certificates for another dial, if their files say something else than at the last one. Those that cannot be read
+/// leave it at that.
+fn renewed_tls(settings: &TlsSettings, used: &TlsOptions) -> Option<TlsOptions> {
+    let tls = match read_tls(settings) {
+        Ok(tls) => tls,
+        Err(error) => {
+            let error = runtime::logging::error_chain(&error);
+            warn!(
+                event = "tls_files_unreadable",
+                error, "the certificates that were read before go on being used"
+            );
+            return None;
+        }
+    };
+    let is_same =
+        tls.ca_pem == used.ca_pem && tls.cert_pem == used.cert_pem && tls.key_pem == used.key_pem;
+    if is_same {
+        return None;
+    }
+    info!(
+        event = "tls_files_changed",
+        "the certificates on disk are others and are used from now on"
+    );
+    Some(tls)
+}
+
+fn read_tls(settings: &TlsSettings) -> Result<TlsOptions, PemError> {
     Ok(TlsOptions {
         ca_pem: read(settings.ca_file.as_deref())?,
         cert_pem: read(settings.cert_file.as_deref())?,
@@ -294,9 +359,9 @@ fn tls(settings: &TlsSettings) -> Result<TlsOptions, LinkError> {
     })
 }
 
-fn read(path: Option<&Path>) -> Result<Option<Vec<u8>>, LinkError> {
+fn read(path: Option<&Path>) -> Result<Option<Vec<u8>>, PemError> {
     let file = |path: &Path| {
-        fs::read(path).map_err(|source| LinkError::File {
+        fs::read(path).map_err(|source| PemError {
             path: path.to_owned(),
             source,
         })
@@ -304,7 +369,7 @@ fn read(path: Option<&Path>) -> Result<Option<Vec<u8>>, LinkError> {
     path.map(file).transpose()
 }
 
-fn millis(duration: std::time::Duration) -> u64 {
+fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -334,6 +399,25 @@ mod tests {
         let refusal = |text: &str| connect_options(&settings(text)).unwrap_err().to_string();
         assert!(refusal("headers: {'bad name': x}").contains("bad name"));
         assert!(!refusal("headers: {x: \"sec\\nret\"}").contains("sec"));
-        assert!(refusal("tls: {ca_file: /no/such/ca.pem}").contains("reading /no/such/ca.pem"));
+    }
+
+    #[test]
+    fn certificates_are_read_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        let settings = settings(&format!("tls: {{ca_file: '{}'}}", path.display())).tls;
+        let missing = read_tls(&settings).unwrap_err().to_string();
+        assert!(
+            missing.contains("reading ") && missing.contains("ca.pem"),
+            "{missing}"
+        );
+        fs::write(&path, "one").unwrap();
+        let one = read_tls(&settings).unwrap();
+        assert!(renewed_tls(&settings, &one).is_none());
+        fs::write(&path, "two").unwrap();
+        let two = renewed_tls(&settings, &one).unwrap();
+        assert_eq!(two.ca_pem.as_deref(), Some(b"two".as_slice()));
+        fs::remove_file(&path).unwrap();
+        assert!(renewed_tls(&settings, &two).is_none());
     }
 }

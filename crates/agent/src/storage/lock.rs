@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
+use tracing::warn;
 
 /// Holds the storage directory for as long as it lives.
 #[derive(Debug)]
@@ -68,7 +69,10 @@ impl StorageLock {
             }
             Err(errno) => return Err(unusable(errno.into())),
         }
-        sign(&mut file).map_err(unusable)?;
+        // The lock is had all the same; only its name goes unsaid.
+        if let Err(error) = sign(&mut file) {
+            warn!(event = "lock_not_signed", file = %path.display(), error = %error, "the lock file does not say who holds it");
+        }
         Ok(Self { _file: file })
     }
 }
@@ -100,6 +104,16 @@ mod tests {
         let expected = format!("in use by opamp-agent, process {};", std::process::id());
         assert!(refused.to_string().contains(&expected), "{refused}");
         drop(first);
+        StorageLock::take(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_signed_is_had_all_the_same() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let directory = tempfile::tempdir().unwrap();
+        // A pipe can be locked, but not cut to length.
+        let path = directory.path().join("lock");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         StorageLock::take(directory.path()).unwrap();
     }
 }

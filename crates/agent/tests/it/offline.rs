@@ -92,14 +92,34 @@ async fn a_wrong_settings_file_is_refused_with_key_and_line() {
     machine.collector = String::new();
     let good = machine.command().arg("check-config").output().unwrap();
     assert!(good.status.success());
-    machine.endpoint = "ws://127.0.0.1:1/v1/opamp', tls: { ca_file: /no/such.pem }, headers: {}, polling_interval: '1s".to_owned();
-    let output = machine.command().output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(
-        String::from_utf8(output.stderr)
-            .unwrap()
-            .contains("reading /no/such.pem")
+}
+
+#[tokio::test]
+async fn missing_certificates_delay_the_connection_and_not_the_collector() {
+    let server = Server::start().await;
+    let mut machine = Machine::new("");
+    let ca = machine.path("ca.pem");
+    // Read whatever the transport; the server speaks plain WebSocket and does not care what is in it.
+    machine.endpoint = format!(
+        "{}', tls: {{ ca_file: '{}' }}, polling_interval: '1s",
+        server.endpoint(),
+        ca.display()
     );
+    machine.put_local(&machine.stand_in_config("local", ""));
+    machine.start();
+    machine.until_journal("start", "local").await;
+    let failed = machine.until_event("connect_failed", 1).await;
+    let error = failed[0]["error"].as_str().unwrap();
+    assert!(error.contains("ca.pem: "), "{error}");
+    fs::write(&ca, "one").unwrap();
+    server.until("health", |seen| seen.is_healthy()).await;
+    // What is renewed on disk counts at the next dial.
+    fs::write(&ca, "two").unwrap();
+    let address = server.address;
+    drop(server);
+    machine.until_event("tls_files_changed", 1).await;
+    let server = Server::start_on(address).await;
+    server.until("health", |seen| seen.is_healthy()).await;
 }
 
 #[tokio::test]
