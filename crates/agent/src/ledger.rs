@@ -152,6 +152,11 @@ impl Ledger {
         &self.current
     }
 
+    /// Whether the server knows what stands at `config_path`, since it sent it.
+    pub fn is_from_server(&self) -> bool {
+        self.current.offer.is_some() && self.base.as_ref() != Some(&self.current.content)
+    }
+
     /// What became of the newest offer.
     pub fn status(&self) -> Option<&Status> {
         self.status.as_ref()
@@ -346,6 +351,17 @@ mod tests {
         assert_eq!(ledger.status().unwrap().outcome, Outcome::Applying);
         ledger.confirm_start();
         assert_eq!(ledger.status().unwrap().outcome, Outcome::Applied);
+    }
+
+    #[test]
+    fn what_stood_on_the_machine_is_not_from_the_server() {
+        let mut ledger = Ledger::default();
+        assert!(!ledger.is_from_server());
+        switched(&mut ledger, "a");
+        assert!(ledger.is_from_server());
+        // An empty offer brings the base back.
+        ledger.switch(hash("empty"), kept("base"), || kept("base"));
+        assert!(!ledger.is_from_server());
     }
 
     #[test]

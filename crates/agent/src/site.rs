@@ -209,33 +209,38 @@ impl Site {
         (ContentId::of(&bytes) == *id).then_some(bytes)
     }
 
-    /// What the collector is given, file by file: `config.yaml` is the one at `config_path`, byte for byte.
+    /// What the collector is given, file by file: `config.yaml` is the one at `config_path`, byte for byte. Secrets of
+    /// files that the server did not send stay on the machine.
     pub fn effective(&self, content: &Content) -> ConfigMap {
+        self.effective_with(content, |bytes| bytes)
+    }
+
+    /// The same where not even `config.yaml` is from the server.
+    pub fn effective_local(&self, content: &Content) -> ConfigMap {
+        self.effective_with(content, redact)
+    }
+
+    fn effective_with(&self, content: &Content, own: impl Fn(Vec<u8>) -> Vec<u8>) -> ConfigMap {
         let Some(launch) = self.launch(content) else {
             return ConfigMap::new();
         };
-        let name_of = |index: usize, path: &Path| {
-            if path == self.settings.config_path {
-                "config.yaml".to_owned()
-            } else if path == self.additions_path() {
-                "opamp-agent.yaml".to_owned()
+        let file_of = |(index, path): (usize, &PathBuf)| {
+            let bytes = fs::read(path).ok()?;
+            let (name, bytes) = if *path == self.settings.config_path {
+                ("config.yaml".to_owned(), own(bytes))
+            } else if *path == self.additions_path() {
+                ("opamp-agent.yaml".to_owned(), bytes)
             } else {
-                let name = path
-                    .file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned();
-                format!("local/{index}-{name}")
-            }
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                (format!("local/{index}-{name}"), redact(bytes))
+            };
+            Some((name, ConfigFile::new(bytes, CONTENT_TYPE)))
         };
-        let files = launch.configs().iter().enumerate();
-        files
-            .filter_map(|(index, path)| {
-                Some((
-                    name_of(index, path),
-                    ConfigFile::new(fs::read(path).ok()?, CONTENT_TYPE),
-                ))
-            })
+        launch
+            .configs()
+            .iter()
+            .enumerate()
+            .filter_map(file_of)
             .collect()
     }
 
@@ -319,6 +324,14 @@ impl Offered {
             }
         }
     }
+}
+
+/// A configuration without its secrets. What is no text is not shown at all.
+fn redact(bytes: Vec<u8>) -> Vec<u8> {
+    String::from_utf8(bytes).map_or_else(
+        |_| b"# no UTF-8 text\n".to_vec(),
+        |text| otelcol::redact(&text).into_bytes(),
+    )
 }
 
 fn parse(name: &str, file: &ConfigFile) -> Result<Document, String> {
@@ -426,6 +439,30 @@ mod tests {
             !adds("service: {telemetry: {resource: {attributes: [{name: a, value: b}]}}}\n"),
             "the declarative form"
         );
+    }
+
+    #[test]
+    fn secrets_of_local_files_are_not_reported() {
+        let directory = tempfile::tempdir().unwrap();
+        let local = directory.path().join("base.yaml");
+        fs::write(
+            &local,
+            "exporters: {otlp: {headers: {api-key: local-secret}}}\n",
+        )
+        .unwrap();
+        let site = site(directory.path(), std::slice::from_ref(&local));
+        let body = "exporters: {otlp: {headers: {api-key: sent-secret}}} # as is\n";
+        let content = Content::Kept(site.keep(body.as_bytes()).unwrap());
+        site.put_in_force(&content).unwrap();
+        let text = |map: &ConfigMap, name: &str| String::from_utf8(map[name].body.clone()).unwrap();
+        let sent = site.effective(&content);
+        assert_eq!(text(&sent, "config.yaml"), body);
+        assert_eq!(
+            text(&sent, "local/0-base.yaml"),
+            "exporters: {otlp: {headers: {api-key: \"[REDACTED]\"}}}\n"
+        );
+        let own = site.effective_local(&content);
+        assert!(!text(&own, "config.yaml").contains("sent-secret"));
     }
 
     #[test]

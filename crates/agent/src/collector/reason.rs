@@ -1,10 +1,10 @@
 //! Reasons of failures as an operator should read them: the collector's own words without its noise, secrets or excess.
 
-use std::collections::BTreeMap;
-
 /// The longest reason that is reported, in bytes.
 pub const MAX_REASON_BYTES: usize = 4 * 1024;
 
+/// A shorter value is no secret, and hiding it would spoil every other text.
+const MIN_SECRET_BYTES: usize = 4;
 const HIDDEN: &str = "[redacted]";
 
 /// Parts of key names whose values are secrets.
@@ -29,11 +29,15 @@ pub struct Redactor {
 
 impl Redactor {
     /// Knows the secret ones among these variables by their names.
-    pub fn new(env: &BTreeMap<String, String>) -> Self {
-        let secret = env
-            .iter()
-            .filter(|(name, value)| is_secret_name(name) && 4 <= value.len());
-        let mut values: Vec<String> = secret.map(|(_, value)| value.clone()).collect();
+    pub fn new<'v>(variables: impl IntoIterator<Item = (&'v str, &'v str)>) -> Self {
+        let is_secret = |(name, value): &(&str, &str)| {
+            is_secret_name(name) && MIN_SECRET_BYTES <= value.len() && !is_switch(value)
+        };
+        let mut values: Vec<String> = variables
+            .into_iter()
+            .filter(is_secret)
+            .map(|(_, value)| value.to_owned())
+            .collect();
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));
         Self { values }
     }
@@ -93,6 +97,14 @@ fn floor(text: &str, mut index: usize) -> usize {
     index
 }
 
+/// A variable such as `USE_TOKEN=true` holds no secret.
+fn is_switch(value: &str) -> bool {
+    matches!(
+        value.to_ascii_lowercase().as_str(),
+        "true" | "false" | "none"
+    )
+}
+
 fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('-', "_");
     SECRET_NAMES.iter().any(|secret| name.contains(secret))
@@ -144,11 +156,12 @@ mod tests {
 
     #[test]
     fn secrets_do_not_leave_the_machine() {
-        let env = BTreeMap::from([
-            ("API_TOKEN".to_owned(), "hunter22".to_owned()),
-            ("HOME".to_owned(), "/root".to_owned()),
+        let redactor = Redactor::new([
+            ("API_TOKEN", "hunter22"),
+            ("USE_TOKEN", "true"),
+            ("HOME", "/root"),
         ]);
-        let redactor = Redactor::new(&env);
+        assert_eq!(redactor.redact("it is true"), "it is true");
         let check = |text: &str, expected: &str| assert_eq!(redactor.redact(text), expected);
         check(
             "bad value hunter22 in /root",

@@ -7,6 +7,7 @@ mod apply;
 mod lifecycle;
 mod settle;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,7 +110,7 @@ impl Supervisor {
         let ledger_record = Record::new(directory, "ledger");
         let now = Instant::now();
         Self {
-            redactor: Redactor::new(&parts.site.settings().env),
+            redactor: redactor(&parts.site.settings().env),
             tail: LogTail::follow(parts.site.log_path()),
             ledger: ledger_record.load().unwrap_or_default(),
             ledger_record,
@@ -176,8 +177,12 @@ impl Supervisor {
 
     fn publish_effective(&self) {
         let content = &self.ledger.current().content;
-        self.report
-            .set_effective_config(self.site.effective(content));
+        let effective = if self.ledger.is_from_server() {
+            self.site.effective(content)
+        } else {
+            self.site.effective_local(content)
+        };
+        self.report.set_effective_config(effective);
     }
 
     fn show(&self, phase: Phase, problem: &str) {
@@ -259,6 +264,16 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// Knows the secrets among the variables that a collector gets: the agent's own and those for it.
+fn redactor(env: &BTreeMap<String, String>) -> Redactor {
+    let own: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let own = own.iter().map(|(name, value)| (&**name, &**value));
+    let given = env.iter().map(|(name, value)| (&**name, &**value));
+    Redactor::new(own.chain(given))
 }
 
 /// The end of what runs; never, while nothing runs. Cancel-safe.

@@ -372,15 +372,32 @@ async fn a_collector_that_ignores_the_stop_is_killed_with_its_children() {
 #[tokio::test]
 async fn secrets_stay_on_the_machine() {
     let server = Server::start().await;
-    let machine = running(&server, "env: { API_TOKEN: hunter2-and-more }").await;
-    let status = server
-        .offer(
-            "bad",
-            &machine.stand_in_config("bad", "refuse: 'cannot log in with hunter2-and-more'"),
-        )
+    let mut machine = Machine::new(&server.endpoint());
+    machine.env = vec![("OPAMP_TOKEN", "agents-own-secret")];
+    machine.collector = "env: { API_TOKEN: hunter2-and-more }".to_owned();
+    machine.put_local(&machine.stand_in_config("local", "password: local-secret"));
+    machine.start();
+    machine.until_journal("start", "local").await;
+    let seen = server
+        .until("the effective configuration", |seen| {
+            seen.is_healthy() && seen.effective_body("config.yaml").is_some()
+        })
         .await;
-    assert_eq!(status.error_message, "cannot log in with [redacted]");
+    let local = seen.effective_body("config.yaml").unwrap();
+    assert!(
+        local.contains("label: local") && !local.contains("local-secret"),
+        "{local}"
+    );
+    let refusal = "refuse: 'cannot log in with hunter2-and-more or agents-own-secret'";
+    let status = server
+        .offer("bad", &machine.stand_in_config("bad", refusal))
+        .await;
+    assert_eq!(
+        status.error_message,
+        "cannot log in with [redacted] or [redacted]"
+    );
     assert!(!machine.log().contains("hunter2-and-more"));
+    assert!(!machine.log().contains("agents-own-secret"));
 }
 
 #[tokio::test]

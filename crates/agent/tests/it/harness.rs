@@ -18,6 +18,8 @@ pub struct Machine {
     pub executable: PathBuf,
     pub endpoint: String,
     pub instance_id: String,
+    /// Variables of the agent's own process.
+    pub env: Vec<(&'static str, &'static str)>,
     agent: Option<Child>,
 }
 
@@ -38,6 +40,7 @@ impl Machine {
             executable: stand_in(),
             endpoint: endpoint.to_owned(),
             instance_id: "edge-1".to_owned(),
+            env: Vec::new(),
             agent: None,
         }
     }
@@ -104,6 +107,7 @@ impl Machine {
         command
             .arg("--config")
             .arg(self.path("opamp.yaml"))
+            .envs(self.env.iter().copied())
             .stdin(Stdio::null());
         command
     }
