@@ -3,15 +3,22 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
 
-use tracing::{debug, warn};
+use tokio::time::sleep;
+use tracing::{debug, info, warn};
 
-/// The file is emptied when it grows beyond this many bytes.
+/// While something else is waited for, the file is looked at this often.
+const LOOK: Duration = Duration::from_secs(1);
+/// The file is emptied when it grows beyond this many bytes; so many of its last ones are kept in a second file.
 const MAX_FILE_BYTES: u64 = 8 * 1024 * 1024;
 /// At most this much is read of what came at once; a flood is skipped.
 const MAX_READ_BYTES: u64 = 256 * 1024;
 const MAX_LINES: usize = 200;
+/// A line is cut at so many bytes.
 const MAX_LINE_BYTES: usize = 4 * 1024;
 
 /// What a collector writes when all its components have started.
@@ -75,20 +82,32 @@ impl LogTail {
         }
     }
 
-    /// The last lines since the beginning, at most `max_bytes` of them.
+    /// Waits for `other` and goes on reading meanwhile, so that the file stays bounded however long it takes.
+    pub async fn poll_during<T>(&mut self, other: impl Future<Output = T>) -> T {
+        let mut other = pin!(other);
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut other => return outcome,
+                () = sleep(LOOK) => self.poll(),
+            }
+        }
+    }
+
+    /// The last lines since the beginning, at most `max_bytes` of them; of the first one that does not fit, the end.
     pub fn last(&self, max_bytes: usize) -> String {
-        let mut bytes = 0;
-        let fits = |line: &&String| {
-            bytes += line.len() + 1;
-            bytes <= max_bytes
-        };
-        let mut lines: Vec<&str> = self
-            .lines
-            .iter()
-            .rev()
-            .take_while(fits)
-            .map(String::as_str)
-            .collect();
+        let mut room = max_bytes;
+        let mut lines: Vec<&str> = Vec::new();
+        for line in self.lines.iter().rev() {
+            let part = end_of(line, room);
+            if !part.is_empty() || line.is_empty() {
+                lines.push(part);
+            }
+            if room <= line.len() {
+                break;
+            }
+            room -= line.len() + 1;
+        }
         lines.reverse();
         lines.join("\n")
     }
@@ -118,7 +137,11 @@ impl LogTail {
 
     /// The collector appends, so that it goes on at the beginning. What it writes in between is lost.
     fn empty(&mut self) -> io::Result<()> {
-        warn!(event = "collector_log_emptied", file = %self.path.display(), max_bytes = MAX_FILE_BYTES, "the collector's log was emptied");
+        let before = self.path.with_added_extension("1");
+        if let Err(error) = copy_end(&self.path, &before) {
+            warn!(event = "collector_log_lost", file = %before.display(), error = %error, "the collector's log could not be kept");
+        }
+        info!(event = "collector_log_rotated", file = %self.path.display(), max_bytes = MAX_FILE_BYTES, "the collector's log was begun anew");
         fs::OpenOptions::new()
             .write(true)
             .open(&self.path)?
@@ -129,8 +152,10 @@ impl LogTail {
 
     fn take_in(&mut self, bytes: &[u8]) {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.unfinished.extend_from_slice(part);
-            if part.ends_with(b"\n") || MAX_LINE_BYTES <= self.unfinished.len() {
+            let room = MAX_LINE_BYTES.saturating_sub(self.unfinished.len());
+            self.unfinished
+                .extend_from_slice(&part[..part.len().min(room)]);
+            if part.ends_with(b"\n") {
                 self.finish_line();
             }
         }
@@ -149,6 +174,29 @@ impl LogTail {
         }
         self.lines.push_back(line);
     }
+}
+
+/// The end of `text`, of at most `max_bytes`.
+fn end_of(text: &str, max_bytes: usize) -> &str {
+    let mut start = text.len().saturating_sub(max_bytes);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    &text[start..]
+}
+
+fn copy_end(from: &Path, to: &Path) -> io::Result<()> {
+    let mut source = File::open(from)?;
+    let length = source.metadata()?.len();
+    source.seek(SeekFrom::Start(length.saturating_sub(MAX_FILE_BYTES)))?;
+    let mut target = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(to)?;
+    io::copy(&mut source.take(MAX_FILE_BYTES), &mut target)?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -205,7 +253,31 @@ mod tests {
         );
         tail.poll();
         assert_eq!(tail.lines.len(), MAX_LINES);
-        assert_eq!(tail.last(20), "line 998\nline 999");
+        assert_eq!(tail.last(17), "line 998\nline 999");
+        assert_eq!(tail.last(14), "e 998\nline 999");
+        assert_eq!(tail.last(8), "line 999");
+        assert_eq!(tail.last(3), "999");
+        append(&path, &format!("{}\nshort\n", "x".repeat(100_000)));
+        tail.poll();
+        assert_eq!(tail.lines[MAX_LINES - 2].len(), MAX_LINE_BYTES);
+        assert_eq!(tail.last(10), "xxxx\nshort");
+    }
+
+    #[tokio::test]
+    async fn the_file_stays_bounded_while_something_else_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("collector.log");
+        let mut tail = LogTail::follow(path.clone());
+        append(
+            &path,
+            &"x".repeat(usize::try_from(MAX_FILE_BYTES).unwrap() + 10),
+        );
+        let emptied = async {
+            while fs::metadata(&path).unwrap().len() != 0 {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tail.poll_during(emptied).await;
     }
 
     #[test]
@@ -221,6 +293,9 @@ mod tests {
         tail.poll();
         assert!(tail.last(100).ends_with("the end"));
         assert_eq!(fs::metadata(&path).unwrap().len(), 0);
+        let kept = fs::read(directory.path().join("collector.log.1")).unwrap();
+        assert_eq!(kept.len() as u64, MAX_FILE_BYTES);
+        assert!(kept.ends_with(b"\nthe end\n"));
         append(&path, "goes on\n");
         tail.poll();
         assert!(tail.last(100).ends_with("the end\ngoes on"));

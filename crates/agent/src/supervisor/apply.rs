@@ -6,12 +6,12 @@ use tracing::{error, info, warn};
 
 use super::lifecycle::StartError;
 use super::{Offer, Supervisor, millis};
-use crate::collector::{ToolError, trim, validate};
+use crate::collector::{Redactor, ToolError, trim, validate};
 use crate::health::Phase;
 use crate::ledger::{Consideration, Content, Ledger, OfferHash, Outcome, Status};
 use crate::process::{Launch, Running};
 use crate::settings::ReloadMode;
-use crate::site::{Offered, SiteError};
+use crate::site::{Offered, Site, SiteError};
 
 /// Why an offer is not tried.
 enum Rejection {
@@ -58,7 +58,7 @@ impl Supervisor {
                     info!(event = "config_superseded", config_hash = hash, "a newer configuration came before this one was checked");
                     continue;
                 }
-                checked = self.check(&offer) => checked,
+                checked = self.tail.poll_during(check(&self.site, &self.redactor, &offer)) => checked,
             };
             match checked {
                 Ok(offered) => self.take(offer.hash, &offered, begun).await,
@@ -107,22 +107,6 @@ impl Supervisor {
                 error = reason,
                 "the configuration was refused; what runs, runs on"
             );
-        }
-    }
-
-    /// Checks an offer without touching what runs.
-    async fn check(&self, offer: &Offer) -> Result<Offered, Rejection> {
-        let offered = Offered::of(&offer.config).map_err(Rejection::Bad)?;
-        let Offered::Bytes(bytes) = &offered else {
-            return Ok(offered);
-        };
-        let launch = self.site.stage(bytes).map_err(unable)?;
-        match validate(&launch, self.site.settings().command_timeout).await {
-            Ok(()) => Ok(offered),
-            Err(ToolError::Refused { reason }) => {
-                Err(Rejection::Bad(trim(&self.redactor.redact(&reason))))
-            }
-            Err(error) => Err(Rejection::Unable(runtime::logging::error_chain(&error))),
         }
     }
 
@@ -258,5 +242,19 @@ impl Supervisor {
             self.show(Phase::Crashed, "");
         }
         outcome.map_err(StartError::Configuration)
+    }
+}
+
+/// Checks an offer without touching what runs.
+async fn check(site: &Site, redactor: &Redactor, offer: &Offer) -> Result<Offered, Rejection> {
+    let offered = Offered::of(&offer.config).map_err(Rejection::Bad)?;
+    let Offered::Bytes(bytes) = &offered else {
+        return Ok(offered);
+    };
+    let launch = site.stage(bytes).map_err(unable)?;
+    match validate(&launch, site.settings().command_timeout).await {
+        Ok(()) => Ok(offered),
+        Err(ToolError::Refused { reason }) => Err(Rejection::Bad(trim(&redactor.redact(&reason)))),
+        Err(error) => Err(Rejection::Unable(runtime::logging::error_chain(&error))),
     }
 }

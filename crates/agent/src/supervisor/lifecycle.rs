@@ -256,7 +256,8 @@ impl Supervisor {
         );
         if let Some((running, _)) = self.running.take() {
             let (pid, begun) = (running.pid(), Instant::now());
-            let exit = running.stop(self.site.settings().stop_timeout).await;
+            let stopping = running.stop(self.site.settings().stop_timeout);
+            let exit = self.tail.poll_during(stopping).await;
             info!(event = "collector_stopped", pid, exit = %exit, after_ms = millis(begun.elapsed()), "the collector was stopped");
         }
     }

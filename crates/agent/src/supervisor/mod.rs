@@ -259,7 +259,8 @@ impl Supervisor {
             }
             OnAgentExit::Stop => {
                 let pid = running.pid();
-                let exit = running.stop(self.site.settings().stop_timeout).await;
+                let stopping = running.stop(self.site.settings().stop_timeout);
+                let exit = self.tail.poll_during(stopping).await;
                 info!(event = "collector_stopped", pid, exit = %exit, "the collector was stopped");
             }
         }
