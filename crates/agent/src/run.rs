@@ -16,7 +16,7 @@ use crate::description::describe;
 use crate::health::{HealthWatch, ProcessView};
 use crate::identity::{Identity, machine_id};
 use crate::link::{Asks, Link, LinkError};
-use crate::process::Launch;
+use crate::process::{Launch, stamp_of};
 use crate::report::{ReportSender, capabilities};
 use crate::settings::Settings;
 use crate::site::Site;
@@ -69,6 +69,8 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     let (offers, offered) = watch::channel(None);
     let (commands, commanded) = mpsc::channel(MAX_COMMANDS);
     let (uids, assigned) = watch::channel(None);
+    let (started, starts) = watch::channel(String::new());
+    let (instance_ids, instance_id) = watch::channel(identity.service_instance_id());
     let link = Link::new(
         &settings.opamp.server,
         identity.uid(),
@@ -83,11 +85,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
 
     let mut tasks = Tasks::under(shutdown.clone(), settings.collector.stop_timeout + GRACE);
     let stopping = tasks.shutdown_token();
-    let site = Site::new(
-        settings.collector.clone(),
-        &directory,
-        identity.service_instance_id(),
-    );
+    let site = Site::new(settings.collector.clone(), &directory, instance_id);
     let program = site.bare_launch();
     let (begun, described) = (CancellationToken::new(), CancellationToken::new());
     let parts = Parts {
@@ -95,6 +93,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         storage_id: identity.storage_id(),
         report: report.clone(),
         view,
+        started,
         begun: begun.clone(),
     };
     let supervisor = Supervisor::new(parts, &directory, clock.clone(), stopping);
@@ -116,9 +115,12 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         settings: settings.clone(),
         report,
         program,
+        instance_ids,
         described: described.clone(),
     };
-    tasks.start("description", |token| endless(teller.run(assigned, token)));
+    tasks.start("description", |token| {
+        endless(teller.run(assigned, starts, token))
+    });
     tasks.start("link", |token| endless(dial(link, begun, described, token)));
     Ok(tasks.run_until(std::future::pending()).await?)
 }
@@ -178,6 +180,7 @@ struct Teller {
     settings: Settings,
     report: ReportSender,
     program: Launch,
+    instance_ids: watch::Sender<String>,
     described: CancellationToken,
 }
 
@@ -185,38 +188,67 @@ impl Teller {
     async fn run(
         mut self,
         mut assigned: watch::Receiver<Option<InstanceUid>>,
+        mut starts: watch::Receiver<String>,
         shutdown: CancellationToken,
     ) {
         self.describe(None);
-        let found = tokio::select! {
+        let mut asked = stamp_of(self.program.executable());
+        let mut found = tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
-            found = self.take_inventory() => found,
+            found = self.tell_inventory() => found,
         };
-        if let Some(inventory) = &found {
-            self.report
-                .set_available_components(inventory.to_available());
-            self.describe(Some(inventory));
-        }
         self.described.cancel();
         loop {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
-                changed = assigned.changed() => if changed.is_err() { return },
+                changed = assigned.changed() => {
+                    if changed.is_err() { return }
+                    let uid = *assigned.borrow_and_update();
+                    self.take_assigned(uid);
+                    self.describe(found.as_ref());
+                }
+                changed = starts.changed() => {
+                    if changed.is_err() { return }
+                    let stamp = starts.borrow_and_update().clone();
+                    // Another program was put in place; or nobody could be asked so far.
+                    if found.is_none() || stamp != asked {
+                        asked = stamp;
+                        let again = tokio::select! {
+                            biased;
+                            () = shutdown.cancelled() => return,
+                            again = self.tell_inventory() => again,
+                        };
+                        found = again.or(found);
+                    }
+                }
             }
-            let uid = *assigned.borrow_and_update();
-            if let Some(uid) = uid
-                && let Err(error) = self.identity.take_assigned(uid)
-            {
-                warn!(
-                    event = "state_not_saved",
-                    error = &error as &(dyn std::error::Error + 'static),
-                    "the assigned uid was not saved"
-                );
-            }
-            self.describe(found.as_ref());
         }
+    }
+
+    fn take_assigned(&mut self, uid: Option<InstanceUid>) {
+        if let Some(uid) = uid
+            && let Err(error) = self.identity.take_assigned(uid)
+        {
+            warn!(
+                event = "state_not_saved",
+                error = &error as &(dyn std::error::Error + 'static),
+                "the assigned uid was not saved"
+            );
+        }
+        // The collector hears of it with its next start or configuration: it is not disturbed for a name.
+        self.instance_ids
+            .send_replace(self.identity.service_instance_id());
+    }
+
+    /// Asks the program what it is and reports that.
+    async fn tell_inventory(&self) -> Option<Inventory> {
+        let inventory = self.take_inventory().await?;
+        self.report
+            .set_available_components(inventory.to_available());
+        self.describe(Some(&inventory));
+        Some(inventory)
     }
 
     fn describe(&self, inventory: Option<&Inventory>) {

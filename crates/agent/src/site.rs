@@ -8,6 +8,7 @@ use opamp::model::{ConfigFile, ConfigMap};
 use otelcol::Document;
 use serde_json::json;
 use thiserror::Error;
+use tokio::sync::watch;
 
 use crate::collector::{ArgumentDocuments, ConfigFacts};
 use crate::ledger::Content;
@@ -26,7 +27,8 @@ pub struct Site {
     settings: CollectorSettings,
     directory: PathBuf,
     contents: Contents,
-    instance_id: String,
+    /// The newest; the server may assign another while the agent runs.
+    instance_id: watch::Receiver<String>,
 }
 
 /// What an offer comes to.
@@ -81,7 +83,11 @@ impl SiteError {
 
 impl Site {
     /// The files of the collector in `settings`, with the agent's own under `directory`.
-    pub fn new(settings: CollectorSettings, directory: &Path, instance_id: String) -> Self {
+    pub fn new(
+        settings: CollectorSettings,
+        directory: &Path,
+        instance_id: watch::Receiver<String>,
+    ) -> Self {
         let contents = Contents::new(directory.join("contents"));
         Self {
             settings,
@@ -288,7 +294,7 @@ impl Site {
         let additions = if self.facts_of(documents).names_instance {
             json!({})
         } else {
-            json!({ "service": { "telemetry": { "resource": { "service.instance.id": self.instance_id } } } })
+            json!({ "service": { "telemetry": { "resource": { "service.instance.id": *self.instance_id.borrow() } } } })
         };
         // JSON is YAML; built as data, no value can change the structure.
         format!(
@@ -376,7 +382,7 @@ mod tests {
         Site::new(
             settings.collector,
             &directory.join("state"),
-            "edge-1".to_owned(),
+            watch::channel("edge-1".to_owned()).1,
         )
     }
 

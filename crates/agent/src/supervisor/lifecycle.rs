@@ -176,6 +176,7 @@ impl Supervisor {
             .map_err(|error| StartError::Configuration(runtime::logging::error_chain(&error)))?;
         info!(event = "collector_started", pid = running.pid(), executable = %launch.executable().display(), log = %log.display(), "the collector was started");
         self.note_changing(&running);
+        self.started.send_replace(running.stamp().to_owned());
         self.running = Some((running, launch));
         self.counted_at = Instant::now();
         self.show(Phase::Starting, "");

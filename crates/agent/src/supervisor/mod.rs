@@ -65,6 +65,8 @@ pub struct Parts {
     pub report: ReportSender,
     /// Where the process is shown.
     pub view: watch::Sender<ProcessView>,
+    /// Tells the stamp of the program file of each start.
+    pub started: watch::Sender<String>,
     /// Cancelled once the collector was started or taken over, or cannot be: the server may be dialed.
     pub begun: CancellationToken,
 }
@@ -85,6 +87,7 @@ pub struct Supervisor {
     report: ReportSender,
     view: watch::Sender<ProcessView>,
     clock: Arc<dyn Clock>,
+    started: watch::Sender<String>,
     begun: CancellationToken,
     shutdown: CancellationToken,
     redactor: Redactor,
@@ -120,6 +123,7 @@ impl Supervisor {
             report: parts.report,
             view: parts.view,
             clock,
+            started: parts.started,
             begun: parts.begun,
             shutdown,
             running: None,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::harness::{Machine, is_alive};
+use crate::harness::{Machine, install, is_alive};
 use crate::server::{APPLIED, APPLYING, Server};
 
 #[tokio::test]
@@ -269,9 +269,9 @@ async fn c11_arguments_variables_and_local_files_are_passed_on() {
 async fn a_program_that_was_replaced_is_started_and_not_told_to_reload() {
     let server = Server::start().await;
     let mut machine = Machine::new(&server.endpoint());
-    let (program, next) = (machine.path("collector"), machine.path("collector.new"));
+    let program = machine.path("collector");
     let built = std::mem::replace(&mut machine.executable, program.clone());
-    std::fs::copy(&built, &program).unwrap();
+    install(&built, &program);
     machine.start();
     server
         .until("a connection", |seen| !seen.uid.is_empty())
@@ -279,9 +279,7 @@ async fn a_program_that_was_replaced_is_started_and_not_told_to_reload() {
     let one = machine.stand_in_config("one", "");
     assert_eq!(server.offer("h1", &one).await.status, APPLIED);
     let pid = machine.until_journal("start", "one").await.pid;
-    // As a package is upgraded.
-    std::fs::copy(&built, &next).unwrap();
-    std::fs::rename(&next, &program).unwrap();
+    install(&built, &program);
     let two = machine.stand_in_config("two", "");
     assert_eq!(server.offer("h2", &two).await.status, APPLIED);
     let started = machine.until_journal("start", "two").await;

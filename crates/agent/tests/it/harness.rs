@@ -247,6 +247,15 @@ pub async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result
     }
 }
 
+/// Puts a copy of a program at `to`, as a package is installed or upgraded. Another process writes it: a program that
+/// some child of this one still holds open for writing cannot be run.
+pub fn install(from: &Path, to: &Path) {
+    let next = to.with_extension("new");
+    let copied = Command::new("cp").arg(from).arg(&next).status().unwrap();
+    assert!(copied.success());
+    fs::rename(next, to).unwrap();
+}
+
 pub fn is_alive(pid: i32) -> bool {
     // A zombie is dead; who reaps it is another's affair.
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {

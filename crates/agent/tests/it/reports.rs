@@ -2,7 +2,7 @@
 
 use opamp::model::AgentCapabilities;
 
-use crate::harness::{Machine, free_port};
+use crate::harness::{Machine, free_port, install};
 use crate::server::Server;
 
 #[tokio::test]
@@ -121,6 +121,67 @@ async fn c26_an_assigned_uid_is_used_and_kept() {
     server
         .until("the assigned uid after a restart", |seen| {
             seen.connections == 2 && seen.uid == uid
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn an_assigned_uid_reaches_the_collector_with_its_next_start() {
+    let server = Server::start().await;
+    let mut machine = Machine::new(&server.endpoint());
+    machine.instance_id = String::new();
+    machine.put_local(&machine.stand_in_config("local", ""));
+    machine.start();
+    server.until("health", |seen| seen.is_healthy()).await;
+    server.assign([9; 16]);
+    machine.until_event("uid_assigned", 1).await;
+    let uid = "09090909-0909-0909-0909-090909090909";
+    server
+        .until("the description", |seen| {
+            seen.attribute("service.instance.id").as_deref() == Some(uid)
+        })
+        .await;
+    server.command_restart();
+    server
+        .until("the uid in the additions", |seen| {
+            seen.effective_body("opamp-agent.yaml")
+                .is_some_and(|body| body.contains(uid))
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn another_program_in_the_same_place_is_asked_what_it_is() {
+    let server = Server::start().await;
+    let mut machine = Machine::new(&server.endpoint());
+    let program = machine.path("collector");
+    let built = std::mem::replace(&mut machine.executable, program.clone());
+    install(&built, &program);
+    machine.put_local(&machine.stand_in_config("local", ""));
+    machine.start();
+    let version = |seen: &crate::server::Seen| seen.attribute("service.version");
+    server
+        .until("the version", |seen| {
+            version(seen).as_deref() == Some("0.149.0")
+        })
+        .await;
+    let script = format!(
+        "#!/bin/bash\nif [ \"$1\" = components ]; then '{0}' components | sed s/0.149.0/0.150.0/; \
+         else exec -a \"$0\" '{0}' \"$@\"; fi\n",
+        built.display()
+    );
+    let written = machine.path("script");
+    std::fs::write(&written, script).unwrap();
+    std::fs::set_permissions(
+        &written,
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    install(&written, &program);
+    server.command_restart();
+    server
+        .until("the next version", |seen| {
+            version(seen).as_deref() == Some("0.150.0")
         })
         .await;
 }
