@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shortest_file_has_safe_defaults() {
+    fn se_03_the_shortest_file_has_safe_defaults() {
         let text = "opamp: { server: { endpoint: 'ws://h:4320/v1/opamp' } }\ncollector: { executable: /c, config_path: /p }\n";
         let settings = Settings::parse("opamp.yaml", text, &environment()).unwrap();
         assert!(!settings.opamp.capabilities.accepts_remote_config);

@@ -14,7 +14,7 @@ async fn running(server: &Server, collector: &str) -> Machine {
 }
 
 #[tokio::test]
-async fn c37_what_validate_refuses_never_reaches_the_running_collector() {
+async fn se_01_c37_what_validate_refuses_never_reaches_the_running_collector() {
     let server = Server::start().await;
     let machine = running(&server, "").await;
     let before = machine.config();

@@ -44,7 +44,7 @@ async fn id_06_a_second_connection_takes_over_from_a_dead_one() {
 }
 
 #[tokio::test]
-async fn id_06_a_second_connection_beside_a_live_one_gets_a_uid_of_its_own() {
+async fn id_06_id_07_a_second_connection_beside_a_live_one_gets_a_uid_of_its_own() {
     let world = World::start().await;
     let (mut old, _) = world.connect(1, &[]);
     let mailbox = Mailbox::new();

@@ -426,3 +426,17 @@ async fn bytes_that_are_no_http_are_answered_and_cut() {
         String::from_utf8_lossy(&rest)
     );
 }
+
+#[tokio::test]
+async fn ht_14_a_reply_over_the_limit_goes_out_without_what_makes_it_so() {
+    let plane = Plane::start_with(|setup| setup.gateway.limits.reply_bytes = 10_000).await;
+    let mut http = Http::connect(plane.address).await;
+    http.post_message(&full_report(uid(1), 1)).await;
+    // It would fit once compressed; the limit counts before that.
+    plane.release(&body_of(20_000)).await;
+    let reply = http.post_message(&heartbeat(uid(1), 2)).await;
+    assert_eq!(reply.status, 200);
+    let message = reply.message();
+    assert!(message.remote_config.is_none() && message.error_response.is_none());
+    assert_eq!(message.instance_uid, uid(1).as_bytes());
+}
