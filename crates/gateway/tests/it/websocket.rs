@@ -1,6 +1,12 @@
 //! One agent over one WebSocket: framing, replies, pushes, pings, deadlines and the closing handshake.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    future::poll_fn,
+    io::{ErrorKind, Read},
+    net::SocketAddr,
+    task::Poll,
+    time::Duration,
+};
 
 use engine::{
     Command,
@@ -498,4 +504,37 @@ async fn a_half_closed_connection_ends() {
     raw.0.shutdown().await.unwrap();
     assert!(raw.is_ended().await);
     wait_until("the disconnect", || !plane.is_connected(uid(1))).await;
+}
+
+#[tokio::test]
+async fn a_flood_of_messages_leaves_others_their_turn() {
+    let plane = Plane::start().await;
+    let mut raw = raw_websocket(plane.address).await;
+    raw.send(&message_frame(&full_report(uid(1), 1))).await;
+    read_message(&mut raw).await;
+    let flood: Vec<u8> = (2..=1001)
+        .flat_map(|sequence| message_frame(&heartbeat(uid(1), sequence)))
+        .collect();
+    raw.send(&flood).await;
+
+    // On this one thread the session and this task take turns, so what can be read at once was written in one turn.
+    let mut socket = raw.0.into_std().unwrap();
+    let (mut turns, mut answers) = (0, 0);
+    let mut buffer = vec![0; 1 << 20];
+    let reading = tokio::spawn(poll_fn(move |cx| {
+        match socket.read(&mut buffer) {
+            Ok(bytes) => {
+                turns += 1;
+                answers += buffer[..bytes].iter().filter(|byte| **byte == 0x82).count();
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+        if 1000 <= answers {
+            return Poll::Ready(turns);
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }));
+    let turns = within(reading).await.unwrap();
+    assert!(10 <= turns, "all was answered in {turns} turns");
 }

@@ -33,6 +33,8 @@ use crate::{cut::Cut, options::Times, roster::Place, stream::Stream};
 const READ_BYTES: usize = 64 * 1024;
 /// Replies are written when this much has gathered, even if more messages were read already.
 const GATHER_BYTES: usize = 64 * 1024;
+/// What one poll does at most: frames answered, and KiB read. Then the other connections of the thread have their turn.
+const TURN: usize = 64;
 
 thread_local! {
     /// Where every connection of this thread reads into; nothing in it outlives a poll.
@@ -232,8 +234,9 @@ impl Session {
         }
     }
 
-    /// Writes, pushes and reads until there is nothing to do; ready when the connection is over.
+    /// Writes, pushes and reads until there is nothing to do or the turn is over; ready when the connection is over.
     fn drive(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
+        let mut turn = TURN;
         loop {
             // What is written goes first, so that a slow reader makes nothing more to write.
             if let Some(blocked) = &mut self.blocked {
@@ -247,14 +250,23 @@ impl Session {
             if self.dialogue.phase == Phase::Done {
                 return Poll::Ready(Ok(()));
             }
-            if !self.attend_to_rare(cx, now)? {
-                ready!(self.poll_read(cx, now))?;
+            if turn == 0 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if !self.attend_to_rare(cx, &mut turn, now)? {
+                ready!(self.poll_read(cx, &mut turn, now))?;
             }
         }
     }
 
     /// Does one thing of those that most connections never have; `false` if there was none and reading may go on.
-    fn attend_to_rare(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<bool> {
+    fn attend_to_rare(
+        &mut self,
+        cx: &mut Context<'_>,
+        turn: &mut usize,
+        now: Instant,
+    ) -> io::Result<bool> {
         let Some(rare) = &mut self.dialogue.rare else {
             return Ok(false);
         };
@@ -265,14 +277,19 @@ impl Session {
             self.dialogue.settle(settled, &mut output, now);
         } else if !rare.unread.is_empty() && !rare.contests.are_full() {
             let mut unread = std::mem::take(&mut rare.unread);
-            return self.digest(cx, &mut unread, now).map(|()| true);
+            return self.digest(cx, &mut unread, turn, now).map(|()| true);
         } else {
             return Ok(false);
         }
         self.send(cx, output, now).map(|()| true)
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        turn: &mut usize,
+        now: Instant,
+    ) -> Poll<io::Result<()>> {
         if self
             .dialogue
             .rare
@@ -291,24 +308,37 @@ impl Session {
             if let Some(rare) = &mut self.dialogue.rare {
                 rare.probes.drain(..).for_each(Probe::alive);
             }
-            Poll::Ready(self.digest(cx, buffer.filled_mut(), now))
+            let read = buffer.filled_mut();
+            let mut left = *turn;
+            *turn = turn.saturating_sub(read.len() / 1024);
+            let digested = self.digest(cx, read, &mut left, now);
+            *turn = left.min(*turn);
+            Poll::Ready(digested)
         })
     }
 
-    /// Decodes what was read, answers it and writes the answers.
-    fn digest(&mut self, cx: &mut Context<'_>, chunk: &mut [u8], now: Instant) -> io::Result<()> {
+    /// Decodes what was read, answers it and writes the answers. What is too much for this turn waits for the next.
+    fn digest(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunk: &mut [u8],
+        turn: &mut usize,
+        now: Instant,
+    ) -> io::Result<()> {
         let mut input = chunk;
         let mut output = Output::default();
-        while !input.is_empty() && self.dialogue.phase.is_listening() {
-            if self.has_to_wait(cx, &mut output)? {
+        while self.dialogue.phase.is_listening() {
+            if !input.is_empty() && (*turn == 0 || self.has_to_wait(cx, &mut output)?) {
                 self.dialogue.rare().unread.extend_from_slice(input);
                 break;
             }
+            // Asked once more when all is read: the decoder gives back the memory of the message before only then.
             match self.decoder.next(&mut input) {
                 Ok(Some(event)) => self.dialogue.react(&event, &mut output, now),
                 Ok(None) => break,
                 Err(violation) => self.dialogue.violated(&violation, &mut output, now),
             }
+            *turn = turn.saturating_sub(1);
         }
         self.send(cx, output, now)
     }
