@@ -328,7 +328,7 @@ impl Session {
         let mut input = chunk;
         let mut output = Output::default();
         while self.dialogue.phase.is_listening() {
-            if !input.is_empty() && (*turn == 0 || self.has_to_wait(cx, &mut output)?) {
+            if !input.is_empty() && (*turn == 0 || self.has_to_wait(cx, &mut output, now)?) {
                 self.dialogue.rare().unread.extend_from_slice(input);
                 break;
             }
@@ -344,7 +344,12 @@ impl Session {
     }
 
     /// Whether what was read has to wait: for the socket to take replies, or for a contest.
-    fn has_to_wait(&mut self, cx: &mut Context<'_>, output: &mut Output) -> io::Result<bool> {
+    fn has_to_wait(
+        &mut self,
+        cx: &mut Context<'_>,
+        output: &mut Output,
+        now: Instant,
+    ) -> io::Result<bool> {
         if self
             .dialogue
             .rare
@@ -356,13 +361,9 @@ impl Session {
         if output.len() < GATHER_BYTES {
             return Ok(false);
         }
-        match output.poll_send(&mut self.stream, cx)? {
-            Poll::Ready(()) => {
-                *output = Output::default();
-                Ok(false)
-            }
-            Poll::Pending => Ok(true),
-        }
+        let gathered = std::mem::take(output);
+        self.send(cx, gathered, now)?;
+        Ok(self.blocked.is_some())
     }
 
     /// Writes now what the socket takes now, and keeps the rest.
