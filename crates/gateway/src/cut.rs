@@ -25,7 +25,7 @@ pub(crate) enum Cut {
     Draining,
     /// The peer did not answer a Close frame in time.
     CloseUnanswered,
-    /// A head, body or TLS handshake that took too long.
+    /// A head, body, message or TLS handshake that took too long.
     TooSlow,
 }
 

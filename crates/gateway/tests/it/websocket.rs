@@ -538,3 +538,32 @@ async fn a_flood_of_messages_leaves_others_their_turn() {
     let turns = within(reading).await.unwrap();
     assert!(10 <= turns, "all was answered in {turns} turns");
 }
+
+#[tokio::test]
+async fn a_message_that_does_not_come_to_its_end_is_not_waited_for() {
+    let plane = Plane::start_with(|setup| {
+        setup.gateway.times.body = Duration::from_millis(300);
+    })
+    .await;
+    let mut raw = raw_websocket(plane.address).await;
+    raw.send(&message_frame(&full_report(uid(1), 1))).await;
+    read_message(&mut raw).await;
+    raw.send(&frame(0x82, &[0; 3000])[..1000]).await;
+    assert_eq!(read_close(&mut raw).await, 1008);
+
+    // Fragments may have pongs between them, which end nothing; a whole message does.
+    let mut raw = raw_websocket(plane.address).await;
+    raw.send(&message_frame(&full_report(uid(2), 1))).await;
+    read_message(&mut raw).await;
+    let pongs = async {
+        raw.send(&frame(0x02, &[0; 1000])).await;
+        loop {
+            raw.send(&frame(0x8a, b"here")).await;
+            let close = tokio::time::timeout(Duration::from_millis(50), read_close(&mut raw));
+            if let Ok(code) = close.await {
+                return code;
+            }
+        }
+    };
+    assert_eq!(within(pongs).await, 1008);
+}

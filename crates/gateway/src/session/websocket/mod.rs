@@ -16,7 +16,7 @@ use std::{
 };
 
 use engine::{CloseReason, Probe, Wakes};
-use opamp::ws::Decoder;
+use opamp::ws::{Decoder, Event};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep},
@@ -52,6 +52,8 @@ pub(crate) struct Session {
     /// When the peer last showed that it is there: by sending, or by reading what it had left unread.
     heard_at: Instant,
     ping_at: Instant,
+    /// Since when a message is only partly here; its memory is not to be held for as long as the peer likes.
+    partial_since: Option<Instant>,
 }
 
 impl Session {
@@ -71,6 +73,7 @@ impl Session {
             place: None,
             heard_at: now,
             ping_at,
+            partial_since: None,
         })
     }
 
@@ -154,7 +157,7 @@ impl Session {
                     .is_empty()
                     .then(|| self.dialogue.alone_since + times.first_message);
                 let ping = self.blocked.is_none().then_some(self.ping_at);
-                [alone, ping]
+                [alone, ping, self.partial_deadline()]
                     .into_iter()
                     .flatten()
                     .fold(self.heard_at + times.idle, Instant::min)
@@ -165,6 +168,12 @@ impl Session {
             .as_ref()
             .map(|blocked| blocked.progress_at + times.write_stall);
         stalled.map_or(next, |stalled| stalled.min(next))
+    }
+
+    /// When a message that has begun must be here. While nothing is read, the peer cannot help it.
+    fn partial_deadline(&self) -> Option<Instant> {
+        let since = self.partial_since.filter(|_| self.blocked.is_none())?;
+        Some(since + self.times().body)
     }
 
     /// Ends, or starts to end, what is overdue, and pings when it is time.
@@ -195,6 +204,13 @@ impl Session {
             Phase::Open if self.heard_at + times.idle <= now => self.cut(Cut::Idle, now),
             Phase::Open if talk.is_empty() && *alone_since + times.first_message <= now => {
                 self.cut(Cut::NoFirstMessage, now);
+            }
+            Phase::Open
+                if self
+                    .partial_deadline()
+                    .is_some_and(|deadline| deadline <= now) =>
+            {
+                self.cut(Cut::TooSlow, now);
             }
             Phase::Open if self.blocked.is_none() && self.ping_at <= now => {
                 self.ping_at = now + times.ping_interval;
@@ -246,6 +262,7 @@ impl Session {
                 }
                 ready!(sent)?;
                 self.blocked = None;
+                self.partial_since = self.partial_since.map(|_| now);
             }
             if self.dialogue.phase == Phase::Done {
                 return Poll::Ready(Ok(()));
@@ -334,13 +351,29 @@ impl Session {
             }
             // Asked once more when all is read: the decoder gives back the memory of the message before only then.
             match self.decoder.next(&mut input) {
-                Ok(Some(event)) => self.dialogue.react(&event, &mut output, now),
-                Ok(None) => break,
+                Ok(Some(event)) => {
+                    if matches!(event, Event::Binary(_) | Event::Text(_)) {
+                        self.partial_since = None;
+                    }
+                    self.dialogue.react(&event, &mut output, now);
+                }
+                Ok(None) => {
+                    self.note_partial(now);
+                    break;
+                }
                 Err(violation) => self.dialogue.violated(&violation, &mut output, now),
             }
             *turn = turn.saturating_sub(1);
         }
         self.send(cx, output, now)
+    }
+
+    fn note_partial(&mut self, now: Instant) {
+        if self.decoder.heap_bytes() == 0 {
+            self.partial_since = None;
+        } else {
+            self.partial_since.get_or_insert(now);
+        }
     }
 
     /// Whether what was read has to wait: for the socket to take replies, or for a contest.
