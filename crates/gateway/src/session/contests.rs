@@ -12,10 +12,15 @@ use opamp::model::InstanceUid;
 
 /// Messages held for one contested agent after which nothing more is read until the contest is settled.
 const MOST_HELD: usize = 2;
+/// Contests of one connection after which nothing more is read until one of them is settled.
+const MOST_PENDING: usize = 16;
 
 /// The contests of one connection. Rare, and over within seconds.
 #[derive(Default)]
-pub(crate) struct Contests(Vec<Pending>);
+pub(crate) struct Contests {
+    pending: Vec<Pending>,
+    held_bytes: usize,
+}
 
 struct Pending {
     uid: InstanceUid,
@@ -34,7 +39,8 @@ pub(crate) struct Settled {
 impl Contests {
     /// Holds a message; the first one of an agent starts the question to the other connection.
     pub fn hold(&mut self, contest: Contest, uid: InstanceUid, message: &[u8], timeout: Duration) {
-        if let Some(pending) = self.0.iter_mut().find(|pending| pending.uid == uid) {
+        self.held_bytes += message.len();
+        if let Some(pending) = self.pending.iter_mut().find(|pending| pending.uid == uid) {
             pending.held.push(message.to_vec());
             return;
         }
@@ -42,27 +48,33 @@ impl Contests {
             let alive = contest.probe(timeout).await;
             (contest, alive)
         });
-        self.0.push(Pending {
+        self.pending.push(Pending {
             uid,
             probe,
             held: vec![message.to_vec()],
         });
     }
 
-    /// Whether reading has to wait.
-    pub fn are_full(&self) -> bool {
-        self.0.iter().any(|pending| MOST_HELD <= pending.held.len())
+    /// Whether reading has to wait: what is held is bounded by one message over `message_bytes`.
+    pub fn are_full(&self, message_bytes: usize) -> bool {
+        MOST_PENDING <= self.pending.len()
+            || message_bytes <= self.held_bytes
+            || self
+                .pending
+                .iter()
+                .any(|pending| MOST_HELD <= pending.held.len())
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.pending.is_empty()
     }
 
     /// The next contest that is over.
     pub fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Settled> {
-        for index in 0..self.0.len() {
-            if let Poll::Ready((contest, alive)) = self.0[index].probe.as_mut().poll(cx) {
-                let Pending { uid, held, .. } = self.0.swap_remove(index);
+        for index in 0..self.pending.len() {
+            if let Poll::Ready((contest, alive)) = self.pending[index].probe.as_mut().poll(cx) {
+                let Pending { uid, held, .. } = self.pending.swap_remove(index);
+                self.held_bytes -= held.iter().map(Vec::len).sum::<usize>();
                 return Poll::Ready(Settled {
                     uid,
                     contest,

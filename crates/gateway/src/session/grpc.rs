@@ -135,7 +135,7 @@ impl Session {
     async fn next(&mut self) -> Event {
         let shared = self.talk.shared();
         let alone = self.talk.is_empty();
-        let reading = !self.contests.are_full();
+        let reading = !self.contests.are_full(shared.limits.received.message_bytes);
         // Every branch is cancel-safe: a message, a wake-up or a settled contest is taken only in the poll that returns it.
         tokio::select! {
             biased;

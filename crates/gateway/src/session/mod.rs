@@ -31,6 +31,8 @@ pub(crate) struct Conversation {
     transport: Transport,
     peer: SocketAddr,
     agents: Agents,
+    /// Agents of which it is not known yet whether they are this connection's; they count as if they were.
+    contested: Vec<InstanceUid>,
 }
 
 /// What a received message leads to.
@@ -110,6 +112,7 @@ impl Conversation {
             transport,
             peer,
             agents: Agents::default(),
+            contested: Vec::new(),
         }
     }
 
@@ -173,7 +176,8 @@ impl Conversation {
             peer: self.peer,
         };
         let limit = self.shared.limits.agents_per_connection;
-        if limit <= self.agents.len() && !self.agents.expects(uid) {
+        let is_counted = self.agents.expects(uid) || self.contested.contains(&uid);
+        if limit <= self.agents.len() + self.contested.len() && !is_counted {
             let text = format!("this connection carries {limit} agents already");
             return Err(Box::new(self.bad_request(Some(uid), &text)));
         }
@@ -182,10 +186,15 @@ impl Conversation {
                 self.agents.insert(uid, attachment.clone());
                 Ok(attachment)
             }
-            Attach::Contested(contest) => Err(Box::new(Answer::Contested {
-                contest: Box::new(contest),
-                uid,
-            })),
+            Attach::Contested(contest) => {
+                if !self.contested.contains(&uid) {
+                    self.contested.push(uid);
+                }
+                Err(Box::new(Answer::Contested {
+                    contest: Box::new(contest),
+                    uid,
+                }))
+            }
             Attach::Refused(engine::Refusal::TooManyAgents) => Err(Box::new(self.unavailable(uid))),
             Attach::Refused(refusal) => {
                 Err(Box::new(self.bad_request(Some(uid), &refusal.to_string())))
@@ -196,6 +205,7 @@ impl Conversation {
     /// Ends a contest for an agent of this connection. Gives what its messages are refused with, if there is no room for
     /// another agent.
     pub fn settle(&mut self, contest: Contest, uid: InstanceUid, alive: bool) -> Option<Refused> {
+        self.contested.retain(|contested| *contested != uid);
         match self.shared.engine.settle(contest, alive, self.shared.now()) {
             Ok(attachment) => {
                 self.agents.insert(uid, attachment);

@@ -7,6 +7,7 @@ use opamp::{
     model::InstanceUid,
     proto::{AgentToServer, AgentToServerFlags, ServerErrorResponseType},
 };
+use prost::Message as _;
 
 use crate::{
     peers::{Http, Peer, error_of, full_report, heartbeat, uid},
@@ -155,4 +156,46 @@ async fn a_poll_over_http_does_not_take_a_live_agent_over() {
     let reply = http.post_message(&full_report(uid(1), 1)).await.message();
     assert!(reply.agent_identification.is_some());
     first.abort();
+}
+
+#[tokio::test]
+async fn contested_agents_count_as_agents_of_the_connection() {
+    let plane = Plane::start_with(|setup| {
+        setup.gateway.limits.agents_per_connection = 1;
+        setup.gateway.times.probe = Duration::from_millis(200);
+    })
+    .await;
+    // Not read from any more, so no ping is answered.
+    let (_one, _) = Peer::report(&plane, uid(1)).await;
+    let (_two, _) = Peer::report(&plane, uid(2)).await;
+    let mut proxy = Peer::connect(&plane, uid(0)).await;
+    proxy.send(full_report(uid(1), 2)).await;
+    let refused = proxy.say(full_report(uid(2), 2)).await;
+    assert_eq!(refused.instance_uid, uid(2).as_bytes());
+    assert_eq!(error_of(&refused).0, ServerErrorResponseType::BadRequest);
+    let taken_over = proxy.receive().await;
+    assert_eq!(taken_over.instance_uid, uid(1).as_bytes());
+    assert!(taken_over.error_response.is_none());
+}
+
+#[tokio::test]
+async fn nothing_is_read_while_contests_hold_as_much_as_one_message() {
+    // The header is a byte, too.
+    let message_bytes = full_report(uid(1), 2).encoded_len() + 1;
+    let plane = Plane::start_with(|setup| {
+        setup.gateway.limits.received.message_bytes = message_bytes;
+        setup.gateway.times.probe = Duration::from_millis(200);
+    })
+    .await;
+    let (_one, _) = Peer::report(&plane, uid(1)).await;
+    let (_two, _) = Peer::report(&plane, uid(2)).await;
+    let mut second = Peer::connect(&plane, uid(3)).await;
+    for (byte, sequence) in [(1, 2), (2, 2), (3, 1)] {
+        second.send(full_report(uid(byte), sequence)).await;
+    }
+    // One contest is settled first: the third message was not looked at before.
+    assert_ne!(second.receive().await.instance_uid, uid(3).as_bytes());
+    for _ in 0..2 {
+        assert!(second.receive().await.error_response.is_none());
+    }
 }

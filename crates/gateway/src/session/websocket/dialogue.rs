@@ -78,6 +78,14 @@ impl Dialogue {
         }
     }
 
+    /// Whether as much waits for contests as may.
+    pub fn is_full(&self) -> bool {
+        let message_bytes = self.talk.shared().limits.received.message_bytes;
+        self.rare
+            .as_ref()
+            .is_some_and(|rare| rare.contests.are_full(message_bytes))
+    }
+
     /// Keeps what the engine wants of this connection.
     pub fn keep(&mut self, wakes: Wakes) {
         let rare = self.rare();

@@ -284,6 +284,7 @@ impl Session {
         turn: &mut usize,
         now: Instant,
     ) -> io::Result<bool> {
+        let full = self.dialogue.is_full();
         let Some(rare) = &mut self.dialogue.rare else {
             return Ok(false);
         };
@@ -292,7 +293,7 @@ impl Session {
             self.dialogue.push(&attachment, &mut output);
         } else if let Poll::Ready(settled) = rare.contests.poll_settled(cx) {
             self.dialogue.settle(settled, &mut output, now);
-        } else if !rare.unread.is_empty() && !rare.contests.are_full() {
+        } else if !rare.unread.is_empty() && !full {
             let mut unread = std::mem::take(&mut rare.unread);
             return self.digest(cx, &mut unread, turn, now).map(|()| true);
         } else {
@@ -307,12 +308,7 @@ impl Session {
         turn: &mut usize,
         now: Instant,
     ) -> Poll<io::Result<()>> {
-        if self
-            .dialogue
-            .rare
-            .as_ref()
-            .is_some_and(|rare| rare.contests.are_full())
-        {
+        if self.dialogue.is_full() {
             return Poll::Pending;
         }
         READ_BUFFER.with_borrow_mut(|buffer| {
@@ -383,12 +379,7 @@ impl Session {
         output: &mut Output,
         now: Instant,
     ) -> io::Result<bool> {
-        if self
-            .dialogue
-            .rare
-            .as_ref()
-            .is_some_and(|rare| rare.contests.are_full())
-        {
+        if self.dialogue.is_full() {
             return Ok(true);
         }
         if output.len() < GATHER_BYTES {
