@@ -77,8 +77,38 @@ impl Backoff {
 
     /// An attempt failed or a connection was lost: how long to wait before the next attempt.
     ///
-    /// `random` is uniform over all values; `retry_after` is what the server asked for.
+    /// `random` is uniform over all values; `retry_after` is what the server asked for. It makes the
+    /// wait longer, never shorter: a server that asks for no time at all does not get a tight loop.
     pub fn lost(&mut self, now: Instant, retry_after: Option<Duration>, random: u64) -> Duration {
+        let failures = self.fail(now);
+        if retry_after.is_some() {
+            return self.throttle(failures, retry_after, random);
+        }
+        match failures.checked_sub(1) {
+            None => Duration::ZERO,
+            Some(doublings) => scale(self.ceiling(doublings), random),
+        }
+    }
+
+    /// The server sent the agent away: how long to wait before the next attempt, which is never made at once.
+    pub fn throttled(
+        &mut self,
+        now: Instant,
+        retry_after: Option<Duration>,
+        random: u64,
+    ) -> Duration {
+        let failures = self.fail(now);
+        self.throttle(failures, retry_after, random)
+    }
+
+    fn throttle(&self, failures: u32, retry_after: Option<Duration>, random: u64) -> Duration {
+        let asked = retry_after.unwrap_or_default();
+        let wait = scale(self.ceiling(failures.saturating_sub(1)), random);
+        asked.min(self.options.max_retry_after).max(wait)
+    }
+
+    /// Counts a failure; gives the number of those before.
+    fn fail(&mut self, now: Instant) -> u32 {
         let lived = self
             .connected_at
             .take()
@@ -88,11 +118,7 @@ impl Backoff {
         }
         let failures = self.failures;
         self.failures = failures.saturating_add(1);
-        match (retry_after, failures.checked_sub(1)) {
-            (Some(asked), _) => asked.min(self.options.max_retry_after),
-            (None, None) => Duration::ZERO,
-            (None, Some(doublings)) => scale(self.ceiling(doublings), random),
-        }
+        failures
     }
 
     fn ceiling(&self, doublings: u32) -> Duration {
@@ -167,8 +193,31 @@ mod tests {
         let now = Instant::now();
         let mut backoff = Backoff::new(BackoffOptions::default());
         assert_eq!(backoff.lost(now, Some(90 * SECOND), 0), 90 * SECOND);
-        assert_eq!(backoff.lost(now, Some(3 * SECOND), u64::MAX), 3 * SECOND);
+        assert_eq!(backoff.lost(now, Some(3 * SECOND), 0), 3 * SECOND);
         assert_eq!(backoff.lost(now, Some(Duration::MAX), 0), 3600 * SECOND);
+    }
+
+    #[test]
+    fn rt_02_rt_09_a_server_that_asks_for_no_time_gets_no_tight_loop() {
+        let now = Instant::now();
+        let mut backoff = Backoff::new(BackoffOptions::default());
+        let waits: Vec<_> = (0..5)
+            .map(|_| {
+                backoff
+                    .lost(now, Some(Duration::ZERO), u64::MAX)
+                    .as_secs_f64()
+            })
+            .map(f64::round)
+            .collect();
+        assert_eq!(waits, [5.0, 5.0, 10.0, 20.0, 40.0]);
+    }
+
+    #[test]
+    fn rt_07_who_is_sent_away_does_not_come_back_at_once() {
+        let now = Instant::now();
+        let mut backoff = Backoff::new(BackoffOptions::default());
+        assert!(4 * SECOND < backoff.throttled(now, None, u64::MAX));
+        assert_eq!(backoff.throttled(now, Some(90 * SECOND), 0), 90 * SECOND);
     }
 
     #[test]

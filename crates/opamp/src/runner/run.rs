@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::conversation::{Conversation, End};
 use super::handle::{ClientEvent, Control, Shared};
 use crate::client::{Backoff, BackoffOptions, RetryAfter};
-use crate::transport::{ConnectError, Connection};
+use crate::transport::{ConnectError, Connection, TransportError};
 
 /// The client's work: spawn [`run`](Runner::run) on a tokio runtime.
 pub struct Runner {
@@ -57,14 +57,15 @@ impl Runner {
                     match Box::pin(Conversation::new(&mut self, connection).run()).await {
                         End::Interrupted(interrupt) => Err(interrupt),
                         End::Lost { error, retry_after } => {
-                            let retry_in = self.lost(retry_after);
+                            let throttled =
+                                error.as_ref().is_none_or(TransportError::is_throttling);
+                            let retry_in = self.lost(retry_after, throttled);
                             Ok((retry_in, ClientEvent::Disconnected { error, retry_in }))
                         }
                     }
                 }
                 Ok(Err(error)) => {
-                    let retry_in =
-                        self.lost(error.retry_after().map(|after| after.delay(wall_clock())));
+                    let retry_in = self.lost(delay(error.retry_after()), error.is_throttling());
                     Ok((retry_in, ClientEvent::ConnectFailed { error, retry_in }))
                 }
                 Err(interrupt) => Err(interrupt),
@@ -139,9 +140,14 @@ impl Runner {
         }
     }
 
-    fn lost(&mut self, retry_after: Option<Duration>) -> Duration {
-        self.backoff
-            .lost(Instant::now().into_std(), retry_after, rand::random())
+    /// How long to wait now; only an unexpected loss may be followed by an attempt at once (RT-01).
+    fn lost(&mut self, retry_after: Option<Duration>, throttled: bool) -> Duration {
+        let (now, random) = (Instant::now().into_std(), rand::random());
+        if throttled {
+            self.backoff.throttled(now, retry_after, random)
+        } else {
+            self.backoff.lost(now, retry_after, random)
+        }
     }
 }
 

@@ -112,6 +112,11 @@ impl ConnectError {
             _ => None,
         }
     }
+
+    /// Whether the server is there and wants no more for now.
+    pub(crate) fn is_throttling(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if throttles(*status))
+    }
 }
 
 impl TransportError {
@@ -123,6 +128,11 @@ impl TransportError {
         }
     }
 
+    /// Whether the server is there and wants no more for now.
+    pub(crate) fn is_throttling(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if throttles(*status))
+    }
+
     /// Whether the same message may be sent again; it may not where the server judged it.
     pub(crate) fn may_resend(&self) -> bool {
         match self {
@@ -131,6 +141,10 @@ impl TransportError {
             Self::BadMessage(_) | Self::TooLarge { .. } | Self::Busy => false,
         }
     }
+}
+
+const fn throttles(status: u16) -> bool {
+    matches!(status, 429 | 503)
 }
 
 /// A request that cannot connect is lost like one whose connection breaks.

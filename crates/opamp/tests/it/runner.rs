@@ -208,6 +208,43 @@ async fn rt_07_an_overloaded_server_is_left_for_as_long_as_it_says() {
 }
 
 #[tokio::test]
+async fn rt_07_an_overloaded_server_that_names_no_time_is_not_redialed_at_once() {
+    let listener = listen().await;
+    let slow = BackoffOptions {
+        first: Duration::from_secs(1_000_000_000),
+        max: Duration::from_secs(1_000_000_000),
+        ..QUICK
+    };
+    let mut agent = Agent::start_with(options("ws", &listener), slow);
+    let mut peer = within(accept_ws(&listener)).await;
+    agent.connected().await;
+    peer.message().await;
+    let busy = Reply::error(Some(UID), ErrorKind::Unavailable, "busy", None);
+    peer.send(busy.to_vec()).await;
+    let closing = async { while peer.socket.next().await.is_some() {} };
+    let ((_, retry_in), ()) = tokio::join!(agent.disconnected(), closing);
+    assert_ne!(retry_in, Duration::ZERO);
+}
+
+#[tokio::test]
+async fn rt_09_retry_after_zero_does_not_make_a_tight_loop() {
+    let listener = listen().await;
+    let slow = BackoffOptions {
+        first: Duration::from_secs(1_000_000_000),
+        max: Duration::from_secs(1_000_000_000),
+        ..QUICK
+    };
+    let mut agent = Agent::start_with(options("ws", &listener), slow);
+    let busy = "HTTP/1.1 503 Busy\r\nretry-after: 0\r\n\r\n";
+    within(answer_once(&listener, busy)).await;
+    let event = agent.event().await;
+    let ClientEvent::ConnectFailed { retry_in, .. } = event else {
+        panic!("{event:?}")
+    };
+    assert_ne!(retry_in, Duration::ZERO);
+}
+
+#[tokio::test]
 async fn a_message_that_is_none_ends_the_connection() {
     let (mut agent, mut peer, listener) = connected().await;
     peer.send(vec![0x0b]).await;
