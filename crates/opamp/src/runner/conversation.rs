@@ -58,12 +58,9 @@ impl<'r> Conversation<'r> {
             // A request over plain HTTP that failed leaves the session as it is: the next
             // exchange goes on from there. A connection that is lost does not.
             End::Lost { .. } if self.is_polling() => {}
-            End::Lost { error, .. } => {
-                self.runner.shared.with(|session| session.disconnected());
-                if error.is_none() {
-                    self.connection.close().await;
-                }
-            }
+            // The server sent the agent away: the connection stands, and is left in order (DC-07).
+            End::Lost { error: None, .. } => self.goodbye().await,
+            End::Lost { .. } => self.runner.shared.with(|session| session.disconnected()),
         }
         end
     }

@@ -187,7 +187,7 @@ async fn rt_09_retry_after_is_obeyed() {
 }
 
 #[tokio::test]
-async fn rt_07_an_overloaded_server_is_left_for_as_long_as_it_says() {
+async fn rt_07_dc_01_dc_07_an_overloaded_server_is_left_in_order_for_as_long_as_it_says() {
     let (mut agent, mut peer, _listener) = connected().await;
     peer.message().await;
     let busy = Reply::error(Some(UID), ErrorKind::Unavailable, "busy", Some(55 * SECOND));
@@ -196,6 +196,7 @@ async fn rt_07_an_overloaded_server_is_left_for_as_long_as_it_says() {
         matches!(agent.told().await, Event::Error(error) if error.kind == ErrorKind::Unavailable)
     );
     let closing = async {
+        assert!(peer.message().await.agent_disconnect.is_some());
         assert!(
             peer.closed().await.is_some(),
             "the socket is closed in order"
