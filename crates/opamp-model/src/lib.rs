@@ -21,7 +21,7 @@ pub use capabilities::{AgentCapabilities, ServerCapabilities};
 pub use changes::{Changes, HealthReport};
 pub use components::{AvailableComponents, ComponentDetails};
 pub use config::{ApplyState, ConfigFile, ConfigMap, RemoteConfigStatus};
-pub use custom::{CustomCapabilities, CustomMessage};
+pub use custom::{CUSTOM_CAPABILITY_BYTES, CustomCapabilities, CustomMessage};
 pub use description::{AgentDescription, Attribute, Value};
 pub use health::{Health, HealthTimes, InvalidHealthTimes};
 pub use packages::{DownloadDetails, PackageState, PackageStatus, PackageStatuses};

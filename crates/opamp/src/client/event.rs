@@ -70,6 +70,14 @@ pub struct Reconnect {
     pub after: Option<Duration>,
 }
 
+/// A custom capability was not announced.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name:?} is no name of a custom capability")]
+pub struct InvalidCustomCapability {
+    /// The name.
+    pub name: String,
+}
+
 /// Why a custom message cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CustomMessageRefused {

@@ -12,6 +12,9 @@ mod session;
 mod status;
 
 pub use backoff::{Backoff, BackoffOptions, RetryAfter};
-pub use event::{CustomMessageRefused, Event, Received, Reconnect, RemoteConfigOffer, ServerError};
+pub use event::{
+    CustomMessageRefused, Event, InvalidCustomCapability, Received, Reconnect, RemoteConfigOffer,
+    ServerError,
+};
 pub use session::{ClientSession, Mode, SessionOptions};
 pub use status::SkippedPart;

@@ -10,9 +10,9 @@ use opamp_model::{
 };
 use prost::Message as _;
 
-use super::CustomMessageRefused;
 use super::asks::Asks;
 use super::status::{Gate, Part, SkippedPart, Status};
+use super::{CustomMessageRefused, InvalidCustomCapability};
 use crate::{Limits, proto};
 
 /// How many custom messages may wait for being sent.
@@ -235,12 +235,23 @@ impl ClientSession {
     }
 
     /// Replaces the agent's custom capabilities.
-    pub fn set_custom_capabilities(&mut self, capabilities: &CustomCapabilities) {
+    ///
+    /// # Errors
+    /// [`InvalidCustomCapability`] for a name that is none; nothing is replaced then.
+    pub fn set_custom_capabilities(
+        &mut self,
+        capabilities: &CustomCapabilities,
+    ) -> Result<(), InvalidCustomCapability> {
+        if let Some(name) = capabilities.find_malformed() {
+            let name = name.to_owned();
+            return Err(InvalidCustomCapability { name });
+        }
         self.custom_capabilities = capabilities.clone();
         self.status.set(
             Part::CustomCapabilities,
             &proto::CustomCapabilities::from(capabilities),
         );
+        Ok(())
     }
 
     /// Replaces the inventory of components; the map travels only when the server asks for it.

@@ -1,8 +1,8 @@
 //! What a received message is and what it changes.
 
 use opamp_model::{
-    AgentCapabilities, AvailableComponents, Changes, Digest, Health, HealthReport, HealthTimes,
-    InstanceUid, InvalidInstanceUid, WireState,
+    AgentCapabilities, AvailableComponents, Changes, CustomCapabilities, Digest, Health,
+    HealthReport, HealthTimes, InstanceUid, InvalidInstanceUid, WireState,
 };
 use prost::Message;
 
@@ -222,6 +222,9 @@ impl Receiver<'_> {
             &shape::CUSTOM_CAPABILITIES,
             &mut wire.custom_capabilities,
         )?;
+        if let Some(CustomCapabilities(names)) = &mut changes.custom_capabilities {
+            names.retain(|name| CustomCapabilities::is_name(name));
+        }
         changes.connection_settings_status = self.changed::<proto::ConnectionSettingsStatus, _>(
             Part::ConnectionSettingsStatus,
             &shape::FLAT,

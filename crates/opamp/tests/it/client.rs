@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use opamp::client::{
-    ClientSession, CustomMessageRefused, Event, Mode, Reconnect, RemoteConfigOffer, ServerError,
-    SessionOptions,
+    ClientSession, CustomMessageRefused, Event, InvalidCustomCapability, Mode, Reconnect,
+    RemoteConfigOffer, ServerError, SessionOptions,
 };
 use opamp::model::{
     AgentCapabilities, ApplyState, AvailableComponents, ComponentDetails, ConnectionSettingsStatus,
@@ -74,7 +74,9 @@ fn set_everything(session: &mut ClientSession) {
         ..Default::default()
     });
     session.set_package_statuses(&PackageStatuses::default());
-    session.set_custom_capabilities(&CustomCapabilities(vec!["io.x.y".into()]));
+    session
+        .set_custom_capabilities(&CustomCapabilities(vec!["io.x.y".into()]))
+        .unwrap();
     session.set_available_components(&components());
     session.set_connection_settings_status(&ConnectionSettingsStatus {
         last_hash: vec![2],
@@ -769,11 +771,17 @@ fn co_01_co_02_co_03_components_travel_by_hash_and_as_a_map_on_request() {
 fn cu_01_custom_capabilities_are_sent_when_the_list_changes() {
     let now = Instant::now();
     let mut session = settled(REPORTING, SERVER, now);
-    session.set_custom_capabilities(&CustomCapabilities(vec!["io.x.y".into()]));
+    session
+        .set_custom_capabilities(&CustomCapabilities(vec!["io.x.y".into()]))
+        .unwrap();
     assert_eq!(parts(&sent(&mut session, now)), ["custom_capabilities"]);
-    session.set_custom_capabilities(&CustomCapabilities(vec!["io.x.y".into()]));
+    session
+        .set_custom_capabilities(&CustomCapabilities(vec!["io.x.y".into()]))
+        .unwrap();
     assert_eq!(session.poll_send(now), None);
-    session.set_custom_capabilities(&CustomCapabilities::default());
+    session
+        .set_custom_capabilities(&CustomCapabilities::default())
+        .unwrap();
     assert_eq!(
         sent(&mut session, now)
             .custom_capabilities
@@ -781,6 +789,21 @@ fn cu_01_custom_capabilities_are_sent_when_the_list_changes() {
             .capabilities,
         [""; 0]
     );
+}
+
+#[test]
+fn cu_02_what_is_no_name_of_a_capability_is_not_announced() {
+    let now = Instant::now();
+    let mut session = settled(REPORTING, SERVER, now);
+    let names = ["io.x.y", "lookup"].map(str::to_owned);
+    let refused = session.set_custom_capabilities(&CustomCapabilities(names.into()));
+    assert_eq!(
+        refused,
+        Err(InvalidCustomCapability {
+            name: "lookup".into()
+        })
+    );
+    assert_eq!(session.poll_send(now), None);
 }
 
 #[test]
@@ -797,7 +820,7 @@ fn cu_03_custom_messages_need_the_capability_on_both_sides() {
         Err(CustomMessageRefused::NotAnnounced)
     );
     let mine = CustomCapabilities(vec!["io.x.y".into()]);
-    session.set_custom_capabilities(&mine);
+    session.set_custom_capabilities(&mine).unwrap();
     sent(&mut session, now);
     assert_eq!(
         session.send_custom_message(custom.clone()),

@@ -648,3 +648,17 @@ fn an_empty_part_is_there_all_the_same() {
         None
     );
 }
+
+#[test]
+fn cu_02_what_is_no_name_of_a_capability_is_ignored() {
+    let capabilities = ["io.x.y", "lookup", "io..y", "io.x.z/v2"].map(str::to_owned);
+    let report = AgentToServer {
+        custom_capabilities: Some(proto::CustomCapabilities {
+            capabilities: capabilities.into(),
+        }),
+        ..full(1)
+    };
+    let received = receive(&mut WireState::default(), &report).unwrap();
+    let names = received.changes.custom_capabilities.unwrap().0;
+    assert_eq!(names, ["io.x.y", "io.x.z/v2"]);
+}
