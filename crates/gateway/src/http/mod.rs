@@ -36,8 +36,11 @@ use crate::{
     stream::{Prefixed, Stream},
 };
 
-/// What an HTTP/2 peer may send without being read: the memory that it can make us hold before it proved anything.
-const WINDOW_BYTES: u32 = 64 * 1024;
+/// What an HTTP/2 peer may send on one stream without being read.
+const STREAM_WINDOW_BYTES: u32 = 32 * 1024;
+/// What it may send on all streams without being read. Many times a stream's, so that one stream that is not read, as
+/// while a contest is settled, does not stop all others.
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// What the requests of one connection share.
 pub(crate) struct Connection {
@@ -167,8 +170,8 @@ fn builder(times: &Times, limits: &Limits) -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams_per_connection)
-        .initial_connection_window_size(WINDOW_BYTES)
-        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .keep_alive_interval(times.ping_interval)
         .keep_alive_timeout(times.idle.saturating_sub(times.ping_interval));

@@ -17,7 +17,7 @@ use tonic::{Code, Request, Status, Streaming, transport::Channel};
 
 use crate::{
     peers::{Http, Peer, error_of, full_report, heartbeat, uid},
-    plane::{Plane, body_of, wait_until, within},
+    plane::{PATIENCE, Plane, body_of, wait_until, within},
 };
 
 /// One stream.
@@ -352,4 +352,31 @@ async fn another_method_of_the_service_is_not_found() {
     )
     .await;
     assert_eq!(http.answer().await.status, 404);
+}
+
+#[tokio::test]
+async fn a_stream_that_waits_does_not_stop_the_others_of_its_connection() {
+    let plane = Plane::start_with(|setup| setup.gateway.times.probe = 4 * PATIENCE).await;
+    // Not read from any more, so it does not say that it lives, and the contest goes on.
+    let (_silent, _) = Peer::report(&plane, uid(1)).await;
+    let channel = channel(&plane).await;
+    let mut waiting = Stream::try_open(channel.clone(), None).await.unwrap();
+    let file = opamp::proto::AgentConfigFile {
+        body: vec![b'x'; 200_000],
+        ..Default::default()
+    };
+    for sequence in 1..5 {
+        let config_map = Some(opamp::proto::AgentConfigMap {
+            config_map: [(String::new(), file.clone())].into(),
+        });
+        let large = AgentToServer {
+            effective_config: Some(opamp::proto::EffectiveConfig { config_map }),
+            ..full_report(uid(1), sequence)
+        };
+        waiting.send(large).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut other = Stream::try_open(channel, None).await.unwrap();
+    let reply = other.say(full_report(uid(2), 1)).await;
+    assert!(reply.error_response.is_none());
 }
