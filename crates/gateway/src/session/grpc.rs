@@ -76,6 +76,7 @@ impl Connect for Agents {
             contests: Contests::default(),
             probes: Vec::new(),
             alone_since: Instant::now(),
+            sent_at: Instant::now(),
             talk,
             _busy: connection.busy(),
             _open: shared.roster.open(),
@@ -95,6 +96,8 @@ struct Session {
     /// Questions that the next message answers.
     probes: Vec<Probe>,
     alone_since: Instant,
+    /// When the last reply was handed over; it may still wait for the peer to read the one before.
+    sent_at: Instant,
     _busy: Busy,
     _open: Open,
 }
@@ -106,6 +109,8 @@ enum Event {
     Settled(Settled),
     Message(Result<Option<Bytes>, Status>),
     NobodyCame,
+    /// The peer may have stopped reading.
+    Stalled,
 }
 
 /// Why a stream ends: what the engine is told, and the status that the peer is told, if any.
@@ -135,6 +140,7 @@ impl Session {
     async fn next(&mut self) -> Event {
         let shared = self.talk.shared();
         let alone = self.talk.is_empty();
+        let waits = self.replies.capacity() == 0;
         let reading = !self.contests.are_full(shared.limits.received.message_bytes);
         // Every branch is cancel-safe: a message, a wake-up or a settled contest is taken only in the poll that returns it.
         tokio::select! {
@@ -144,6 +150,7 @@ impl Session {
             settled = poll_fn(|cx| self.contests.poll_settled(cx)) => Event::Settled(settled),
             message = self.messages.message(), if reading => Event::Message(message),
             () = sleep_until(self.alone_since + shared.times.first_message), if alone => Event::NobodyCame,
+            () = sleep_until(self.sent_at + shared.times.write_stall), if waits => Event::Stalled,
         }
     }
 
@@ -175,6 +182,9 @@ impl Session {
                     Some(Status::deadline_exceeded("no agent made itself known")),
                 )
             }
+            // Read meanwhile: the next stall is noticed after the next reply.
+            Event::Stalled if 0 < self.replies.capacity() => ControlFlow::Continue(()),
+            Event::Stalled => self.stalled(),
             Event::Draining => self.say_farewell().await,
         }
     }
@@ -268,13 +278,18 @@ impl Session {
         )
         .await
         {
-            Ok(Ok(())) => ControlFlow::Continue(()),
-            Ok(Err(_)) => end(DisconnectReason::ConnectionClosed, None),
-            Err(_) => {
-                self.count(Cut::SlowReader);
-                end(DisconnectReason::SlowReader, None)
+            Ok(Ok(())) => {
+                self.sent_at = Instant::now();
+                ControlFlow::Continue(())
             }
+            Ok(Err(_)) => end(DisconnectReason::ConnectionClosed, None),
+            Err(_) => self.stalled(),
         }
+    }
+
+    fn stalled(&self) -> Flow {
+        self.count(Cut::SlowReader);
+        end(DisconnectReason::SlowReader, None)
     }
 
     /// The stream broke off, or carried what is no gRPC message or one over the limit.

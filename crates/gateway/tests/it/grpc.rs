@@ -380,3 +380,23 @@ async fn a_stream_that_waits_does_not_stop_the_others_of_its_connection() {
     let reply = other.say(full_report(uid(2), 1)).await;
     assert!(reply.error_response.is_none());
 }
+
+#[tokio::test]
+async fn a_stream_whose_last_replies_are_not_read_is_cut() {
+    let plane =
+        Plane::start_with(|setup| setup.gateway.times.write_stall = Duration::from_millis(200))
+            .await;
+    let endpoint = Channel::from_shared(format!("http://{}", plane.address)).unwrap();
+    let endpoint = endpoint.initial_stream_window_size(65_535);
+    let channel = within(endpoint.connect()).await.unwrap();
+    let mut slow = Stream::try_open(channel, None).await.unwrap();
+    slow.say(full_report(uid(1), 1)).await;
+    let (mut other, _) = Peer::report(&plane, uid(2)).await;
+    // The transport takes two while the window of the peer is closed, and the third waits; there is no fourth.
+    for number in 0..3 {
+        plane.release(&body_of(900_000 + number)).await;
+        other.receive().await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    wait_until("the cut", || !plane.is_connected(uid(1))).await;
+}
