@@ -188,7 +188,7 @@ impl Gateway {
         let descriptor =
             u64::try_from(tcp.as_raw_fd()).expect("an open descriptor is not negative");
         let mut shed = None;
-        if !shared.gate.has_descriptors(descriptor) {
+        if !shared.gate.has_descriptors(descriptor) && !shared.gate.make_room() {
             shared.gate.refuse(Reason::Descriptors);
             if self.acceptor.is_some() {
                 // A handshake costs more than everything else together; a peer that is only to be told "later" is not worth it.

@@ -87,6 +87,8 @@ struct Gathered {
 
 impl Gate {
     pub fn new(options: &Admission, descriptors: u64, seed: u64, metrics: &Metrics) -> Self {
+        // Where descriptors are few, those without a principal may have half of them: the rest is for agents.
+        let half = usize::try_from(descriptors / 2).unwrap_or(usize::MAX);
         Self {
             sessions_per_second: f64::from(options.sessions_per_second.max(1)),
             bucket: Mutex::new(Bucket::new(
@@ -95,7 +97,7 @@ impl Gate {
                 Instant::now(),
             )),
             spread: Spread::new(options.retry_after, options.retry_window, seed),
-            unproven: Unproven::new(options.unproven_connections),
+            unproven: Unproven::new(options.unproven_connections.min(half)),
             descriptors,
             refusals: Reason::ALL.map(|reason| Refusals::new(metrics.refused(reason))),
         }
@@ -122,6 +124,15 @@ impl Gate {
             self.note(Reason::Unproven);
         }
         ticket
+    }
+
+    /// Makes room for a connection where descriptors run out; `false` if nobody can be pushed out for it.
+    pub fn make_room(&self) -> bool {
+        let evicted = self.unproven.evict_overdue();
+        if evicted {
+            self.note(Reason::Unproven);
+        }
+        evicted
     }
 
     /// Ends all connections that have proved nothing.

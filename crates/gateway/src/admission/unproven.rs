@@ -1,9 +1,12 @@
 //! Connections that have not proved a principal: bounded in number, and the oldest that said nothing goes first.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::task::AbortHandle;
+use tokio::{task::AbortHandle, time::Instant};
+
+/// How long a newcomer is not held against it that nothing came yet: a few round trips.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// All connections without a principal.
 pub(super) struct Unproven {
@@ -11,12 +14,18 @@ pub(super) struct Unproven {
     waiting: Mutex<Waiting>,
 }
 
-/// By order of arrival. A handle is missing only between a connection's entry and its task's start.
+/// By order of arrival.
 #[derive(Default)]
 struct Waiting {
     next: u64,
-    silent: BTreeMap<u64, Option<AbortHandle>>,
-    spoken: BTreeMap<u64, Option<AbortHandle>>,
+    silent: BTreeMap<u64, Place>,
+    spoken: BTreeMap<u64, Place>,
+}
+
+struct Place {
+    entered_at: Instant,
+    /// Missing only between a connection's entry and its task's start.
+    task: Option<AbortHandle>,
 }
 
 /// One connection's place among those without a principal; dropping it gives the place back.
@@ -35,11 +44,19 @@ impl Unproven {
 
     /// Takes a place; the second value says whether another connection lost its own for it.
     pub fn enter(this: &Arc<Self>) -> (Ticket, bool) {
+        Self::enter_at(this, Instant::now())
+    }
+
+    fn enter_at(this: &Arc<Self>, now: Instant) -> (Ticket, bool) {
         let mut waiting = this.waiting.lock();
-        let evicted = this.most <= waiting.len() && waiting.evict();
+        let evicted = this.most <= waiting.len() && waiting.evict(now);
         let number = waiting.next;
         waiting.next += 1;
-        waiting.silent.insert(number, None);
+        let place = Place {
+            entered_at: now,
+            task: None,
+        };
+        waiting.silent.insert(number, place);
         drop(waiting);
         (
             Ticket {
@@ -55,7 +72,13 @@ impl Unproven {
     /// Ends all of them.
     pub fn abort_all(&self) {
         let mut waiting = self.waiting.lock();
-        while waiting.evict() {}
+        let now = Instant::now();
+        while waiting.evict(now) {}
+    }
+
+    /// Ends one that had its time to prove something, if there is one.
+    pub fn evict_overdue(&self) -> bool {
+        self.waiting.lock().evict_overdue(Instant::now())
     }
 }
 
@@ -64,13 +87,38 @@ impl Waiting {
         self.silent.len() + self.spoken.len()
     }
 
-    fn evict(&mut self) -> bool {
-        let oldest = self.silent.pop_first().or_else(|| self.spoken.pop_first());
-        if let Some((_, Some(task))) = &oldest {
-            task.abort();
-        }
-        oldest.is_some()
+    /// Ends the oldest that is silent for longer than a newcomer is, else the oldest that has spoken.
+    fn evict(&mut self, now: Instant) -> bool {
+        let overdue = pop_overdue(&mut self.silent, now);
+        let place = overdue
+            .or_else(|| pop(&mut self.spoken))
+            .or_else(|| pop(&mut self.silent));
+        end(place)
     }
+
+    fn evict_overdue(&mut self, now: Instant) -> bool {
+        let silent = pop_overdue(&mut self.silent, now);
+        end(silent.or_else(|| pop_overdue(&mut self.spoken, now)))
+    }
+}
+
+fn pop(places: &mut BTreeMap<u64, Place>) -> Option<Place> {
+    places.pop_first().map(|(_, place)| place)
+}
+
+fn pop_overdue(places: &mut BTreeMap<u64, Place>, now: Instant) -> Option<Place> {
+    let oldest = places.first_entry()?;
+    (oldest.get().entered_at + GRACE <= now).then(|| oldest.remove())
+}
+
+fn end(place: Option<Place>) -> bool {
+    let Some(place) = place else {
+        return false;
+    };
+    if let Some(task) = place.task {
+        task.abort();
+    }
+    true
 }
 
 impl Ticket {
@@ -85,8 +133,8 @@ impl Ticket {
     /// The peer has sent something.
     pub fn spoke(&self) {
         let mut waiting = self.unproven.waiting.lock();
-        if let Some(task) = waiting.silent.remove(&self.number) {
-            waiting.spoken.insert(self.number, task);
+        if let Some(place) = waiting.silent.remove(&self.number) {
+            waiting.spoken.insert(self.number, place);
         }
     }
 }
@@ -117,7 +165,7 @@ impl TicketNumber {
             .get_mut(&self.number)
             .or_else(|| spoken.get_mut(&self.number))
         {
-            *place = Some(task);
+            place.task = Some(task);
         }
     }
 }
@@ -146,10 +194,42 @@ mod tests {
         let (second, _) = Unproven::enter(&unproven);
         second.number().attach_task(silent.abort_handle());
 
-        let (_third, evicted) = Unproven::enter(&unproven);
+        let (_third, evicted) = Unproven::enter_at(&unproven, Instant::now() + GRACE);
         assert!(evicted);
         assert!(is_gone(silent).await);
         assert!(!is_gone(talker).await);
+    }
+
+    #[tokio::test]
+    async fn who_came_only_now_is_not_taken_for_silent() {
+        let unproven = Unproven::new(2);
+        let (dripping, newcomer) = (waiting_task(), waiting_task());
+        let (first, _) = Unproven::enter(&unproven);
+        first.number().attach_task(dripping.abort_handle());
+        first.spoke();
+        let (second, _) = Unproven::enter(&unproven);
+        second.number().attach_task(newcomer.abort_handle());
+
+        let (_third, evicted) = Unproven::enter(&unproven);
+        assert!(evicted);
+        assert!(is_gone(dripping).await);
+        assert!(!is_gone(newcomer).await);
+    }
+
+    #[tokio::test]
+    async fn overdue_are_those_that_had_their_time() {
+        let unproven = Unproven::new(9);
+        let (old, new) = (waiting_task(), waiting_task());
+        let before = Instant::now().checked_sub(GRACE).unwrap();
+        let (first, _) = Unproven::enter_at(&unproven, before);
+        first.number().attach_task(old.abort_handle());
+        first.spoke();
+        let (second, _) = Unproven::enter(&unproven);
+        second.number().attach_task(new.abort_handle());
+        assert!(unproven.evict_overdue());
+        assert!(!unproven.evict_overdue());
+        assert!(is_gone(old).await);
+        assert!(!is_gone(new).await);
     }
 
     #[tokio::test]

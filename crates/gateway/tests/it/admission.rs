@@ -88,6 +88,8 @@ async fn the_oldest_silent_connection_goes_when_too_many_prove_nothing() {
     let mut oldest = Http::connect(plane.address).await;
     let mut speaker = Http::connect(plane.address).await;
     speaker.send(b"GET /health HTTP/1.1\r\n").await;
+    // Who came only now is not taken for silent.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
     // Only what the server has seen counts: the health of a third connection comes after both.
     let mut third = Http::connect(plane.address).await;
     assert!(oldest.is_ended().await);
@@ -121,6 +123,24 @@ async fn when_descriptors_run_out_newcomers_are_503_and_agents_stay() {
             .status,
         503
     );
+}
+
+#[tokio::test]
+async fn when_descriptors_run_out_a_silent_connection_makes_room_for_an_agent() {
+    let used = TcpStream::connect(Plane::start().await.address)
+        .await
+        .unwrap()
+        .as_raw_fd();
+    let limit = u64::try_from(used).unwrap();
+    let plane = Plane::start_with(|setup| {
+        setup.gateway.admission.descriptor_limit = Some(limit / 2 + 1);
+    })
+    .await;
+    let mut silent = Http::connect(plane.address).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let (_agent, reply) = Peer::report(&plane, uid(1)).await;
+    assert!(reply.error_response.is_none());
+    assert!(silent.is_ended().await);
 }
 
 #[tokio::test]
