@@ -28,6 +28,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long dropped connections may take to be gone.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
 
+/// How often a draining gateway ends the connections that had their time to prove something.
+const WEED_INTERVAL: Duration = Duration::from_millis(250);
+
 /// The agent plane, listening.
 pub struct Gateway {
     listener: TcpListener,
@@ -138,10 +141,13 @@ impl Gateway {
         roster.drain();
         let deadline = began + self.shared.times.drain;
         let mut ended = pin!(timeout_at(deadline, roster.empty()));
+        // Nobody waits for connections that proved nothing. One that came just now is still to hear when to come back.
+        let mut weeding = tokio::time::interval(WEED_INTERVAL);
         loop {
             tokio::select! {
                 biased;
                 _ = &mut ended => break,
+                _ = weeding.tick() => self.shared.gate.abort_overdue(),
                 accepted = self.listener.accept() => self.accepted(accepted).await,
             }
         }

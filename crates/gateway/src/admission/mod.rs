@@ -135,6 +135,11 @@ impl Gate {
         evicted
     }
 
+    /// Ends the connections that have proved nothing though they had the time.
+    pub fn abort_overdue(&self) {
+        self.unproven.abort_overdue();
+    }
+
     /// Ends all connections that have proved nothing.
     pub fn abort_unproven(&self) {
         self.unproven.abort_all();

@@ -76,6 +76,13 @@ impl Unproven {
         while waiting.evict(now) {}
     }
 
+    /// Ends all that had their time to prove something.
+    pub fn abort_overdue(&self) {
+        let mut waiting = self.waiting.lock();
+        let now = Instant::now();
+        while waiting.evict_overdue(now) {}
+    }
+
     /// Ends one that had its time to prove something, if there is one.
     pub fn evict_overdue(&self) -> bool {
         self.waiting.lock().evict_overdue(Instant::now())
@@ -226,7 +233,7 @@ mod tests {
         first.spoke();
         let (second, _) = Unproven::enter(&unproven);
         second.number().attach_task(new.abort_handle());
-        assert!(unproven.evict_overdue());
+        unproven.abort_overdue();
         assert!(!unproven.evict_overdue());
         assert!(is_gone(old).await);
         assert!(!is_gone(new).await);

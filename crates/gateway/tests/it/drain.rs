@@ -147,3 +147,16 @@ async fn agents_that_answer_the_close_frame_make_a_drain_quick() {
         assert_eq!(within(reader).await.unwrap(), 1);
     }
 }
+
+#[tokio::test]
+async fn a_silent_connection_does_not_hold_a_drain_up() {
+    let plane = Plane::start_with(|setup| {
+        setup.gateway.times.drain = Duration::from_secs(15);
+    })
+    .await;
+    let mut silent = Http::connect(plane.address).await;
+    plane.begin_drain();
+    assert!(silent.is_ended().await);
+    let drained = plane.drained().await;
+    assert!(drained.took < Duration::from_secs(5), "{drained:?}");
+}
