@@ -42,6 +42,9 @@ const STREAM_WINDOW_BYTES: u32 = 32 * 1024;
 /// while a contest is settled, does not stop all others.
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
+/// Answers that a connection without a principal gets; the next request ends it. Each may wait for the peer's window.
+const MOST_UNPROVEN_ANSWERS: u32 = 16;
+
 /// What the requests of one connection share.
 pub(crate) struct Connection {
     pub shared: Arc<Shared>,
@@ -50,11 +53,19 @@ pub(crate) struct Connection {
     opened_at: Instant,
     /// Its place among those without a principal, until a request proves one.
     ticket: Mutex<Option<Ticket>>,
+    /// What was answered before a request proved a principal.
+    unproven_answers: Mutex<UnprovenAnswers>,
     /// Requests and streams that are being served.
     busy: AtomicUsize,
     idle_since: Mutex<Instant>,
     /// A request that was answered with 101, and who sent it.
     upgrade: Mutex<Option<(OnUpgrade, Box<Principal>)>>,
+}
+
+#[derive(Default)]
+struct UnprovenAnswers {
+    count: u32,
+    first_at: Option<Instant>,
 }
 
 /// Counts one request or stream until dropped.
@@ -76,6 +87,7 @@ pub(crate) async fn serve_http(
         certificate,
         opened_at: now,
         ticket: Mutex::new(Some(ticket)),
+        unproven_answers: Mutex::default(),
         busy: AtomicUsize::new(0),
         idle_since: Mutex::new(now),
         upgrade: Mutex::new(None),
@@ -207,6 +219,25 @@ impl Connection {
         self.ticket.lock().is_some()
     }
 
+    /// Notes that a request that proved nothing was answered.
+    pub fn answered_unproven(&self) {
+        let mut answers = self.unproven_answers.lock();
+        answers.count += 1;
+        answers.first_at.get_or_insert_with(Instant::now);
+    }
+
+    /// Until when the first request must be here, or the first answer read.
+    fn unproven_deadline(&self) -> Instant {
+        let times = &self.shared.times;
+        let answers = self.unproven_answers.lock();
+        let deadline = self.opened_at + times.head + times.body;
+        match answers.first_at {
+            Some(at) if MOST_UNPROVEN_ANSWERS < answers.count => at,
+            Some(at) => deadline.min(at + times.close),
+            None => deadline,
+        }
+    }
+
     /// Counts a request or stream.
     pub fn busy(self: &Arc<Self>) -> Busy {
         self.busy.fetch_add(1, Ordering::AcqRel);
@@ -224,7 +255,7 @@ impl Connection {
             // Bodies, streams and writes have deadlines of their own.
             Instant::now() + times.idle
         } else if self.is_unproven() {
-            self.opened_at + times.head + times.body
+            self.unproven_deadline()
         } else {
             *self.idle_since.lock() + times.idle
         }

@@ -25,11 +25,13 @@ pub(super) async fn handle(
         Ok(response) => response,
         Err(refusal) => refusal.into_response(),
     };
-    // Whoever proved nothing gets no second request on this connection; HTTP/2 is ended by its deadline.
-    if connection.is_unproven() && version <= Version::HTTP_11 {
-        response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    // Whoever proved nothing gets no second request on this connection; HTTP/2 gets a few, and is ended soon.
+    if connection.is_unproven() {
+        connection.answered_unproven();
+        if version <= Version::HTTP_11 {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
     }
     response
 }

@@ -400,3 +400,33 @@ async fn a_stream_whose_last_replies_are_not_read_is_cut() {
     }
     wait_until("the cut", || !plane.is_connected(uid(1))).await;
 }
+
+#[tokio::test]
+async fn a_stranger_does_not_park_requests_on_a_connection() {
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
+    let plane = Plane::start_with(|setup| {
+        setup.engine.auth = AgentsAuth::Token;
+        // Neither time is what ends the connection.
+        setup.gateway.times.body = 4 * PATIENCE;
+        setup.gateway.times.close = 4 * PATIENCE;
+    })
+    .await;
+    let tcp = tokio::net::TcpStream::connect(plane.address).await.unwrap();
+    // No answer can be sent: its body finds no window.
+    let (mut sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(0)
+        .handshake(TokioIo::new(tcp))
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    let mut answers = Vec::new();
+    for _ in 0..100 {
+        let request = http::Request::post("http://localhost/v1/opamp")
+            .header("content-type", "application/x-protobuf")
+            .body(String::new())
+            .unwrap();
+        answers.push(sender.send_request(request));
+    }
+    drop(within(connection).await.unwrap());
+}
