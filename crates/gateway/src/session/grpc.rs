@@ -21,6 +21,7 @@ use tower::Service;
 use super::{
     Answer, Conversation,
     contests::{Contests, Settled},
+    meter::{Meter, Metered},
 };
 use crate::{
     cut::Cut,
@@ -37,6 +38,10 @@ pub(crate) async fn serve(
 ) -> http::Response<Body> {
     let limit = connection.shared.limits.received.message_bytes;
     let mut service = OpAmpServer::new(Arc::new(Agents(Arc::clone(connection))), limit);
+    let within = connection.shared.times.body;
+    let meter = Arc::<Meter>::default();
+    let mut request = request.map(|body| Metered::new(body, Arc::clone(&meter), within));
+    request.extensions_mut().insert(meter);
     match service.call(request).await {
         Ok(response) => response,
         Err(never) => match never {},
@@ -69,7 +74,9 @@ impl Connect for Agents {
         );
         // One message under way: what the peer does not take keeps the session from making more.
         let (replies, received) = mpsc::channel(1);
+        let meter = request.extensions().get::<Arc<Meter>>();
         let session = Session {
+            meter: meter.map(Arc::clone).unwrap_or_default(),
             messages: request.into_inner(),
             replies,
             mailbox: Arc::clone(talk.mailbox()),
@@ -88,6 +95,7 @@ impl Connect for Agents {
 
 /// One stream and the agents on it.
 struct Session {
+    meter: Arc<Meter>,
     messages: Streaming<Bytes>,
     replies: mpsc::Sender<Result<Encoded, Status>>,
     mailbox: Arc<Mailbox>,
@@ -157,6 +165,7 @@ impl Session {
     async fn react(&mut self, event: Event) -> Flow {
         match event {
             Event::Message(Ok(Some(message))) => {
+                self.meter.took(&message);
                 self.probes.drain(..).for_each(Probe::alive);
                 self.hear(&message).await
             }
@@ -294,6 +303,11 @@ impl Session {
 
     /// The stream broke off, or carried what is no gRPC message or one over the limit.
     fn broken(&self, status: &Status) -> Flow {
+        if self.meter.is_overdue() {
+            self.count(Cut::TooSlow);
+            let status = Status::deadline_exceeded("a message did not come to its end");
+            return end(DisconnectReason::ConnectionClosed, Some(status));
+        }
         match status.code() {
             Code::OutOfRange | Code::ResourceExhausted => {
                 self.count(Cut::Oversize);

@@ -4,6 +4,7 @@ mod agents;
 mod contests;
 mod encode;
 pub(crate) mod grpc;
+mod meter;
 pub(crate) mod plain;
 pub(crate) mod websocket;
 

@@ -167,6 +167,38 @@ async fn garbage_in_a_grpc_frame_gets_bad_request() {
 }
 
 #[tokio::test]
+async fn a_grpc_message_that_does_not_come_to_its_end_is_not_waited_for() {
+    use http_body_util::{BodyExt, StreamBody};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
+    let plane = Plane::start_with(|setup| {
+        setup.gateway.times.body = Duration::from_millis(200);
+    })
+    .await;
+    let tcp = tokio::net::TcpStream::connect(plane.address).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(tcp))
+            .await
+            .unwrap();
+    let connection = tokio::spawn(connection);
+    let beginning = bytes::Bytes::from_static(b"\0\0\0\0\x04\xff");
+    let frames =
+        futures_util::stream::iter([Ok::<_, std::io::Error>(hyper::body::Frame::data(beginning))]);
+    let request = http::Request::post(format!("http://localhost{}", opamp::grpc::CONNECT_PATH))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(StreamBody::new(
+            frames.chain(futures_util::stream::pending()),
+        ))
+        .unwrap();
+    let mut response = within(sender.send_request(request)).await.unwrap();
+    let trailers = within(response.body_mut().frame()).await.unwrap().unwrap();
+    let trailers = trailers.into_trailers().unwrap();
+    assert_eq!(trailers["grpc-status"], "4");
+    connection.abort();
+}
+
+#[tokio::test]
 async fn an_oversize_message_ends_the_stream() {
     let plane = Plane::start_with(|setup| setup.gateway.limits.received.message_bytes = 1000).await;
     let mut stream = Stream::open(&plane).await;
