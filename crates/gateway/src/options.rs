@@ -141,7 +141,7 @@ pub struct Admission {
     /// Session starts that may come at once; a fleet that returns together must fit (20,000).
     pub burst: u32,
     /// Connections that have not proved a principal yet; above it the oldest that said nothing goes (20,000, and at most
-    /// half of the descriptors that may be used).
+    /// nine tenths of the descriptors that may be used).
     pub unproven_connections: usize,
     /// Share of the descriptor limit at which new connections are refused, in percent (95).
     pub descriptor_percent: u8,

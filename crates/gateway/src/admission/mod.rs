@@ -87,8 +87,9 @@ struct Gathered {
 
 impl Gate {
     pub fn new(options: &Admission, descriptors: u64, seed: u64, metrics: &Metrics) -> Self {
-        // Where descriptors are few, those without a principal may have half of them: the rest is for agents.
-        let half = usize::try_from(descriptors / 2).unwrap_or(usize::MAX);
+        // A fleet that comes back at once is without a principal for a moment, all of it; but descriptors that run out would
+        // shed agents and strangers alike, so the cap is reached before they do.
+        let most = usize::try_from(descriptors / 10 * 9).unwrap_or(usize::MAX);
         Self {
             sessions_per_second: f64::from(options.sessions_per_second.max(1)),
             bucket: Mutex::new(Bucket::new(
@@ -97,7 +98,7 @@ impl Gate {
                 Instant::now(),
             )),
             spread: Spread::new(options.retry_after, options.retry_window, seed),
-            unproven: Unproven::new(options.unproven_connections.min(half)),
+            unproven: Unproven::new(options.unproven_connections.min(most)),
             descriptors,
             refusals: Reason::ALL.map(|reason| Refusals::new(metrics.refused(reason))),
         }
