@@ -1,6 +1,6 @@
 //! Finds secrets by walking over the events of a YAML text.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput};
@@ -44,10 +44,24 @@ struct Frame {
     items: usize,
     place: Place,
     anchor: usize,
-    first_scalar: usize,
+    from: Mark,
     /// The map says `name: password` or the like, and these are its `value`s.
     names_secret: bool,
-    values: Range<usize>,
+    values: Part,
+}
+
+/// How much was read up to some place of the text.
+#[derive(Debug, Clone, Copy, Default)]
+struct Mark {
+    scalars: usize,
+    aliases: usize,
+}
+
+/// What was read between two places of the text.
+#[derive(Debug, Clone, Default)]
+struct Part {
+    scalars: Range<usize>,
+    aliases: Range<usize>,
 }
 
 /// A scalar that was read, in case an alias or a later key makes it a secret.
@@ -56,14 +70,19 @@ struct Seen {
     form: Form,
     place: Place,
     is_key: bool,
+    is_hidden: bool,
 }
 
 struct Redactor<'t> {
     text: &'t str,
     frames: Vec<Frame>,
     scalars: Vec<Seen>,
-    /// Which scalars an anchor stands for.
-    anchors: HashMap<usize, Range<usize>>,
+    /// The anchors that aliases of values name, in the order of the text.
+    aliases: Vec<usize>,
+    /// What an anchor stands for.
+    anchors: HashMap<usize, Part>,
+    /// Anchors that are hidden already: every one of many aliases would hide all of it again.
+    hidden: HashSet<usize>,
     edits: Vec<Edit>,
     /// Up to where the text was understood.
     done: usize,
@@ -75,7 +94,9 @@ impl<'t> Redactor<'t> {
             text,
             frames: Vec::new(),
             scalars: Vec::new(),
+            aliases: Vec::new(),
             anchors: HashMap::new(),
+            hidden: HashSet::new(),
             edits: Vec::new(),
             done: 0,
         }
@@ -122,8 +143,7 @@ impl<'t> Redactor<'t> {
             mode => mode,
         };
         let place = self.place();
-        let first_scalar = self.scalars.len();
-        let values = first_scalar..first_scalar;
+        let from = self.mark();
         self.frames.push(Frame {
             is_map,
             mode,
@@ -131,9 +151,9 @@ impl<'t> Redactor<'t> {
             items: 0,
             place,
             anchor,
-            first_scalar,
+            from,
             names_secret: false,
-            values,
+            values: Part::default(),
         });
     }
 
@@ -144,15 +164,16 @@ impl<'t> Redactor<'t> {
         if frame.names_secret {
             self.hide(frame.values);
         }
+        let part = self.part(frame.from);
+        self.note_value(&part);
         if frame.anchor != 0 {
-            self.anchors
-                .insert(frame.anchor, frame.first_scalar..self.scalars.len());
+            self.anchors.insert(frame.anchor, part);
         }
         self.value_read();
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, range: Range<usize>) {
-        let index = self.scalars.len();
+        let from = self.mark();
         let is_key = self
             .frames
             .last()
@@ -163,21 +184,24 @@ impl<'t> Redactor<'t> {
             form,
             place: self.place(),
             is_key,
+            is_hidden: false,
         });
+        let part = self.part(from);
         if anchor != 0 {
-            self.anchors.insert(anchor, index..index + 1);
+            self.anchors.insert(anchor, part.clone());
         }
         if is_key {
             self.set_key(text);
             self.inside(style, range);
         } else {
-            self.value(text, style, range, index);
+            self.value(text, style, range, part);
             self.value_read();
         }
     }
 
-    fn value(&mut self, text: &str, style: ScalarStyle, range: Range<usize>, index: usize) {
-        self.note_named_value(text, index);
+    fn value(&mut self, text: &str, style: ScalarStyle, range: Range<usize>, part: Part) {
+        self.note_name(text);
+        self.note_value(&part);
         let in_header_list = self
             .frames
             .last()
@@ -192,7 +216,7 @@ impl<'t> Redactor<'t> {
             || !matches!(resolve::plain(text), Typed::Null | Typed::Bool(_));
         if (secret && is_value && !secrets::is_reference(text)) || secrets::holds_private_key(text)
         {
-            self.hide(index..index + 1);
+            self.hide(part);
         } else {
             self.inside(style, range);
         }
@@ -211,17 +235,22 @@ impl<'t> Redactor<'t> {
         }
     }
 
-    /// Remembers pairs such as `{key: authorization, value: …}`, in either order.
-    fn note_named_value(&mut self, text: &str, index: usize) {
+    /// Remembers that a map is about a secret, as `{key: authorization, value: …}` is, in either order.
+    fn note_name(&mut self, text: &str) {
         let Some(frame) = self.frames.last_mut() else {
             return;
         };
-        match frame.key.as_deref() {
-            Some("key" | "name" | "header") if secrets::is_secret_name(text) => {
-                frame.names_secret = true
-            }
-            Some("value") => frame.values = index..index + 1,
-            _ => {}
+        if matches!(frame.key.as_deref(), Some("key" | "name" | "header")) {
+            frame.names_secret |= secrets::is_secret_name(text);
+        }
+    }
+
+    /// Remembers what such a map holds.
+    fn note_value(&mut self, part: &Part) {
+        if let Some(frame) = self.frames.last_mut()
+            && matches!(frame.key.as_deref(), Some("value"))
+        {
+            frame.values = part.clone();
         }
     }
 
@@ -230,15 +259,20 @@ impl<'t> Redactor<'t> {
             .frames
             .last()
             .is_some_and(|frame| frame.is_map && frame.key.is_none());
-        let target = self.anchors.get(&id).cloned();
         if is_key {
-            let name = target
-                .and_then(|range| self.scalars.get(range.start))
+            let name = self
+                .anchors
+                .get(&id)
+                .and_then(|part| self.scalars.get(part.scalars.start))
                 .map(|seen| self.text[seen.range.clone()].to_owned());
             return self.set_key(&name.unwrap_or_default());
         }
+        let from = self.mark();
+        self.aliases.push(id);
+        let part = self.part(from);
+        self.note_value(&part);
         if matches!(self.value_mode(), Mode::Secret | Mode::Headers) {
-            self.hide(target.unwrap_or_default());
+            self.hide(part);
         }
         self.value_read();
     }
@@ -299,14 +333,43 @@ impl<'t> Redactor<'t> {
             .is_some_and(|key| SECTIONS.contains(&key))
     }
 
-    fn hide(&mut self, scalars: Range<usize>) {
-        for seen in self
-            .scalars
-            .get(scalars)
-            .unwrap_or_default()
-            .iter()
-            .filter(|seen| !seen.is_key)
+    fn mark(&self) -> Mark {
+        Mark {
+            scalars: self.scalars.len(),
+            aliases: self.aliases.len(),
+        }
+    }
+
+    fn part(&self, from: Mark) -> Part {
+        Part {
+            scalars: from.scalars..self.scalars.len(),
+            aliases: from.aliases..self.aliases.len(),
+        }
+    }
+
+    /// Hides what was read, and what aliases in it stand for.
+    fn hide(&mut self, part: Part) {
+        let mut parts = vec![part];
+        while let Some(part) = parts.pop() {
+            self.hide_scalars(part.scalars);
+            for id in self.aliases.get(part.aliases).unwrap_or_default() {
+                // Text above its anchor's end has no part yet, and is hidden by the key above it.
+                if let Some(target) = self.anchors.get(id)
+                    && self.hidden.insert(*id)
+                {
+                    parts.push(target.clone());
+                }
+            }
+        }
+    }
+
+    fn hide_scalars(&mut self, scalars: Range<usize>) {
+        let seen = self.scalars.get_mut(scalars).unwrap_or_default();
+        for seen in seen
+            .iter_mut()
+            .filter(|seen| !seen.is_key && !seen.is_hidden)
         {
+            seen.is_hidden = true;
             self.edits.push(Edit {
                 range: seen.range.clone(),
                 form: seen.form,

@@ -180,6 +180,18 @@ fn long_texts_of_one_kind_take_no_time() {
         (0..20_000)
             .map(|number| format!("k{number}: &a{number} v\n"))
             .collect(),
+        // Many aliases in a secret's place, each of which stands for much.
+        format!(
+            "a: &a [{}]\npassword: [{}]\n",
+            "1,".repeat(mib / 2),
+            "*a,".repeat(mib / 3)
+        ),
+        (0..150)
+            .map(|level| format!("&a{level} ["))
+            .collect::<String>()
+            + &"1,".repeat(mib / 2)
+            + &"]".repeat(150)
+            + "\n---\npassword: 1\n",
     ] {
         redact(&text);
         if let Ok(document) = Document::parse(text.as_bytes()) {

@@ -92,6 +92,11 @@ fn aliases_and_what_yields_to_others() {
         "a: &a {x: [SECRET]}\nheaders: *a\n",
         "a: &a {x: [\"[REDACTED]\"]}\nheaders: *a\n",
     );
+    // An alias of what holds an alias.
+    check(
+        "a: &a SECRET\nb: &b [*a]\npassword: *b\nc: {headers: [*b, *a]}\n",
+        "a: &a \"[REDACTED]\"\nb: &b [*a]\npassword: *b\nc: {headers: [*b, *a]}\n",
+    );
     check(
         "a: {<<: {password: SECRET}, password: SECRET}\n",
         "a: {<<: {password: \"[REDACTED]\"}, password: \"[REDACTED]\"}\n",
