@@ -1,11 +1,17 @@
 //! The admin plane's listener: HTTP/1.1 and HTTP/2, with and without TLS, ended gracefully.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use axum::routing::future::RouteFuture;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -17,13 +23,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tower_service::Service;
 use tracing::{debug, warn};
 
 use crate::config::AdminTls;
 
 /// Connections at once; people, scripts and scrapers, not agents.
 const MAX_CONNECTIONS: usize = 1024;
-/// From a connection to its TLS handshake's end, and from there to a request's head.
+/// From a connection to its TLS handshake's end, and from there to its first request's head.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Pause after a failed accept, so that a lack of descriptors does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -150,10 +157,59 @@ impl Connection {
             .http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(Some(Duration::from_secs(30)));
-        let service = TowerToHyperService::new(self.router);
+        let asked = CancellationToken::new();
+        let service = TowerToHyperService::new(Asked {
+            router: self.router,
+            asked: asked.clone(),
+        });
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        if let Err(error) = self.watcher.watch(connection.into_owned()).await {
+        let mut connection = pin!(self.watcher.watch(connection.into_owned()));
+        // No timer of the builder runs before the protocol is known, nor between an HTTP/2 preface and a request.
+        let ended = tokio::select! {
+            biased;
+            ended = &mut connection => Some(ended),
+            () = asked.cancelled() => None,
+            () = sleep(HANDSHAKE) => {
+                debug!(event = "admin_connection_failed", peer = %self.peer, error = "no request", "a connection broke off");
+                return;
+            }
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => connection.await,
+        };
+        if let Err(error) = ended {
             debug!(event = "admin_connection_failed", peer = %self.peer, error = %error, "a connection broke off");
         }
+    }
+}
+
+/// A router that tells of its first request.
+#[derive(Clone)]
+struct Asked {
+    router: Router,
+    asked: CancellationToken,
+}
+
+impl<B> Service<Request<B>> for Asked
+where
+    Router: Service<
+            Request<B>,
+            Response = Response,
+            Error = Infallible,
+            Future = RouteFuture<Infallible>,
+        >,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = RouteFuture<Infallible>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.router.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.asked.cancel();
+        self.router.call(request)
     }
 }

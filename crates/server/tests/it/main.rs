@@ -12,6 +12,7 @@ mod crash;
 mod full_disk;
 mod restart;
 mod running;
+mod silent_peers;
 mod tls;
 
 /// Two configurations that a collector would take, and that tests tell apart.
