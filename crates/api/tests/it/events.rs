@@ -1,5 +1,7 @@
 //! Events as they happen.
 
+use std::time::{Duration, Instant};
+
 use api::Readiness;
 use api_types::ProblemKind;
 use api_types::events::Event;
@@ -148,4 +150,26 @@ pub async fn the_stream_ends_when_its_token_is_revoked(world: &World<'_>) {
         .delete(&format!("/api/v1/tokens/{}", made.token.id))
         .await;
     assert_eq!(stream.next().await, None);
+}
+
+pub async fn a_busy_stream_ends_when_its_token_is_revoked(world: &World<'_>) {
+    let made: CreatedToken = world
+        .post("/api/v1/tokens", json!({ "kind": "admin" }))
+        .await
+        .json(StatusCode::CREATED);
+    let agent = world.connect(1, &[]).await;
+    let mut stream = Stream::open_as(world, &made.secret.unwrap(), EVENTS, &[]).await;
+    world
+        .delete(&format!("/api/v1/tokens/{}", made.token.id))
+        .await;
+    // Never quiet for long, and for longer than a credential is trusted.
+    let began = Instant::now();
+    for number in 0.. {
+        let labels = json!({ "labels": { "a": number.to_string() } });
+        world.patch(&agent.path(), labels).await;
+        if stream.next().await.is_none() {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(8), "still open");
+    }
 }

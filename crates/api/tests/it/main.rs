@@ -104,6 +104,7 @@ suite! {
         the_stream_sends_what_happens,
         the_stream_ends_when_the_server_drains,
         the_stream_ends_when_its_token_is_revoked,
+        a_busy_stream_ends_when_its_token_is_revoked,
     ],
     fleet: [
         the_summary_counts,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use engine::admin::Caller;
 use engine::domain::{Event, EventId};
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::Instant;
 
 use crate::state::{ApiState, Readiness};
 
@@ -23,6 +24,7 @@ pub(super) struct Feed {
     waiting: VecDeque<Event>,
     newest: watch::Receiver<EventId>,
     readiness: watch::Receiver<Readiness>,
+    let_in_at: Instant,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -42,6 +44,7 @@ impl Feed {
             waiting: VecDeque::new(),
             newest,
             readiness,
+            let_in_at: Instant::now(),
             _permit: permit,
         }
     }
@@ -50,6 +53,10 @@ impl Feed {
     /// client comes back with the id of the last event, and nothing is lost.
     pub(super) async fn next(&mut self) -> Option<Event> {
         loop {
+            // On a busy fleet there is no pause in which to ask.
+            if LOOK_AGAIN <= self.let_in_at.elapsed() {
+                self.look_again().await?;
+            }
             if let Some(event) = self.waiting.pop_front() {
                 self.after = event.id;
                 return Some(event);
@@ -80,20 +87,16 @@ impl Feed {
         let draining = self
             .readiness
             .wait_for(|readiness| *readiness == Readiness::Draining);
-        let quiet = tokio::select! {
+        tokio::select! {
             biased;
-            _ = draining => return None,
-            _ = self.newest.changed() => false,
-            () = tokio::time::sleep(LOOK_AGAIN) => true,
-        };
-        if quiet {
-            self.look_again().await
-        } else {
-            Some(())
+            _ = draining => None,
+            _ = self.newest.changed() => Some(()),
+            () = tokio::time::sleep(LOOK_AGAIN) => Some(()),
         }
     }
 
-    async fn look_again(&self) -> Option<()> {
+    /// Ends the stream of a credential that is no longer valid.
+    async fn look_again(&mut self) -> Option<()> {
         let still = self
             .state
             .engine
@@ -102,7 +105,10 @@ impl Feed {
         match still {
             Ok(false) => None,
             // A database that is lost lets nobody out either.
-            Ok(true) | Err(_) => Some(()),
+            Ok(true) | Err(_) => {
+                self.let_in_at = Instant::now();
+                Some(())
+            }
         }
     }
 }
