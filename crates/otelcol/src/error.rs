@@ -140,12 +140,10 @@ pub enum Fault {
         /// What stands there.
         found: &'static str,
     },
-    /// A tag the Collector does not know, or that does not fit its value.
-    #[error("`{text}` cannot be read as {tag}: remove the tag, or correct the value")]
+    /// A tag the Collector does not know, or that does not fit its value; the value may be a secret and is not told.
+    #[error("the value cannot be read as {tag}: remove the tag, or correct the value")]
     Tag {
         /// The tag as written.
         tag: String,
-        /// The value as written, shortened.
-        text: String,
     },
 }

@@ -285,12 +285,10 @@ impl<'s> Builder<'s> {
             .unwrap_or("str");
         let Some(typed) = resolve::tagged(suffix, &scalar.text) else {
             let start = span.tag_start().unwrap_or(span.start);
-            let text = scalar.text.chars().take(40).collect();
             return Err(fault(
                 syntax::position(&start),
                 Fault::Tag {
                     tag: tag.original(),
-                    text,
                 },
             ));
         };

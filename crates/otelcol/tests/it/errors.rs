@@ -143,7 +143,7 @@ fn merge_keys_tags_and_aliases() {
     );
     check(
         "a: !!int x",
-        "line 1, column 4: `x` cannot be read as !!int: remove the tag, or correct the value",
+        "line 1, column 4: the value cannot be read as !!int: remove the tag, or correct the value",
     );
     check(
         "a: &x [*x]",
