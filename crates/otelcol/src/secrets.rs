@@ -33,9 +33,7 @@ const SECRET_PARTS: [&str; 27] = [
     "connectionstring",
 ];
 /// Whole names whose values are secrets.
-const SECRET_NAMES: [&str; 9] = [
-    "pass",
-    "pwd",
+const SECRET_NAMES: [&str; 7] = [
     "dsn",
     "datasource",
     "datasourcename",
@@ -43,6 +41,15 @@ const SECRET_NAMES: [&str; 9] = [
     "setcookie",
     "community",
     "communitystring",
+];
+/// Words that end in `pass` and are about no password.
+const INNOCENT_PASSES: [&str; 6] = [
+    "bypass",
+    "compass",
+    "trespass",
+    "overpass",
+    "underpass",
+    "surpass",
 ];
 /// How names end that speak about a secret and do not hold it: `token_url`, `password_file`.
 const INNOCENT_ENDS: [&str; 31] = [
@@ -85,6 +92,10 @@ pub(crate) fn is_secret_name(name: &str) -> bool {
     if SECRET_NAMES.contains(&name.as_str()) {
         return true;
     }
+    // `DB_PASS`, `MYSQL_PWD`.
+    if name.ends_with("pwd") || name.ends_with("pass") {
+        return !INNOCENT_PASSES.iter().any(|word| name.ends_with(word));
+    }
     let innocent =
         name.starts_with("tokenizer") || INNOCENT_ENDS.iter().any(|end| name.ends_with(end));
     !innocent && SECRET_PARTS.iter().any(|part| name.contains(part))
@@ -95,12 +106,17 @@ pub(crate) fn is_headers_name(name: &str) -> bool {
     normalised(name).ends_with("headers")
 }
 
+/// Whether the value of a key of this name is a secret below a key of that one, as in Datadog's `api: {key: …}`.
+pub(crate) fn is_secret_below(outer: &str, name: &str) -> bool {
+    normalised(outer) == "api" && normalised(name) == "key"
+}
+
 fn normalised(name: &str) -> String {
     // No name that matters is longer; a text of a megabyte in a key's place is not worth looking at.
     let letters = name
         .chars()
         .take(256)
-        .filter(|c| !matches!(c, '_' | '-' | '.' | ' '));
+        .filter(|c| !matches!(c, '_' | '-' | '.' | ' ' | ':'));
     letters.map(|c| c.to_ascii_lowercase()).collect()
 }
 
@@ -119,20 +135,29 @@ pub(crate) fn is_reference(text: &str) -> bool {
         return true;
     }
     while let Some(inner) = rest.strip_prefix("${") {
-        // A default is written right here, so it is as secret as the value.
         let Some((name, after)) = inner.split_once('}') else {
             return false;
         };
-        if name
-            .split_once(":-")
-            .is_some_and(|(_, default)| !default.is_empty())
-            || name.contains("${")
-        {
+        if !names_something(name) {
             return false;
         }
         rest = after;
     }
     rest.is_empty()
+}
+
+/// Whether what stands between `${` and `}` says where a value is. Other schemes than these, `yaml:` above all, may be
+/// followed by the value itself.
+fn names_something(name: &str) -> bool {
+    let (name, default) = name.split_once(":-").unwrap_or((name, ""));
+    // A default is written right here, so it is as secret as the value.
+    if !default.is_empty() || name.contains("${") {
+        return false;
+    }
+    let is_bare = |name: &str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    name.starts_with("env:") || name.starts_with("file:") || is_bare(name)
 }
 
 /// Whether a text holds a private key.
@@ -247,25 +272,21 @@ fn in_urls(line: &str) -> Vec<Range<usize>> {
         let start = at + separator.len();
         let mut depth = 0_usize;
         let mut colon = None;
+        let mut password = None;
         for (offset, c) in line[start..].char_indices() {
             match c {
                 '{' => depth += 1,
                 '}' => depth = depth.saturating_sub(1),
                 _ if 0 < depth => {}
                 ':' if colon.is_none() => colon = Some(start + offset + 1),
-                '@' => {
-                    found.extend(
-                        colon
-                            .map(|colon| colon..start + offset)
-                            .filter(|password| !password.is_empty()),
-                    );
-                    break;
-                }
+                // Passwords with an `@` in them are taken as they are by many.
+                '@' => password = colon.map(|colon| colon..start + offset),
                 '/' | '?' | '#' | '"' | '\'' => break,
                 c if c.is_whitespace() => break,
                 _ => {}
             }
         }
+        found.extend(password.filter(|password| !password.is_empty()));
     }
     found
 }
@@ -293,6 +314,10 @@ mod tests {
             "dsn",
             "key_pem",
             "bearer-token",
+            "pass",
+            "DB_PASS",
+            "MYSQL_PWD",
+            "api::key",
         ] {
             assert!(is_secret_name(name), "{name}");
         }
@@ -311,6 +336,8 @@ mod tests {
             "client_id",
             "",
             "passthrough",
+            "bypass",
+            "compass",
         ] {
             assert!(!is_secret_name(name), "{name}");
         }
@@ -328,6 +355,7 @@ mod tests {
             "Bearer ${env:TOKEN}",
             "${file:/a}${env:B}",
             "${env:A:-}",
+            "${TOKEN}",
             "",
         ] {
             assert!(is_reference(text), "{text}");
@@ -340,6 +368,8 @@ mod tests {
             "${",
             "$${env:A}",
             "${env:${x}}",
+            "${yaml:hunter2}",
+            "${hunter 2}",
         ] {
             assert!(!is_reference(text), "{text}");
         }
@@ -376,6 +406,11 @@ mod tests {
             "https://user:${env:PW}@host https://${env:U}:p@host",
             Extent::Word,
             &["p"],
+        );
+        check(
+            "postgres://u:p@ss@host/d https://me@host:1 http://a:b@c:d",
+            Extent::Word,
+            &["p@ss", "b"],
         );
         check(
             "password=${env:PW} token == 'a' token://x",

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 
-use super::lines::Pieces;
+use super::lines::{Pieces, indentation};
 use super::{Edit, Form, Place};
 use crate::resolve::{self, Typed};
 use crate::secrets::{self, Extent};
@@ -42,6 +42,8 @@ struct Frame {
     key: Option<String>,
     /// In a list: how many items were read.
     items: usize,
+    /// Where in the text it begins.
+    start: usize,
     place: Place,
     anchor: usize,
     from: Mark,
@@ -114,7 +116,10 @@ impl<'t> Redactor<'t> {
             let done = self.done;
             match events.next_event() {
                 Some(Ok((event, span))) => self.event(&event, &span),
-                Some(Err(_)) => return self.pieces().lines_from(done),
+                Some(Err(_)) => {
+                    let below = self.hidden_below();
+                    return self.pieces().lines_from(done, below);
+                }
                 None => return,
             }
         }
@@ -126,15 +131,15 @@ impl<'t> Redactor<'t> {
         match event {
             Event::Scalar(text, style, anchor, _) => self.scalar(text, *style, *anchor, range),
             Event::Alias(id) => self.alias(*id),
-            Event::SequenceStart(_, anchor, _) => self.open(false, *anchor),
-            Event::MappingStart(_, anchor, _) => self.open(true, *anchor),
+            Event::SequenceStart(_, anchor, _) => self.open(false, *anchor, range.start),
+            Event::MappingStart(_, anchor, _) => self.open(true, *anchor, range.start),
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Comment(..) => self.pieces().parts(range, Extent::Line, None),
             _ => {}
         }
     }
 
-    fn open(&mut self, is_map: bool, anchor: usize) {
+    fn open(&mut self, is_map: bool, anchor: usize, start: usize) {
         let mode = match self.value_mode() {
             // A map in a list of headers is one header; as a key, it is nothing.
             Mode::Headers if is_map && self.frames.last().is_some_and(|frame| !frame.is_map) => {
@@ -149,6 +154,7 @@ impl<'t> Redactor<'t> {
             mode,
             key: None,
             items: 0,
+            start,
             place,
             anchor,
             from,
@@ -229,7 +235,7 @@ impl<'t> Redactor<'t> {
             || self.text[range.clone()].contains('\n');
         // A root that is one text is most likely no YAML at all.
         if has_lines || self.frames.is_empty() {
-            self.pieces().lines(range, place);
+            self.pieces().lines(range, place, None);
         } else {
             self.pieces().parts(range, Extent::Word, Some(place));
         }
@@ -311,9 +317,31 @@ impl<'t> Redactor<'t> {
             Mode::Header if matches!(name, "value" | "values" | "default_value") => Mode::Secret,
             Mode::Open | Mode::Header if !frame.is_map || self.names_a_component() => Mode::Open,
             Mode::Open | Mode::Header if secrets::is_secret_name(name) => Mode::Secret,
+            Mode::Open if secrets::is_secret_below(self.outer_key(), name) => Mode::Secret,
             Mode::Open | Mode::Header if secrets::is_headers_name(name) => Mode::Headers,
             Mode::Open | Mode::Header => Mode::Open,
         }
+    }
+
+    /// The key that the map being read is the value of.
+    fn outer_key(&self) -> &str {
+        let [.., outer, _] = self.frames.as_slice() else {
+            return "";
+        };
+        outer.key.as_deref().unwrap_or_default()
+    }
+
+    /// Where the text is understood no further: the least indentation of lines that belong to a secret.
+    fn hidden_below(&self) -> Option<usize> {
+        let is_secret = |mode| matches!(mode, Mode::Secret | Mode::Headers);
+        let Some(frame) = self.frames.iter().find(|frame| is_secret(frame.mode)) else {
+            return is_secret(self.value_mode()).then(|| indentation(self.text, self.done) + 1);
+        };
+        // What is in brackets may be indented as it likes.
+        if self.text[frame.start..].starts_with(['[', '{']) {
+            return Some(0);
+        }
+        Some(indentation(self.text, frame.start))
     }
 
     /// Whether the next value is a component, whose id says nothing: `bearertokenauth/x` is no token.

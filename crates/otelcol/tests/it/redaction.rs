@@ -15,6 +15,14 @@ fn secrets_by_name_of_key() {
         "exporters:\n  otlp:\n    endpoint: h:1 # where\n    token: SECRET\n    api_key:   'SECRET'   # why\n    tls: {key_file: /a, key_pem: \"SECRET\"}\n",
         "exporters:\n  otlp:\n    endpoint: h:1 # where\n    token: \"[REDACTED]\"\n    api_key:   \"[REDACTED]\"   # why\n    tls: {key_file: /a, key_pem: \"[REDACTED]\"}\n",
     );
+    check(
+        "exporters:\n  datadog:\n    api: {site: s, key: SECRET}\n  b: {api::key: SECRET, key: k}\n",
+        "exporters:\n  datadog:\n    api: {site: s, key: \"[REDACTED]\"}\n  b: {api::key: \"[REDACTED]\", key: k}\n",
+    );
+    check(
+        "password: ${yaml:SECRET}\nMYSQL_PWD: SECRET\nbypass: x\n",
+        "password: \"[REDACTED]\"\nMYSQL_PWD: \"[REDACTED]\"\nbypass: x\n",
+    );
     check("password: 12345678\n", "password: \"[REDACTED]\"\n");
     check(
         "tokens: [SECRET1, {a: SECRET2}]\n",
@@ -56,6 +64,36 @@ fn headers_in_all_their_forms() {
         "env:\n  - {name: DB_PASSWORD, value: SECRET}\n  - {value: SECRET, key: api_key}\n  - {name: HOME, value: /root}\n",
         "env:\n  - {name: DB_PASSWORD, value: \"[REDACTED]\"}\n  - {value: \"[REDACTED]\", key: api_key}\n  - {name: HOME, value: /root}\n",
     );
+}
+
+#[test]
+fn what_a_name_beside_it_makes_a_secret() {
+    check(
+        "x: &x SECRET\na: {key: password, value: *x}\n",
+        "x: &x \"[REDACTED]\"\na: {key: password, value: *x}\n",
+    );
+    check(
+        "a: {key: password, value: [SECRET, {b: SECRET}]}\nb:\n  value:\n    c: SECRET\n  name: token\n",
+        "a: {key: password, value: [\"[REDACTED]\", {b: \"[REDACTED]\"}]}\nb:\n  value:\n    c: \"[REDACTED]\"\n  name: token\n",
+    );
+}
+
+#[test]
+fn what_is_below_a_secret_key_is_hidden_after_an_error_too() {
+    for text in [
+        "headers:\n  X-A: SECRET\n  X-B: 'SECRET\n  X-C: SECRET\nb: 1\n",
+        "a:\n  headers:\n    X-A: SECRET\n    X-B: ]\n    X-C: SECRET\nb: 1\n",
+        "a:\n  headers:\n  - name: a\n    value: SECRET\n    b: }\n  - c: SECRET\nb: 1\n",
+        "tokens:\n  a: {b: SECRET]\n  c: SECRET\nb: 1\n",
+        "a:\n  headers: 'SECRET\n    SECRET\nb: 1\n",
+        "a:\n  password: 'SECRET\n    SECRET\nb: 1\n",
+        "a:\n  headers: {X-A: SECRET,\n    X-B: SECRET\n  X-C: SECRET\n",
+        "a: ]\napi:\n  site: x\n  key: SECRET\nb: 1\n",
+    ] {
+        let shown = redact(text);
+        assert!(!shown.contains("SECRET"), "{text}\n{shown}");
+        assert_eq!(shown.contains("b: 1"), text.contains("b: 1"), "{shown}");
+    }
 }
 
 #[test]
