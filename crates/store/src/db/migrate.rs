@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use sqlx::AssertSqlSafe;
 
 use super::conn::{Conn, Dialect, Raw};
+use super::open::make_private;
 use crate::error::is_read_only;
 use crate::sql::query;
 use crate::{OpenError, StoreError};
@@ -140,6 +141,12 @@ async fn copy(
     now: Timestamp,
 ) -> Result<(), OpenError> {
     let copy = copy_path(file, from, to, now);
+    if let Err(error) = make_private(&copy) {
+        return Err(OpenError::Copy {
+            to: copy,
+            source: error.into(),
+        });
+    }
     let text = "VACUUM INTO $1";
     let copied = query("copying the database", text)
         .bind(copy.to_string_lossy().as_ref())

@@ -1,5 +1,8 @@
 //! Opens a database: where it is, how its connections are set up, and what is checked before anything starts.
 
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -93,6 +96,9 @@ async fn open_sqlite(
         location: location.clone(),
         source,
     };
+    if let Some(file) = file {
+        make_private(file).map_err(|source| unreachable(source.into()))?;
+    }
     let in_memory = file.is_none();
     // A pool of one that never closes its connection: the writer's pragmas and statements stay.
     let single = || {
@@ -163,6 +169,16 @@ async fn open_sqlite(
     Ok(Db {
         inner: Arc::new(inner),
     })
+}
+
+/// Makes a file that its user alone can read, unless it is there. SQLite would let everybody read it; its log and index
+/// take after the file.
+pub(super) fn make_private(file: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    match options.write(true).create_new(true).mode(0o600).open(file) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 fn sqlite_options(file: Option<&Path>, cache_kib: u32) -> SqliteConnectOptions {
@@ -264,7 +280,26 @@ fn postgres_location(options: &PgConnectOptions) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_new_file_is_readable_by_its_user_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("opamp.db");
+        let options = DbOptions::new(Location::Sqlite(file));
+        let db = Db::open(&options, Timestamp::UNIX_EPOCH).await.unwrap();
+        let mut seen = 0;
+        for entry in std::fs::read_dir(directory.path()).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{:?}", entry.path());
+            seen += 1;
+        }
+        assert!(2 <= seen, "the file and its log");
+        db.close().await;
+    }
 
     #[test]
     fn a_location_never_shows_the_password() {
