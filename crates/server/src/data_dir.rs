@@ -11,6 +11,8 @@ use thiserror::Error;
 
 /// The file that is locked; it names the process that holds the directory.
 const LOCK_FILE: &str = "lock";
+/// The lock of a database's file has its name and this.
+const DATABASE_LOCK_SUFFIX: &str = ".lock";
 /// The file with the administrator's token.
 const TOKEN_FILE: &str = "admin-token";
 /// The longest token file that is read, in bytes.
@@ -20,8 +22,8 @@ const MAX_TOKEN_BYTES: u64 = 4096;
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    /// Locked until it is dropped; none where several nodes may share the directory.
-    _lock: Option<File>,
+    /// Locked until they are dropped; none where several nodes may share the directory.
+    _locks: Vec<File>,
 }
 
 /// Why a data directory cannot be used.
@@ -40,6 +42,23 @@ pub enum DataDirError {
     #[error("data_dir: {} is in use by another opamp-server{holder}; stop it, or give this one a data_dir of its own", path.display())]
     InUse {
         /// The directory.
+        path: PathBuf,
+        /// ` (process 17)`, where it is known.
+        holder: String,
+    },
+    /// The lock beside the database's file could not be made or opened.
+    #[error("database: opening {}", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process has the database's file open.
+    #[error("database: {} is in use by another opamp-server{holder}; stop it, or give this one a database of its own", path.display())]
+    DatabaseInUse {
+        /// The database's file.
         path: PathBuf,
         /// ` (process 17)`, where it is known.
         holder: String,
@@ -67,32 +86,46 @@ impl DataDir {
         };
         make(path).map_err(open(path))?;
         let lock_path = path.join(LOCK_FILE);
-        let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600);
-        let mut lock = options.open(&lock_path).map_err(open(&lock_path))?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(DataDirError::InUse {
+        match lock(&lock_path).map_err(open(&lock_path))? {
+            Lock::Taken(lock) => Ok(Self {
                 path: path.to_path_buf(),
-                holder: holder(&mut lock),
-            });
+                _locks: vec![lock],
+            }),
+            Lock::Held { by } => Err(DataDirError::InUse {
+                path: path.to_path_buf(),
+                holder: by,
+            }),
         }
-        write_holder(&mut lock).map_err(open(&lock_path))?;
-        Ok(Self {
-            path: path.to_path_buf(),
-            _lock: Some(lock),
-        })
+    }
+
+    /// Takes hold of a database's file as well, which may be elsewhere: another directory's server could be given it too.
+    ///
+    /// # Errors
+    /// When the lock beside the file cannot be written, or another process holds it.
+    pub fn hold_database(mut self, file: &Path) -> Result<Self, DataDirError> {
+        // By whatever link it is named, the lock is beside the file itself.
+        let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_path_buf());
+        let mut name = file.clone().into_os_string();
+        name.push(DATABASE_LOCK_SUFFIX);
+        let path = PathBuf::from(name);
+        match lock(&path) {
+            Ok(Lock::Taken(lock)) => {
+                self._locks.push(lock);
+                Ok(self)
+            }
+            Ok(Lock::Held { by }) => Err(DataDirError::DatabaseInUse {
+                path: file,
+                holder: by,
+            }),
+            Err(source) => Err(DataDirError::Lock { path, source }),
+        }
     }
 
     /// The directory without a hold on it: for a server whose database is elsewhere. It is made when it is first needed.
     pub fn share(path: &Path) -> Self {
         Self {
             path: path.to_path_buf(),
-            _lock: None,
+            _locks: Vec::new(),
         }
     }
 
@@ -170,6 +203,28 @@ fn make(path: &Path) -> io::Result<()> {
         .create(path)
 }
 
+enum Lock {
+    Taken(File),
+    Held { by: String },
+}
+
+fn lock(path: &Path) -> io::Result<Lock> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
+    let mut lock = options.open(path)?;
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let by = holder(&mut lock);
+        return Ok(Lock::Held { by });
+    }
+    write_holder(&mut lock)?;
+    Ok(Lock::Taken(lock))
+}
+
 fn holder(lock: &mut File) -> String {
     let mut text = String::new();
     match lock.take(20).read_to_string(&mut text) {
@@ -206,6 +261,30 @@ mod tests {
         );
         drop(held);
         DataDir::hold(&path).expect("free again");
+    }
+
+    #[test]
+    fn a_database_of_another_directory_is_held_too() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let (file, link) = (temp.path().join("opamp.db"), temp.path().join("link.db"));
+        fs::write(&file, "").expect("written");
+        std::os::unix::fs::symlink(&file, &link).expect("a link");
+        let hold = |name: &str, file: &Path| {
+            DataDir::hold(&temp.path().join(name))
+                .expect("held")
+                .hold_database(file)
+        };
+        let first = hold("one", &file).expect("held");
+        for name in [&file, &link] {
+            let error = hold("two", name).expect_err("refused").to_string();
+            assert!(
+                error.starts_with("database: ")
+                    && error.contains(&format!("(process {})", std::process::id())),
+                "{error}"
+            );
+        }
+        drop(first);
+        hold("two", &file).expect("free again");
     }
 
     #[test]

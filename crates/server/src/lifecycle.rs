@@ -180,8 +180,8 @@ impl Server {
 
 /// SQLite's file must be one process's; PostgreSQL's nodes may share a machine and a directory.
 fn open_data_dir(settings: &Settings) -> Result<DataDir, StartError> {
-    match settings.database.place {
-        DatabasePlace::Sqlite(_) => Ok(DataDir::hold(&settings.data_dir)?),
+    match &settings.database.place {
+        DatabasePlace::Sqlite(file) => Ok(DataDir::hold(&settings.data_dir)?.hold_database(file)?),
         DatabasePlace::Postgres(_) => Ok(DataDir::share(&settings.data_dir)),
     }
 }
