@@ -111,7 +111,9 @@ fn agent_tls(file: &File) -> Result<Option<Tls>, ConfigError> {
     let written = section.cert_file.is_some()
         || section.key_file.is_some()
         || section.client_ca_file.is_some()
-        || section.client_auth != ClientAuthKind::None;
+        || section.client_auth != ClientAuthKind::None
+        || section.min_version.is_some()
+        || !section.cipher_suites.is_empty();
     if let Some(version) = section
         .min_version
         .as_deref()

@@ -109,6 +109,15 @@ fn tls_must_be_whole() {
         "server:\n  tls:\n    cert_file: a.pem\n",
         "config.yaml: server.tls.enabled: is missing: say true or false",
     );
+    for key in [
+        "min_version: '1.3'",
+        "cipher_suites: [TLS_AES_128_GCM_SHA256]",
+    ] {
+        check_refused(
+            &format!("server:\n  tls: {{{key}}}\n"),
+            "config.yaml: server.tls.enabled: is missing: say true or false",
+        );
+    }
     check_refused(
         "server:\n  tls:\n    enabled: true\n",
         "config.yaml: server.tls.cert_file: is needed",
