@@ -131,3 +131,15 @@ pub async fn latest(conn: &mut Conn) -> Result<EventId, StoreError> {
         .await?;
     Ok(EventId(latest.unwrap_or(0)))
 }
+
+/// The id of the oldest event that is kept.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn oldest(conn: &mut Conn) -> Result<Option<EventId>, StoreError> {
+    let text = "SELECT id FROM events ORDER BY id LIMIT 1";
+    let oldest = query("reading the oldest event", text)
+        .read_one(conn, |row| row.int())
+        .await?;
+    Ok(oldest.map(EventId))
+}

@@ -40,27 +40,35 @@ impl Stream {
         }
     }
 
-    /// The next event; `None` at the stream's end.
-    async fn next(&mut self) -> Option<Event> {
+    /// The next frame; `None` at the stream's end.
+    async fn frame(&mut self) -> Option<String> {
         loop {
             if let Some((frame, rest)) = self.text.split_once("\n\n") {
                 let (frame, rest) = (frame.to_owned(), rest.to_owned());
                 self.text = rest;
-                let field = |name: &str| {
-                    frame
-                        .lines()
-                        .find_map(|line| line.strip_prefix(name))
-                        .map(str::trim)
-                };
-                let Some(data) = field("data:") else { continue };
-                let event: Event = serde_json::from_str(data).unwrap();
-                assert_eq!(field("id:"), Some(event.id.to_string().as_str()));
-                assert_eq!(field("event:"), Some(event.kind.as_str()));
-                return Some(event);
+                return Some(frame);
             }
             let frame = soon(self.body.frame()).await?.unwrap();
             self.text
                 .push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
+        }
+    }
+
+    /// The next event; `None` at the stream's end.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            let frame = self.frame().await?;
+            let field = |name: &str| {
+                frame
+                    .lines()
+                    .find_map(|line| line.strip_prefix(name))
+                    .map(str::trim)
+            };
+            let Some(data) = field("data:") else { continue };
+            let event: Event = serde_json::from_str(data).unwrap();
+            assert_eq!(field("id:"), Some(event.id.to_string().as_str()));
+            assert_eq!(field("event:"), Some(event.kind.as_str()));
+            return Some(event);
         }
     }
 
@@ -171,5 +179,39 @@ pub async fn a_busy_stream_ends_when_its_token_is_revoked(world: &World<'_>) {
             return;
         }
         assert!(began.elapsed() < Duration::from_secs(8), "still open");
+    }
+}
+
+pub async fn a_stream_can_be_resumed_before_its_first_event(world: &World<'_>) {
+    world.release("before", "env=prod", BODY).await;
+    let mut quiet = Stream::open(world, EVENTS, &[]).await;
+    let opening = quiet.frame().await.unwrap();
+    let id = opening.strip_prefix("id: ").expect("an id and no data");
+    drop(quiet);
+    world.release("edge", "env=prod", BODY).await;
+    let mut resumed = Stream::open(world, EVENTS, &[("last-event-id", id)]).await;
+    let missed = resumed.next().await.unwrap();
+    assert_eq!(missed.detail["config"], "edge");
+}
+
+pub async fn an_id_that_cannot_be_resumed_after_resets_the_stream(world: &World<'_>) {
+    world.release("edge", "env=prod", BODY).await;
+    let latest = world.engine.latest_event().await.unwrap().0;
+    for (last, is_reset) in [
+        (0, false),
+        (latest, false),
+        (-1, true),
+        (latest + 1, true),
+        (i64::MAX, true),
+    ] {
+        let mut stream = Stream::open(world, EVENTS, &[("last-event-id", &last.to_string())]).await;
+        let opening = stream.frame().await.unwrap();
+        assert_eq!(
+            opening.contains("event: reset"),
+            is_reset,
+            "{last}: {opening}"
+        );
+        let id = if is_reset { latest } else { last };
+        assert!(opening.contains(&format!("id: {id}")), "{opening}");
     }
 }

@@ -35,6 +35,19 @@ impl Engine {
         Ok(latest)
     }
 
+    /// Whether every event after one is still kept. An id that was never given has no events after it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn keeps_events_after(&self, after: EventId) -> Result<bool, StoreError> {
+        let mut conn = self.db().read().await?;
+        let oldest = events::oldest(&mut conn).await?;
+        let latest = events::latest(&mut conn).await?;
+        // Numbers have no gaps.
+        let first = oldest.map_or(latest.0.saturating_add(1), |oldest| oldest.0);
+        Ok(first <= after.0.saturating_add(1) && after <= latest)
+    }
+
     /// Changes whenever there are newer events; the value is the newest one's id.
     #[must_use]
     pub fn newest_event(&self) -> watch::Receiver<EventId> {

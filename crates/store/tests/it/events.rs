@@ -22,6 +22,12 @@ pub(crate) async fn events_are_read_in_order_after_one(t: &TestDb) {
             .unwrap(),
         EventId(0)
     );
+    assert_eq!(
+        events::oldest(&mut t.db.read().await.unwrap())
+            .await
+            .unwrap(),
+        None
+    );
     let detail = [("reason".to_owned(), "closed \0 by peer".to_owned())].into();
     let first = NewEvent {
         detail,
@@ -71,6 +77,12 @@ pub(crate) async fn events_are_read_in_order_after_one(t: &TestDb) {
             .await
             .unwrap(),
         EventId(4)
+    );
+    assert_eq!(
+        events::oldest(&mut t.db.read().await.unwrap())
+            .await
+            .unwrap(),
+        Some(EventId(1))
     );
 }
 

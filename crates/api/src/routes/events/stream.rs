@@ -10,8 +10,9 @@ use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::{Event as SseEvent, KeepAlive};
 use engine::domain::EventId;
-use futures_util::Stream;
-use futures_util::stream::unfold;
+use futures_util::future::ready;
+use futures_util::stream::{once, unfold};
+use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::feed::Feed;
@@ -25,7 +26,9 @@ use crate::state::ApiState;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The namespace's events as server-sent events: `id`, `event` (the kind) and `data` (an `Event`). It starts now, after `after`,
-/// or after the `Last-Event-ID` that a reconnecting client sends.
+/// or after the `Last-Event-ID` that a reconnecting client sends. It opens with an `id` alone, so that a client that saw no event
+/// yet can resume, too. Where events after that id are no longer kept, or it is not one of this server's, it opens with an
+/// event `reset` and starts now: what a client made of earlier events is to be read anew.
 #[utoipa::path(get, path = "/events", tag = "events",
     params(StreamEvents, ("last-event-id" = Option<i64>, Header, description = "Resume after this event")),
     responses((status = 200, content_type = "text/event-stream", body = api_types::events::Event)))]
@@ -45,15 +48,14 @@ pub(crate) async fn stream_events(
                 .detail("too many event streams are open")
                 .retry_after(10)
         })?;
-    let after = match last_event_id(&headers)?.or(query.after) {
-        Some(id) => EventId(id),
-        None => state.engine.latest_event().await?,
-    };
+    let wanted = last_event_id(&headers)?;
+    let (first, after) = begin(&state, wanted, query.after).await?;
     let feed = Feed::new(state, caller, after, permit);
     let events = unfold(feed, |mut feed| async {
         let event = feed.next().await?;
         Some((Ok(to_sse(event)), feed))
     });
+    let events = once(ready(Ok(first))).chain(events);
     // Proxies (nginx) would hold back what looks like a slow answer.
     let headers = [(
         HeaderName::from_static("x-accel-buffering"),
@@ -65,6 +67,26 @@ pub(crate) async fn stream_events(
     ))
 }
 
+/// The frame that a stream opens with, and the event after which it goes on.
+async fn begin(
+    state: &ApiState,
+    last: Option<EventId>,
+    after: Option<i64>,
+) -> ApiResult<(SseEvent, EventId)> {
+    let latest = state.engine.latest_event().await?;
+    let after = match last {
+        Some(last) if !state.engine.keeps_events_after(last).await? => {
+            let event = SseEvent::default().event("reset");
+            let data = format!("{{\"after\":{}}}", latest.0);
+            return Ok((event.id(latest.0.to_string()).data(data), latest));
+        }
+        Some(last) => last,
+        None => after.map_or(latest, EventId),
+    };
+    // Without data it is no event to a client, which keeps the id.
+    Ok((SseEvent::default().id(after.0.to_string()), after))
+}
+
 fn to_sse(event: engine::domain::Event) -> SseEvent {
     let event = to_event(event);
     let data = serde_json::to_string(&event).unwrap_or_default();
@@ -74,7 +96,7 @@ fn to_sse(event: engine::domain::Event) -> SseEvent {
         .data(data)
 }
 
-fn last_event_id(headers: &HeaderMap) -> ApiResult<Option<i64>> {
+fn last_event_id(headers: &HeaderMap) -> ApiResult<Option<EventId>> {
     let name = HeaderName::from_static("last-event-id");
     let Some(value) = headers.get(&name) else {
         return Ok(None);
@@ -82,7 +104,8 @@ fn last_event_id(headers: &HeaderMap) -> ApiResult<Option<i64>> {
     let id = value
         .to_str()
         .ok()
-        .and_then(|text| text.trim().parse().ok());
+        .and_then(|text| text.trim().parse().ok())
+        .map(EventId);
     id.map(Some).ok_or_else(|| {
         ApiError::new(ProblemKind::InvalidHeader)
             .field(name.as_str())
