@@ -6,6 +6,6 @@ mod path;
 mod query;
 
 pub(crate) use body::Json;
-pub(crate) use headers::{IdempotencyKey, Preconditions, etag};
+pub(crate) use headers::{IdempotencyKey, NoPreconditions, Preconditions, etag};
 pub(crate) use path::Path;
 pub(crate) use query::Query;

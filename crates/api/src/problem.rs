@@ -4,11 +4,14 @@ use api_types::{Problem, ProblemKind};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
+use crate::extract::etag;
+
 /// An error on its way to the caller: a problem, and what of it stands in headers.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiError {
     problem: Box<Problem>,
     retry_after_s: Option<u32>,
+    etag: Option<u64>,
 }
 
 /// Rides on the response of an [`ApiError`], for the audit log.
@@ -31,6 +34,7 @@ impl ApiError {
         Self {
             problem: Box::new(Problem::new(kind)),
             retry_after_s: None,
+            etag: None,
         }
     }
 
@@ -77,6 +81,12 @@ impl ApiError {
         self
     }
 
+    /// What the refused precondition would have to name.
+    pub(crate) fn etag(mut self, version: u64) -> Self {
+        self.etag = Some(version);
+        self
+    }
+
     pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
         self
@@ -120,6 +130,9 @@ impl IntoResponse for ApiError {
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"opamp-server admin plane\""),
             );
+        }
+        if let Some(version) = self.etag {
+            headers.extend(etag(version));
         }
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, seconds.into());

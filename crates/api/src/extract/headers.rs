@@ -45,6 +45,35 @@ impl<S: Send + Sync> FromRequestParts<S> for Preconditions {
     }
 }
 
+impl Preconditions {
+    /// The versions that an agent found for the request may have; `None` where any will do.
+    pub(crate) fn of_agent(&self) -> ApiResult<Option<&[u64]>> {
+        match self {
+            Self::Always | Self::IfExists => Ok(None),
+            Self::IfVersion(versions) => Ok(Some(versions)),
+            Self::IfAbsent => Err(ApiError::new(ProblemKind::PreconditionFailed)
+                .field(header::IF_NONE_MATCH.as_str())
+                .detail("the agent exists")),
+        }
+    }
+}
+
+/// For writes to what has no version: a precondition that nobody checks must not look as if it held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoPreconditions;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoPreconditions {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> ApiResult<Self> {
+        let mut names = [header::IF_MATCH, header::IF_NONE_MATCH].into_iter();
+        match names.find(|name| parts.headers.contains_key(name)) {
+            Some(name) => Err(bad(&name, "is not supported here")),
+            None => Ok(Self),
+        }
+    }
+}
+
 /// A list of entity tags as [`etag`] makes them. A tag that is none of ours matches nothing, which is the
 /// caller's precondition failing and no error of form.
 fn versions(list: &str) -> ApiResult<Vec<u64>> {

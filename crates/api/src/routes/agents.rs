@@ -87,7 +87,9 @@ impl From<AgentActionError> for ApiError {
         let refuse = |kind| Self::new(kind).detail(text.clone());
         match error {
             AgentActionError::NotFound => refuse(ProblemKind::NotFound),
-            AgentActionError::Version { .. } => refuse(ProblemKind::PreconditionFailed),
+            AgentActionError::Version { current } => refuse(ProblemKind::PreconditionFailed)
+                .field("if-match")
+                .etag(current),
             AgentActionError::Label { key, .. } => {
                 refuse(ProblemKind::InvalidField).field(format!("labels.{key}"))
             }

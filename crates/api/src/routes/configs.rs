@@ -71,8 +71,14 @@ impl From<PreconditionFailed> for ApiError {
             PreconditionFailed::Exists { .. } => "if-none-match",
             PreconditionFailed::Absent | PreconditionFailed::Version { .. } => "if-match",
         };
-        Self::new(ProblemKind::PreconditionFailed)
+        let refusal = Self::new(ProblemKind::PreconditionFailed)
             .field(header)
-            .detail(error.to_string())
+            .detail(error.to_string());
+        match error {
+            PreconditionFailed::Exists { current } | PreconditionFailed::Version { current } => {
+                refusal.etag(current)
+            }
+            PreconditionFailed::Absent => refusal,
+        }
     }
 }

@@ -545,3 +545,22 @@ pub async fn history_tells_who_changed_what(world: &World<'_>) {
     let missing = "/api/v1/agents/00000000-0000-0000-0000-000000000001/history";
     world.get(missing).await.problem(ProblemKind::NotFound);
 }
+
+pub async fn an_agent_that_changed_since_is_not_deleted(world: &World<'_>) {
+    let agent = world.connect(1, &[]).await;
+    let old = world.get(&agent.path()).await.etag().to_owned();
+    world
+        .patch(&agent.path(), json!({ "labels": { "a": "b" } }))
+        .await;
+    let delete = |tag: &str| {
+        world
+            .call(Method::DELETE, &agent.path())
+            .header("if-match", tag)
+            .send()
+    };
+    let refused = delete(&old).await;
+    refused.problem(ProblemKind::PreconditionFailed);
+    let now = world.get(&agent.path()).await.etag().to_owned();
+    assert_eq!(refused.etag(), now);
+    assert_eq!(delete(&now).await.status, StatusCode::NO_CONTENT);
+}

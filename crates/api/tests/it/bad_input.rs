@@ -308,3 +308,26 @@ pub async fn large_bodies_are_refused(world: &World<'_>) {
         .await
         .problem(ProblemKind::BodyTooLarge);
 }
+
+pub async fn preconditions_that_nobody_checks_are_refused(world: &World<'_>) {
+    let agent = world.connect(1, &[]).await.path();
+    let tokens = "/api/v1/tokens".to_owned();
+    for (method, path) in [
+        (Method::PUT, "/api/v1/fleet/hold".to_owned()),
+        (Method::POST, tokens.clone()),
+        (Method::DELETE, format!("{tokens}/tok_1")),
+        (Method::POST, format!("{agent}/restart")),
+        (Method::POST, format!("{agent}/retry")),
+        (Method::POST, format!("{agent}/approve")),
+    ] {
+        for name in ["if-match", "if-none-match"] {
+            let call = world.call(method.clone(), &path).header(name, "*");
+            let problem = call
+                .json(json!({}))
+                .send()
+                .await
+                .problem(ProblemKind::InvalidHeader);
+            assert_eq!(problem.field.as_deref(), Some(name), "{path}");
+        }
+    }
+}

@@ -290,3 +290,21 @@ pub async fn writers_at_once_make_one_revision_each(world: &World<'_>) {
     numbers.sort_unstable();
     assert_eq!(numbers, [1, 2, 3, 4]);
 }
+
+pub async fn a_release_of_what_somebody_changed_since_is_refused(world: &World<'_>) {
+    let first = world.put(EDGE, put(BODY)).await;
+    let second = world.put(EDGE, put("receivers: {otlp: {}}\n")).await;
+    let release = |tag: &str| {
+        world
+            .call(Method::POST, &format!("{EDGE}/rollouts"))
+            .header("if-match", tag)
+            .json(json!({}))
+            .send()
+    };
+    let refused = release(first.etag()).await;
+    let problem = refused.problem(ProblemKind::PreconditionFailed);
+    assert_eq!(problem.field.as_deref(), Some("if-match"));
+    assert_eq!(refused.etag(), second.etag());
+    let released = release(second.etag()).await;
+    assert_eq!(released.status, StatusCode::CREATED, "{}", released.text);
+}

@@ -1,6 +1,5 @@
 //! `PATCH /agents/{agent}`: an agent's operator labels.
 
-use api_types::ProblemKind;
 use api_types::agents::{Agent, PatchAgent};
 use axum::Json;
 use axum::extract::State;
@@ -25,15 +24,7 @@ pub(crate) async fn patch_agent(
     Body(patch): Body<PatchAgent>,
 ) -> ApiResult<([(HeaderName, HeaderValue); 1], Json<Agent>)> {
     let id = path.find(&state, &caller).await?;
-    let expected = match &preconditions {
-        Preconditions::Always | Preconditions::IfExists => None,
-        Preconditions::IfVersion(versions) => Some(versions.as_slice()),
-        Preconditions::IfAbsent => {
-            return Err(ApiError::new(ProblemKind::PreconditionFailed)
-                .field("if-none-match")
-                .detail("the agent exists"));
-        }
-    };
+    let expected = preconditions.of_agent()?;
     state
         .engine
         .edit_labels(&caller, id, &patch.labels, expected, state.now())

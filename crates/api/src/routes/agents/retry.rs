@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use super::AgentPath;
 use crate::access::Acting;
-use crate::extract::Path;
+use crate::extract::{NoPreconditions, Path};
 use crate::problem::ApiResult;
 use crate::state::ApiState;
 
@@ -19,6 +19,7 @@ pub(crate) async fn retry_agent(
     State(state): State<ApiState>,
     Acting(caller): Acting,
     Path(path): Path<AgentPath>,
+    _: NoPreconditions,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
     let id = path.find(&state, &caller).await?;
     state.engine.retry_agent(&caller, id, state.now()).await?;

@@ -11,7 +11,7 @@ use http::StatusCode;
 
 use super::ConfigPath;
 use crate::access::Acting;
-use crate::extract::{IdempotencyKey, Json as Body, Path};
+use crate::extract::{IdempotencyKey, Json as Body, Path, Preconditions};
 use crate::problem::{ApiError, ApiResult};
 use crate::routes::rollouts::to_started;
 use crate::state::ApiState;
@@ -22,6 +22,7 @@ use crate::state::ApiState;
     params(
         ("config" = String, Path, description = "The config's name"),
         ("idempotency-key" = Option<String>, Header, description = "The same key again starts nothing"),
+        ("if-match" = Option<String>, Header, description = "The config's etag: refused where somebody has changed it since, as by another revision"),
     ),
     request_body = StartRollout,
     responses(
@@ -33,6 +34,7 @@ pub(crate) async fn start_rollout(
     Acting(caller): Acting,
     Path(path): Path<ConfigPath>,
     IdempotencyKey(key): IdempotencyKey,
+    preconditions: Preconditions,
     Body(body): Body<StartRollout>,
 ) -> ApiResult<(StatusCode, Json<StartedRollout>)> {
     let name = path.name()?;
@@ -45,6 +47,7 @@ pub(crate) async fn start_rollout(
         revision: spec.revision.map(RevisionNumber),
         strategy: spec.strategy,
         message: spec.message.unwrap_or_default(),
+        precondition: preconditions.into(),
     };
     match state
         .engine
@@ -94,6 +97,7 @@ impl From<StartRolloutError> for ApiError {
             StartRolloutError::MessageTooLong { .. } => {
                 refuse(ProblemKind::InvalidField).field("message")
             }
+            StartRolloutError::Precondition(error) => error.into(),
             StartRolloutError::UnderWay => refuse(ProblemKind::Conflict),
             StartRolloutError::Desire(error) => error.into(),
             StartRolloutError::Key(error) => error.into(),

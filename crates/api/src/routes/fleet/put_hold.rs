@@ -10,7 +10,7 @@ use engine::domain;
 
 use super::hold::holds;
 use crate::access::Acting;
-use crate::extract::Json as Body;
+use crate::extract::{Json as Body, NoPreconditions};
 use crate::problem::{ApiError, ApiResult};
 use crate::selector;
 use crate::state::ApiState;
@@ -21,6 +21,7 @@ use crate::state::ApiState;
 pub(crate) async fn put_hold(
     State(state): State<ApiState>,
     Acting(caller): Acting,
+    _: NoPreconditions,
     Body(body): Body<PutHold>,
 ) -> ApiResult<Json<Holds>> {
     let scope = read_scope(&caller, &body)?;

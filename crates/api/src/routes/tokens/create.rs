@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::view;
 use crate::access::Acting;
-use crate::extract::{IdempotencyKey, Json as Body};
+use crate::extract::{IdempotencyKey, Json as Body, NoPreconditions};
 use crate::problem::{ApiError, ApiResult};
 use crate::state::ApiState;
 
@@ -32,6 +32,7 @@ pub(crate) async fn create_token(
     State(state): State<ApiState>,
     Acting(caller): Acting,
     IdempotencyKey(key): IdempotencyKey,
+    _: NoPreconditions,
     Body(body): Body<CreateToken>,
 ) -> ApiResult<Answer> {
     let creation = Creation {

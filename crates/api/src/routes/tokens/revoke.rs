@@ -5,7 +5,7 @@ use http::StatusCode;
 
 use super::TokenPath;
 use crate::access::Acting;
-use crate::extract::Path;
+use crate::extract::{NoPreconditions, Path};
 use crate::problem::{ApiError, ApiResult};
 use crate::state::ApiState;
 
@@ -17,6 +17,7 @@ pub(crate) async fn revoke_token(
     State(state): State<ApiState>,
     Acting(caller): Acting,
     Path(path): Path<TokenPath>,
+    _: NoPreconditions,
 ) -> ApiResult<StatusCode> {
     let found = state
         .engine

@@ -311,18 +311,26 @@ impl Engine {
         &self,
         caller: &Caller,
         agent: AgentId,
+        expected: Option<&[u64]>,
         now: Timestamp,
     ) -> Result<(), AgentActionError> {
-        retry_contended!(self.try_delete_agent(caller, agent, now))
+        retry_contended!(self.try_delete_agent(caller, agent, expected, now))
     }
 
     async fn try_delete_agent(
         &self,
         caller: &Caller,
         agent: AgentId,
+        expected: Option<&[u64]>,
         now: Timestamp,
     ) -> Result<(), AgentActionError> {
         let mut change = self.begin_change(now).await?;
+        if let Some(expected) = expected {
+            let current = self.stored_agent(caller, agent).await?.summary.version;
+            if !expected.contains(&current) {
+                return Err(AgentActionError::Version { current });
+            }
+        }
         change.forget_agent(agent);
         let mut tx = self.db().begin().await?;
         if !agents::delete(&mut tx, &caller.namespace, agent).await? {

@@ -13,7 +13,7 @@ use store::{Conn, StoreError, Tx, configs, desired, events, rollouts};
 
 use crate::admin::access::Caller;
 use crate::admin::audit::Act;
-use crate::admin::configs::standing;
+use crate::admin::configs::{Precondition, PreconditionFailed, standing};
 use crate::admin::idempotency::{Created, Creation, KeyReused};
 use crate::admin::{retry_contended, unix_ms};
 use crate::change::Change;
@@ -32,6 +32,8 @@ pub struct Release {
     pub strategy: Option<String>,
     /// Why.
     pub message: String,
+    /// What must hold of the config, such as that nobody has made another revision.
+    pub precondition: Precondition,
 }
 
 /// A rollout that was started.
@@ -72,6 +74,9 @@ pub enum StartRolloutError {
         /// Its length.
         bytes: usize,
     },
+    /// The config is not as the caller expects.
+    #[error(transparent)]
+    Precondition(#[from] PreconditionFailed),
     /// Another rollout of the config is under way.
     #[error("another rollout of the config is under way")]
     UnderWay,
@@ -170,7 +175,7 @@ impl Engine {
         let draft = self.draft(&mut change, caller, step, now).await?;
 
         let mut tx = self.db().begin().await?;
-        lock_standing(&mut tx, caller, config).await?;
+        lock_standing(&mut tx, caller, config, &release.precondition).await?;
         if !creation
             .save(&mut tx, &caller.namespace, reference(&draft.started), now)
             .await?
@@ -305,9 +310,10 @@ async fn lock_standing(
     tx: &mut Tx,
     caller: &Caller,
     config: &ConfigName,
+    precondition: &Precondition,
 ) -> Result<(), StartRolloutError> {
     match standing(configs::lock(tx, &caller.namespace, config).await?) {
-        Some(_) => Ok(()),
+        Some(config) => Ok(precondition.check(Some(&config))?),
         None => Err(StartRolloutError::NoConfig {
             config: config.clone(),
         }),
