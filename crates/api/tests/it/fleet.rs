@@ -1,8 +1,8 @@
 //! The fleet as a whole.
 
-use api_types::ProblemKind;
-use api_types::agents::ConfigState;
+use api_types::agents::{AgentSummary, ConfigState};
 use api_types::fleet::{Fleet, HoldScope, Holds};
+use api_types::{Page, ProblemKind};
 use engine::domain::model::ApplyState;
 use http::StatusCode;
 use serde_json::json;
@@ -145,4 +145,29 @@ pub async fn impossible_holds_are_refused(world: &World<'_>) {
     assert!(bad.position.is_some());
     let holds: Holds = world.read(HOLD).await;
     assert!(!holds.held);
+}
+
+pub async fn a_release_is_in_the_counts_at_once(world: &World<'_>) {
+    world.release("edge", "env=prod", BODY).await;
+    let mut agent = world.connect(1, &[("env", "prod")]).await;
+    agent.takes_config(world, ApplyState::Applied, "").await;
+    let fleet: Fleet = world.read("/api/v1/fleet").await;
+    assert_eq!(fleet.in_sync, 1);
+    let listed = async |filter: &str| {
+        let page: Page<AgentSummary> = world.read(&format!("/api/v1/agents?{filter}")).await;
+        page.items.len()
+    };
+    assert_eq!(listed("in_sync=true").await, 1);
+    let path = "/api/v1/configs/edge";
+    let put =
+        json!({ "kind": "collector", "selector": "env=prod", "body": "receivers: {otlp: {}}\n" });
+    assert_eq!(world.put(path, put).await.status, StatusCode::CREATED);
+    let released = world.post(&format!("{path}/rollouts"), json!({})).await;
+    assert_eq!(released.status, StatusCode::CREATED);
+    // Nothing was committed since.
+    let fleet: Fleet = world.read("/api/v1/fleet").await;
+    assert_eq!(fleet.in_sync, 0);
+    assert_eq!(fleet.by_config_state[&ConfigState::Applied], 0);
+    assert_eq!(listed("in_sync=true").await, 0);
+    assert_eq!(listed("config_state=applied").await, 0);
 }

@@ -113,6 +113,7 @@ suite! {
     ],
     fleet: [
         the_summary_counts,
+        a_release_is_in_the_counts_at_once,
         a_hold_keeps_offers_back_until_it_is_lifted,
         holds_have_scopes,
         impossible_holds_are_refused,

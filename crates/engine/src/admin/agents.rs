@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use desired::{content_hash, redacted, redacted_pair};
 use domain::model::{ConfigFile, ConfigMap, InstanceUid};
-use domain::{AgentId, ContentHash, Revision};
+use domain::{AgentId, ConfigState, ContentHash, Revision};
 use jiff::Timestamp;
 use store::desired::CONFIG;
 use store::{Conn, StoreError, agents, configs, desired as stored};
@@ -51,6 +51,24 @@ pub struct DesiredView {
     pub layers: Vec<Revision>,
 }
 
+impl ListedAgent {
+    /// Whether what is shown of it still is what was asked for: the list was made by what is stored.
+    fn is_admitted_by(&self, filter: &ListAgents) -> bool {
+        let Some(live) = &self.live else {
+            return true;
+        };
+        let is_applied = live.config_state == ConfigState::Applied;
+        let in_sync = live.desired.map(|_| is_applied);
+        filter
+            .connected
+            .is_none_or(|wanted| wanted == live.connected)
+            && filter
+                .config_state
+                .is_none_or(|wanted| wanted == live.config_state)
+            && filter.in_sync.is_none_or(|wanted| Some(wanted) == in_sync)
+    }
+}
+
 impl Engine {
     /// One page of the agents that a filter admits; the filter's namespace is the caller's.
     ///
@@ -68,12 +86,18 @@ impl Engine {
         let mut conn = self.db().read().await?;
         let page = agents::list(&mut conn, &filter).await?;
         drop(conn);
+        // Pages may be short by those that memory knows to be otherwise.
         let listed = |stored: AgentSummary| ListedAgent {
             live: self.live(&stored),
             stored,
         };
         Ok(Paged {
-            items: page.items.into_iter().map(listed).collect(),
+            items: page
+                .items
+                .into_iter()
+                .map(listed)
+                .filter(|agent| agent.is_admitted_by(&filter))
+                .collect(),
             next: page.next,
         })
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{ConfigName, EventId, EventKind, Hold, HoldScope, NewEvent};
+use domain::{ConfigName, EventId, EventKind, Hold, HoldScope, NewEvent, Selector};
 use jiff::Timestamp;
 use store::{StoreError, Tx, agents, configs, events, holds};
 
@@ -63,6 +63,9 @@ impl Engine {
             agents: agents::counts(&mut conn, &caller.namespace).await?,
             ..Fleet::default()
         };
+        // What is stored follows a release a moment later: it would say that all is well.
+        let counted = self.count_agents(&caller.namespace, &Selector::default());
+        fleet.agents.config_states = counted.by_state.into_iter().collect();
         let mut after: Option<ConfigName> = None;
         loop {
             let page =

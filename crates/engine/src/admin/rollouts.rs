@@ -88,7 +88,7 @@ impl Engine {
     }
 
     /// Counts from memory, which is ahead of what is stored.
-    fn count_agents(&self, namespace: &Namespace, selector: &Selector) -> AgentCounts {
+    pub(super) fn count_agents(&self, namespace: &Namespace, selector: &Selector) -> AgentCounts {
         let mut counts = AgentCounts::none();
         for (_, standing) in self.standings(namespace, |_: AgentId, labels: &Labels| {
             selector.matches(labels)
