@@ -5,7 +5,7 @@ mod headers;
 mod path;
 mod query;
 
-pub(crate) use body::Json;
+pub(crate) use body::{ConfigJson, Json};
 pub(crate) use headers::{IdempotencyKey, NoPreconditions, Preconditions, etag};
 pub(crate) use path::Path;
 pub(crate) use query::Query;

@@ -2,13 +2,14 @@
 
 use api_types::ProblemKind;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
 use super::query::quoted_name;
 use crate::problem::{ApiError, ApiResult};
+use crate::state::ApiState;
 
 /// A JSON body of the expected shape and nothing more.
 pub(crate) struct Json<T>(pub T);
@@ -21,6 +22,40 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         let bytes = Bytes::from_request(request, state)
             .await
             .map_err(unreadable)?;
+        parse(&bytes).map(Self)
+    }
+}
+
+/// A JSON body that holds a config's text, which has a limit of its own.
+pub(crate) struct ConfigJson<T>(pub T);
+
+/// How often the text's limit fits into the request: in JSON, many of its characters are escaped.
+const ESCAPING: usize = 4;
+/// What a request may have beside the text, in bytes.
+const BESIDE_TEXT_MAX_BYTES: usize = 64 << 10;
+
+impl<T: DeserializeOwned> FromRequest<ApiState> for ConfigJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(mut request: Request, state: &ApiState) -> ApiResult<Self> {
+        let text_max_bytes = state.engine.options().limits.desired.body_bytes;
+        let limit = text_max_bytes
+            .saturating_mul(ESCAPING)
+            .saturating_add(BESIDE_TEXT_MAX_BYTES);
+        check_media_type(request.headers())?;
+        DefaultBodyLimit::max(limit).apply(&mut request);
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| {
+                let is_large = rejection.status() == http::StatusCode::PAYLOAD_TOO_LARGE;
+                let refusal = unreadable(rejection);
+                if !is_large {
+                    return refusal;
+                }
+                refusal.detail(format!(
+                    "the request has more than {limit} bytes, which limits.revision_body ({text_max_bytes}) sets"
+                ))
+            })?;
         parse(&bytes).map(Self)
     }
 }

@@ -298,10 +298,21 @@ pub async fn bad_config_bodies_are_refused_at_line_and_column(world: &World<'_>)
 
 pub async fn large_bodies_are_refused(world: &World<'_>) {
     let body = json!({ "kind": "collector", "body": "x".repeat(5 << 20) });
-    world
-        .put(EDGE, body)
+    let problem = world
+        .put(EDGE, body.clone())
         .await
         .problem(ProblemKind::BodyTooLarge);
+    assert!(problem.detail.unwrap().contains("limits.revision_body"));
+    // Where the text may be larger, the request may be, too.
+    let roomy = World::start_with(world.db, |options| {
+        options.limits.desired.body_bytes = 6 << 20;
+        options.seed = [8; 32];
+    })
+    .await;
+    let large = format!("receivers: {{}}\n# {}\n", "x".repeat(5 << 20));
+    let body = json!({ "kind": "collector", "body": large });
+    let made = roomy.put(EDGE, body).await;
+    assert_eq!(made.status, StatusCode::CREATED);
     let body = json!({ "description": "x".repeat(200 << 10) });
     world
         .post("/api/v1/tokens", body)

@@ -3,26 +3,22 @@
 use api_types::ProblemKind;
 use api_types::configs::{PutConfig, Revision};
 use axum::Json;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use engine::admin::configs::{Aim, NewRevision, Put, PutConfigError};
 use engine::domain;
 use http::{HeaderName, HeaderValue, StatusCode};
-use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{ConfigPath, delete, get, view};
 use crate::access::Acting;
-use crate::extract::{Json as Body, Path, Preconditions, etag};
+use crate::extract::{ConfigJson as Body, Path, Preconditions, etag};
 use crate::problem::{ApiError, ApiResult};
 use crate::selector;
 use crate::state::ApiState;
 
-/// The largest request, in bytes: a body of 1 MiB in which many characters are escaped.
-const REQUEST_MAX_BYTES: usize = 4 << 20;
-
 pub(super) fn route() -> OpenApiRouter<ApiState> {
-    let methods = routes!(get::get_config, put_config, delete::delete_config);
-    OpenApiRouter::new().routes(methods.layer(DefaultBodyLimit::max(REQUEST_MAX_BYTES)))
+    OpenApiRouter::new().routes(routes!(get::get_config, put_config, delete::delete_config))
 }
 
 type Answer = (StatusCode, [(HeaderName, HeaderValue); 1], Json<Revision>);
