@@ -1,6 +1,6 @@
 //! The check that a body passes before it can become a revision.
 
-use otelcol::{Document, ParseError};
+use otelcol::{Document, ParseError, Position};
 
 use crate::Limits;
 
@@ -20,6 +20,14 @@ pub enum BodyError {
     /// Nothing but blanks and comments.
     #[error("the body is empty: write at least one section, or delete the config instead")]
     Empty,
+    /// A second document, which the Collector does not read.
+    #[error(
+        "{at}: a second document begins here, which the Collector ignores: make it a config of its own, or remove it"
+    )]
+    Further {
+        /// Where it begins.
+        at: Position,
+    },
     /// Not a Collector configuration.
     #[error(transparent)]
     Yaml(#[from] ParseError),
@@ -30,6 +38,7 @@ impl BodyError {
     pub const fn line_and_column(&self) -> Option<(u32, u32)> {
         match self {
             Self::Yaml(error) => Some((error.position.line, error.position.column)),
+            Self::Further { at } => Some((at.line, at.column)),
             Self::TooLarge { .. } | Self::Empty => None,
         }
     }
@@ -48,7 +57,11 @@ pub fn check_body(body: &[u8]) -> Result<(), BodyError> {
 /// # Errors
 /// The first thing that is wrong with it.
 pub fn check_body_within(body: &[u8], limits: &Limits) -> Result<(), BodyError> {
-    parse(body, limits).map(drop)
+    // Bodies that were taken before are read on without their second document.
+    match parse(body, limits)?.ignored_from() {
+        Some(at) => Err(BodyError::Further { at }),
+        None => Ok(()),
+    }
 }
 
 pub(crate) fn parse(body: &[u8], limits: &Limits) -> Result<Document, BodyError> {

@@ -342,3 +342,12 @@ pub async fn preconditions_that_nobody_checks_are_refused(world: &World<'_>) {
         }
     }
 }
+
+pub async fn a_second_document_is_refused_at_its_line(world: &World<'_>) {
+    let body = "receivers: {}\n---\nexporters: {}\n";
+    let problem = world
+        .put(EDGE, json!({ "kind": "collector", "body": body }))
+        .await
+        .problem(ProblemKind::InvalidConfigBody);
+    assert_eq!(problem.line, Some(2));
+}

@@ -86,6 +86,7 @@ suite! {
         bad_selectors_are_refused_at_their_position,
         bad_config_bodies_are_refused_at_line_and_column,
         large_bodies_are_refused,
+        a_second_document_is_refused_at_its_line,
         preconditions_that_nobody_checks_are_refused,
     ],
     configs: [
