@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use api_types::audit::{AuditEntry, AuditVerification};
+use api_types::tokens::CreatedToken;
 use api_types::{Page, ProblemKind};
 use http::{Method, StatusCode};
 use serde_json::json;
@@ -159,4 +160,17 @@ pub async fn the_log_pages_newest_first(world: &World<'_>) {
     }
     let expected: Vec<u64> = (1..=read.len() as u64).rev().collect();
     assert_eq!(read, expected);
+}
+
+pub async fn the_chain_is_not_for_one_namespace_s_tokens(world: &World<'_>) {
+    let made: CreatedToken = world
+        .post(
+            "/api/v1/namespaces/other/tokens",
+            json!({ "kind": "admin" }),
+        )
+        .await
+        .json(StatusCode::CREATED);
+    let secret = made.secret.unwrap();
+    let call = world.call_as(&secret, Method::GET, "/api/v1/audit/verify");
+    call.send().await.problem(ProblemKind::Forbidden);
 }

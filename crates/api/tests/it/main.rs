@@ -74,6 +74,7 @@ suite! {
     audit: [
         writes_and_refusals_are_in_the_log_without_secrets,
         the_chain_verifies_and_a_changed_entry_breaks_it,
+        the_chain_is_not_for_one_namespace_s_tokens,
         the_log_pages_newest_first,
     ],
     bad_input: [
