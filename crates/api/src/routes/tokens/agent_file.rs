@@ -1,5 +1,6 @@
 //! `GET /opamp.yaml`: the file that a new agent starts with.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use api_types::ProblemKind;
@@ -84,12 +85,16 @@ fn read_labels(text: &str) -> ApiResult<Vec<(&str, &str)>> {
         .split(',')
         .map(str::trim)
         .filter(|pair| !pair.is_empty());
+    let mut seen = BTreeSet::new();
     pairs
         .map(|pair| {
             let (key, value) = pair
                 .split_once('=')
                 .ok_or_else(|| refuse(format!("{pair:?} is no label; write env=prod,region=us")))?;
             Labels::check(key, value).map_err(|error| refuse(format!("{pair:?}: {error}")))?;
+            if !seen.insert(key) {
+                return Err(refuse(format!("the label {key:?} stands more than once")));
+            }
             Ok((key, value))
         })
         .collect()
@@ -155,7 +160,7 @@ mod tests {
 
     #[test]
     fn bad_labels_are_refused_by_name() {
-        for labels in ["env", "=prod"] {
+        for labels in ["env", "=prod", "env=a,env=b"] {
             assert!(
                 write_file(
                     "ws://x",
