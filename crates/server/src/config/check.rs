@@ -18,6 +18,8 @@ const SQLITE_FILE: &str = "opamp.db";
 const MAX_COMMIT_INTERVAL: Duration = Duration::from_millis(250);
 /// The shortest administrator's token.
 const MIN_TOKEN_CHARS: usize = 16;
+/// How agents' tokens begin.
+const AGENT_TOKEN_PREFIX: &str = "opamp_agt_";
 
 /// The settings that `file` stands for.
 pub(super) fn check(file: &File) -> Result<Settings, ConfigError> {
@@ -264,6 +266,10 @@ fn bootstrap_token(file: &File) -> Result<Option<runtime::SecretText>, ConfigErr
         let problem = format!(
             "is too short; an administrator's token has at least {MIN_TOKEN_CHARS} characters"
         );
+        return Err(file.refuse("admin.bootstrap_token", problem));
+    }
+    if text.starts_with(AGENT_TOKEN_PREFIX) {
+        let problem = "has the form of an agent's token, which opens nothing here; make one with: openssl rand -hex 32";
         return Err(file.refuse("admin.bootstrap_token", problem));
     }
     if !text.chars().all(|c| c.is_ascii_graphic()) {

@@ -194,6 +194,10 @@ fn an_administrators_token_must_be_worth_the_name() {
         "config.yaml:2: admin.bootstrap_token: is too short",
     );
     check_refused(
+        "admin:\n  bootstrap_token: opamp_agt_0123456789abcdefghijklmnop\n",
+        "config.yaml:2: admin.bootstrap_token: has the form of an agent's token",
+    );
+    check_refused(
         "admin:\n  bootstrap_token: 'has spaces in its middle'\n",
         "config.yaml:2: admin.bootstrap_token: has a space",
     );
