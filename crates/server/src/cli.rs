@@ -175,14 +175,8 @@ fn greet(server: &Server) {
     if !std::io::stderr().is_terminal() {
         return;
     }
-    eprintln!(
-        "\n  agents connect to   ws://{}/v1/opamp",
-        server.agent_addr()
-    );
-    eprintln!(
-        "  REST API            http://{}/api/v1",
-        server.admin_addr()
-    );
+    eprintln!("\n  agents connect to   {}", server.public_url());
+    eprintln!("  REST API            {}", server.admin_url());
     if let TokenPlace::File(file) = server.token_place() {
         let token = std::fs::read_to_string(file).unwrap_or_default();
         eprintln!(

@@ -33,6 +33,8 @@ pub struct Server {
     clock: Arc<dyn Clock>,
     agent_addr: SocketAddr,
     admin_addr: SocketAddr,
+    public_url: String,
+    admin_url: String,
     token: TokenPlace,
     readiness: watch::Sender<Readiness>,
     agent_plane: Tasks,
@@ -66,6 +68,8 @@ impl Server {
             clock,
             agent_addr,
             admin_addr,
+            public_url: options::public_url(&settings, agent_addr),
+            admin_url: options::admin_url(&settings, admin_addr),
             token,
             readiness: watch::Sender::new(Readiness::Starting),
             agent_plane: Tasks::new(settings.timing.drain + PLANE_GRACE),
@@ -100,7 +104,7 @@ impl Server {
             metrics: metrics.clone(),
         };
         loops.start(&mut self.loops);
-        let router = api::router(self.api_state(settings, metrics));
+        let router = api::router(self.api_state(metrics));
         self.admin_plane
             .start("admin_plane", |shutdown| admin.serve(router, shutdown));
         self.agent_plane
@@ -118,6 +122,16 @@ impl Server {
         self.admin_addr
     }
 
+    /// What agents are told to connect to.
+    pub fn public_url(&self) -> &str {
+        &self.public_url
+    }
+
+    /// What people and scripts are told to connect to.
+    pub fn admin_url(&self) -> &str {
+        &self.admin_url
+    }
+
     /// Where an administrator finds the token.
     pub fn token_place(&self) -> &TokenPlace {
         &self.token
@@ -128,15 +142,14 @@ impl Server {
         &self.engine
     }
 
-    fn api_state(&self, settings: &Settings, metrics: PrometheusHandle) -> ApiState {
+    fn api_state(&self, metrics: PrometheusHandle) -> ApiState {
         let clock = Arc::clone(&self.clock);
-        let public_url = options::public_url(settings, self.agent_addr);
         let readiness = self.readiness.subscribe();
         ApiState::new(
             self.engine.clone(),
             metrics,
             readiness,
-            &public_url,
+            &self.public_url,
             move || clock.now(),
         )
     }

@@ -121,13 +121,28 @@ pub fn public_url(settings: &Settings, agent_addr: SocketAddr) -> String {
     } else {
         "ws"
     };
-    let host = match agent_addr.ip() {
+    format!("{scheme}://{}/v1/opamp", reachable(agent_addr))
+}
+
+/// Where the REST API is found.
+pub fn admin_url(settings: &Settings, admin_addr: SocketAddr) -> String {
+    let scheme = if settings.admin_tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    format!("{scheme}://{}/api/v1", reachable(admin_addr))
+}
+
+/// A host and port that others can use for what listens at an address.
+fn reachable(address: SocketAddr) -> String {
+    let host = match address.ip() {
         ip if ip.is_loopback() => "localhost".to_owned(),
         ip if ip.is_unspecified() => host_name(),
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
     };
-    format!("{scheme}://{host}:{}/v1/opamp", agent_addr.port())
+    format!("{host}:{}", address.port())
 }
 
 fn random<const N: usize>() -> Result<[u8; N], StartError> {
@@ -179,6 +194,27 @@ mod tests {
                 "0.0.0.0:1"
             ),
             "wss://o.example.com/v1/opamp"
+        );
+    }
+
+    #[test]
+    fn the_rest_api_s_address_says_whether_it_speaks_tls() {
+        let settings = settings("");
+        let address = "0.0.0.0:8080".parse().expect("an address");
+        let plain = format!("http://{}:8080/api/v1", host_name());
+        assert_eq!(admin_url(&settings, address), plain);
+        let directory = tempfile::tempdir().expect("a directory");
+        let certificate = fleetsim::certificate::Certificate::generate().expect("a certificate");
+        let (cert, key) = certificate.write(directory.path()).expect("files");
+        let settings = self::tests::settings(&format!(
+            "admin: {{ tls: {{ enabled: true, cert_file: '{}', key_file: '{}' }} }}\n",
+            cert.display(),
+            key.display()
+        ));
+        let address = "127.0.0.1:8080".parse().expect("an address");
+        assert_eq!(
+            admin_url(&settings, address),
+            "https://localhost:8080/api/v1"
         );
     }
 
