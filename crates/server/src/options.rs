@@ -228,6 +228,56 @@ mod tests {
     }
 
     #[test]
+    fn every_limit_and_time_of_the_file_reaches_its_part() {
+        let text = "
+limits: { message: 65543, effective_config: 1031, description: 1033, revision_body: 1039, merged_config: 1049,
+  agents: 11, agents_per_connection: 13, sessions_per_second: 17, session_burst: 19, unproven_connections: 23,
+  pending_reports: 29, pending_report_bytes: 1048583 }
+timing: { ping_interval: 37s, liveness: 141s, write_stall: 43s, tls_handshake: 47s, request_head: 53s,
+  first_message: 59s, commit_interval: 61ms, liveness_flush: 67s, resync: 71s, sweep: 73s, drain: 79s }
+retention: { offline_agents: 83h, events: 89h }
+";
+        let settings = settings(text);
+        let (seconds, hours) = (Duration::from_secs, |hours: u64| {
+            Duration::from_secs(3600 * hours)
+        });
+        let clock: Arc<dyn Clock> = Arc::new(runtime::SystemClock);
+        let made = gateway(&settings, &clock).expect("options");
+        let received = &made.limits.received;
+        assert_eq!(received.message_bytes, 65543);
+        assert_eq!(received.effective_config_bytes, 1031);
+        assert_eq!(received.description_bytes, 1033);
+        assert_eq!(made.limits.reply_bytes, 2 * 1049);
+        assert_eq!(made.limits.agents_per_connection, 13);
+        let admission = &made.admission;
+        assert_eq!(admission.sessions_per_second, 17);
+        assert_eq!(admission.burst, 19);
+        assert_eq!(admission.unproven_connections, 23);
+        let times = &made.times;
+        assert_eq!(times.ping_interval, seconds(37));
+        assert_eq!(times.idle, seconds(141));
+        assert_eq!(times.write_stall, seconds(43));
+        assert_eq!(times.tls_handshake, seconds(47));
+        assert_eq!(times.head, seconds(53));
+        assert_eq!(times.first_message, seconds(59));
+        assert_eq!(times.drain, seconds(79));
+        let made = engine(&settings).expect("options");
+        assert_eq!(made.limits.desired.body_bytes, 1039);
+        assert_eq!(made.limits.desired.merged_bytes, 1049);
+        assert_eq!(made.limits.agents, 11);
+        assert_eq!(made.limits.pending_reports, 29);
+        assert_eq!(made.limits.pending_bytes, 1048583);
+        assert_eq!(made.liveness, seconds(141));
+        assert_eq!(made.forget_offline_after, hours(83));
+        assert_eq!(made.keep_events, hours(89));
+        // These the loops are given as they are.
+        let timing = &settings.timing;
+        assert_eq!(timing.commit_interval, Duration::from_millis(61));
+        assert_eq!(timing.liveness_flush, seconds(67));
+        assert_eq!((timing.resync, timing.sweep), (seconds(71), seconds(73)));
+    }
+
+    #[test]
     fn the_engine_s_defaults_are_those_of_the_file() {
         let made = engine(&settings("")).expect("options");
         let own = EngineOptions::new([0; 32]);

@@ -8,6 +8,7 @@ use api_types::agents::{
 use api_types::audit::AuditEntry;
 use api_types::events::Event;
 use api_types::{Page, ProblemKind};
+use engine::admin::agents::MAX_LABEL_EDITS;
 use engine::domain::model::{
     AgentCapabilities, ApplyState, Attribute, AvailableComponents, Changes, ComponentDetails,
     ConfigFile, Health, HealthReport,
@@ -563,4 +564,21 @@ pub async fn an_agent_that_changed_since_is_not_deleted(world: &World<'_>) {
     let now = world.get(&agent.path()).await.etag().to_owned();
     assert_eq!(refused.etag(), now);
     assert_eq!(delete(&now).await.status, StatusCode::NO_CONTENT);
+}
+
+pub async fn more_label_edits_than_allowed_are_refused(world: &World<'_>) {
+    let agent = world.connect(1, &[]).await;
+    let edits = async |count: usize| {
+        let labels: BTreeMap<String, Option<String>> = (0..count)
+            .map(|number| (format!("l{number}"), None))
+            .collect();
+        world
+            .patch(&agent.path(), json!({ "labels": labels }))
+            .await
+    };
+    assert_eq!(edits(MAX_LABEL_EDITS).await.status, StatusCode::OK);
+    let problem = edits(MAX_LABEL_EDITS + 1)
+        .await
+        .problem(ProblemKind::InvalidField);
+    assert_eq!(problem.field.as_deref(), Some("labels"));
 }

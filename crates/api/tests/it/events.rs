@@ -215,3 +215,15 @@ pub async fn an_id_that_cannot_be_resumed_after_resets_the_stream(world: &World<
         assert!(opening.contains(&format!("id: {id}")), "{opening}");
     }
 }
+
+pub async fn streams_beyond_the_limit_are_refused(world: &World<'_>) {
+    let mut open = Vec::new();
+    for _ in 0..256 {
+        open.push(Stream::open(world, EVENTS, &[]).await);
+    }
+    let refused = world.get(EVENTS).await;
+    refused.problem(ProblemKind::TooManyRequests);
+    assert!(refused.headers.contains_key("retry-after"));
+    open.pop();
+    Stream::open(world, EVENTS, &[]).await;
+}
