@@ -26,6 +26,9 @@ const DETAIL_MAX_BYTES: usize = 1024;
 /// The longest name of a field, in bytes.
 const FIELD_MAX_BYTES: usize = 256;
 
+/// Counts the faults of this server, here those that a request ran into.
+const ERRORS: &str = "opamp_server_errors_total";
+
 /// The type of handlers' results.
 pub(crate) type ApiResult<T> = Result<T, ApiError>;
 
@@ -40,6 +43,7 @@ impl ApiError {
 
     /// A fault of ours: the caller learns no more than that; the log gets the chain.
     pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+        metrics::counter!(ERRORS).increment(1);
         tracing::error!(
             event = "api_internal_error",
             error = %chain(error),
@@ -50,6 +54,7 @@ impl ApiError {
 
     /// The database does not answer; the same request may work later.
     pub(crate) fn database(error: &(dyn std::error::Error + 'static)) -> Self {
+        metrics::counter!(ERRORS).increment(1);
         tracing::warn!(
             event = "api_database_error",
             error = %chain(error),
@@ -171,5 +176,25 @@ impl From<engine::DesireError> for ApiError {
                 Self::new(ProblemKind::MergeFailed).detail(chain(&merge))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+
+    #[test]
+    fn faults_of_the_server_are_counted() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let metrics = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            drop(ApiError::internal(&std::fmt::Error));
+            drop(ApiError::database(&std::fmt::Error));
+            drop(ApiError::new(ProblemKind::NotFound));
+        });
+        let text = metrics.render();
+        assert!(text.contains(&format!("{ERRORS} 2")), "{text}");
     }
 }
