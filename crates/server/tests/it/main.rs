@@ -10,6 +10,7 @@ mod configs;
 mod conformance;
 mod crash;
 mod full_disk;
+mod observability;
 mod restart;
 mod running;
 mod silent_peers;
