@@ -112,7 +112,7 @@ async fn an_agent_whose_deletion_was_lost_is_gone_when_it_is_deleted_again() {
     let (third, _) = world.connect(3, &[]);
     let (caller, id) = (Caller::anonymous(), agent.attachment.agent_id());
     world.lose_next_commit();
-    let delete = || world.engine.delete_agent(&caller, id, world.now);
+    let delete = || world.engine.delete_agent(&caller, id, None, world.now);
     assert!(delete().await.is_err());
     assert!(delete().await.is_err(), "it is not found any more");
     let namespace = Namespace::default();
@@ -133,6 +133,7 @@ async fn a_release_whose_commit_was_lost_is_in_force_when_it_is_asked_for_again(
         revision: None,
         strategy: None,
         message: String::new(),
+        precondition: engine::admin::configs::Precondition::None,
     };
     let creation = Creation {
         key: Some("once".to_owned()),
