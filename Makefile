@@ -15,7 +15,7 @@ demo: ## Start a server, 50 simulated agents, an opamp-agent and a real collecto
 test: ## Run every test on SQLite, then on PostgreSQL where it is installed (REQUIRE_ALL=1: or fail)
 	@scripts/test
 
-lint: ## Formatting, clippy with warnings as errors, crate edges, documentation build
+lint: ## Formatting, clippy with warnings as errors, crate edges, conformance page, documentation build
 	@scripts/lint
 
 bench: ## Measure the budgets: 15,000 agents, plain and TLS, release build (about 20 minutes)

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "a program for people and CI logs")]
 
+mod conformance;
 mod doc_commands;
 mod edges;
 mod markdown;
@@ -24,6 +25,12 @@ struct Cli {
 enum Command {
     /// Compares the crates' dependencies on each other with the allowed edges.
     CheckEdges,
+    /// Makes docs/conformance.md: which test shows which requirement of the protocol.
+    Conformance {
+        /// Only say whether the page is current and every id has its test or its reason.
+        #[arg(long)]
+        check: bool,
+    },
     /// Runs the commands that README.md and docs/quickstart.md show, and compares what they print.
     DocCommands {
         /// The files whose ```sh blocks are run, in this order.
@@ -40,6 +47,13 @@ fn main() -> Result<()> {
         Command::CheckEdges => {
             let count = edges::check(&root())?;
             println!("{count} edges between crates, all of them allowed");
+            Ok(())
+        }
+        Command::Conformance { check } => {
+            let (with_test, all) = conformance::run(&root(), check)?;
+            println!(
+                "{with_test} of {all} requirements are shown by tests, the others say why not"
+            );
             Ok(())
         }
         Command::DocCommands {

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn every_limit_and_time_of_the_file_reaches_its_part() {
+    fn tr_06_every_limit_and_time_of_the_file_reaches_its_part() {
         let text = "
 limits: { message: 65543, effective_config: 1031, description: 1033, revision_body: 1039, merged_config: 1049,
   agents: 11, agents_per_connection: 13, sessions_per_second: 17, session_burst: 19, unproven_connections: 23,
