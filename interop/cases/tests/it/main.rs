@@ -5,6 +5,7 @@
 mod extension;
 mod harness;
 mod managed;
+mod reference;
 mod secured;
 mod supervisor;
 mod telemetry;
