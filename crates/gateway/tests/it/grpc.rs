@@ -426,9 +426,10 @@ async fn a_stream_whose_last_replies_are_not_read_is_cut() {
     let (mut other, _) = Peer::report(&plane, uid(2)).await;
     // The transport takes two while the window of the peer is closed, and the third waits; there is no fourth.
     for number in 0..3 {
-        plane.release(&body_of(900_000 + number)).await;
+        let hash = plane.release(&body_of(900_000 + number)).await;
         other.receive().await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        // A newer config would take the place of one that has not left yet.
+        wait_until("the offer", || plane.offered(uid(1)) == Some(hash)).await;
     }
     wait_until("the cut", || !plane.is_connected(uid(1))).await;
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use engine::{
-    AgentsAuth, Engine, EngineOptions,
+    AgentStanding, AgentsAuth, Engine, EngineOptions,
     domain::{
         Actor, AgentId, ConfigName, ContentHash, Kind, Labels, Namespace, Revision, RevisionNumber,
         TokenId, model::InstanceUid,
@@ -140,11 +140,19 @@ impl Plane {
 
     /// Whether an agent with this uid is connected now.
     pub fn is_connected(&self, uid: InstanceUid) -> bool {
-        let namespace = Namespace::default();
-        let agent = self.engine.find_by_uid(&namespace, uid);
-        agent
-            .and_then(|agent| self.engine.standing(&namespace, agent))
+        self.standing(uid)
             .is_some_and(|standing| standing.connected)
+    }
+
+    /// The config that was last offered to the agent with this uid.
+    pub fn offered(&self, uid: InstanceUid) -> Option<ContentHash> {
+        self.standing(uid)?.offered
+    }
+
+    fn standing(&self, uid: InstanceUid) -> Option<AgentStanding> {
+        let namespace = Namespace::default();
+        let agent = self.engine.find_by_uid(&namespace, uid)?;
+        self.engine.standing(&namespace, agent)
     }
 }
 
