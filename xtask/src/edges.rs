@@ -36,7 +36,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that are never shipped and may depend on anything.
-const FREE: &[&str] = &["testkit", "interop-cases"];
+const FREE: &[&str] = &["testkit", "interop-cases", "simulation"];
 
 /// Counts the edges between the workspace's crates.
 ///

@@ -2,7 +2,7 @@
 
 /// Why the server ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cut {
+pub enum Cut {
     /// Nothing arrived for the idle time, pings included.
     Idle,
     /// A write made no progress.

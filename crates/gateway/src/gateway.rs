@@ -12,14 +12,12 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    admission::{Gate, Reason},
+    admission::Reason,
     connection::{Accepted, serve},
     listener::{listen, raise_descriptor_limit},
-    metrics::Metrics,
     options::GatewayOptions,
-    roster::Roster,
     shared::Shared,
-    tls::{ClientAuth, Tls},
+    tls::Tls,
 };
 
 /// How long to wait before accepting again when the system had no descriptor or memory for it.
@@ -79,30 +77,14 @@ impl Gateway {
             .unwrap_or_else(raise_descriptor_limit);
         let descriptors =
             limit.saturating_mul(u64::from(options.admission.descriptor_percent)) / 100;
-        let metrics = Metrics::register();
-        let gate = Gate::new(&options.admission, descriptors, options.seed, &metrics);
-        let client_auth = options
-            .tls
-            .as_ref()
-            .map_or(ClientAuth::None, |tls| tls.client_auth);
+        let shared = Arc::new(Shared::new(&options, engine, descriptors));
         let acceptor = options
             .tls
             .map(|Tls { config, .. }| TlsAcceptor::from(config));
-        let roster = Roster::new(metrics.connections.clone());
-        let shared = Shared {
-            engine,
-            limits: options.limits,
-            times: options.times,
-            gate,
-            metrics,
-            roster,
-            client_auth,
-            clock: options.clock,
-        };
         Ok(Self {
             listener,
             acceptor,
-            shared: Arc::new(shared),
+            shared,
         })
     }
 

@@ -17,10 +17,14 @@ mod options;
 mod refusal;
 mod roster;
 mod session;
+mod sessions;
 mod shared;
 mod stream;
 mod tls;
 
+pub use cut::Cut;
 pub use gateway::{BindError, Drained, Gateway};
 pub use options::{Admission, Clock, GatewayOptions, Limits, Times};
+pub use session::{Answer, Conversation, Refused, Why};
+pub use sessions::Sessions;
 pub use tls::{ClientAuth, PemError, Tls, TlsError, TlsFiles};

@@ -9,7 +9,7 @@ use crate::{
     admission::{Gate, Reason},
     identity::Certificate,
     metrics::Metrics,
-    options::{Clock, Limits, Times},
+    options::{Clock, GatewayOptions, Limits, Times},
     refusal::Refusal,
     roster::Roster,
     tls::ClientAuth,
@@ -28,6 +28,27 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The state of a gateway with room for so many descriptors.
+    pub fn new(options: &GatewayOptions, engine: Engine, descriptors: u64) -> Self {
+        let metrics = Metrics::register();
+        let gate = Gate::new(&options.admission, descriptors, options.seed, &metrics);
+        let client_auth = options
+            .tls
+            .as_ref()
+            .map_or(ClientAuth::None, |tls| tls.client_auth);
+        let roster = Roster::new(metrics.connections.clone());
+        Self {
+            engine,
+            limits: options.limits.clone(),
+            times: options.times.clone(),
+            gate,
+            metrics,
+            roster,
+            client_auth,
+            clock: options.clock.clone(),
+        }
+    }
+
     /// The time that is stored and shown.
     pub fn now(&self) -> Timestamp {
         self.clock.now()

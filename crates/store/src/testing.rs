@@ -9,7 +9,13 @@
     reason = "a test that cannot have its database fails at once"
 )]
 
+mod commits;
 mod server;
+
+pub(crate) use commits::NextCommit;
+pub use commits::{
+    CommitStop, Stop, StopAt, commit_stop, lose_next_commit, refuse_next_commit, spare_next_commit, stop_next_commit,
+};
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -139,11 +145,6 @@ async fn rename(tx: &mut crate::Tx, from: &str, to: &str) {
     .run(tx)
     .await
     .expect("a table is renamed");
-}
-
-/// Has the next commit happen and its caller told that the database was lost.
-pub fn lose_next_commit(db: &Db) {
-    db.commits().lose_next.store(true, Ordering::Release);
 }
 
 /// A name that no other test has, also where several processes share a server.

@@ -25,7 +25,7 @@ use self::{agents::Agents, encode::encode};
 use crate::{admission::Reason, cut::Cut, shared::Shared};
 
 /// The conversation of one connection (plain HTTP: of one request) with the agents behind it.
-pub(crate) struct Conversation {
+pub struct Conversation {
     shared: Arc<Shared>,
     principal: Arc<Principal>,
     mailbox: Option<Arc<Mailbox>>,
@@ -38,17 +38,21 @@ pub(crate) struct Conversation {
 
 /// What a received message leads to.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub enum Answer {
     /// Send this. With `more`, this agent has something else to be taken.
     Send {
+        /// The reply.
         reply: Encoded,
+        /// The agent that has something else to be taken.
         more: Option<Attachment>,
     },
     /// The message was not processed.
     Refuse(Refused),
     /// Another connection has this agent: find out whether it is alive, then [`Conversation::settle`] and hear the message again.
     Contested {
+        /// The contest.
         contest: Box<Contest>,
+        /// The uid that both connections use.
         uid: InstanceUid,
     },
     /// The connection is to end.
@@ -57,14 +61,16 @@ pub(crate) enum Answer {
 
 /// Why a message was not processed, addressed to the agent if its uid could be read.
 #[derive(Debug)]
-pub(crate) struct Refused {
+pub struct Refused {
+    /// The agent, if its uid could be read.
     pub uid: Option<InstanceUid>,
+    /// Why.
     pub why: Why,
 }
 
 /// Why a message was not processed.
 #[derive(Debug)]
-pub(crate) enum Why {
+pub enum Why {
     /// The message is wrong; the text says how.
     Bad(String),
     /// Not now.
@@ -73,6 +79,7 @@ pub(crate) enum Why {
 
 impl Refused {
     /// As a message of the protocol.
+    #[must_use]
     pub fn encode(&self) -> Encoded {
         match &self.why {
             Why::Bad(text) => Reply::error(self.uid, ErrorKind::BadRequest, text, None),
@@ -85,7 +92,7 @@ impl Refused {
 
 impl Conversation {
     /// A conversation over a connection that can be woken.
-    pub fn streaming(
+    pub(crate) fn streaming(
         shared: Arc<Shared>,
         principal: Principal,
         transport: Transport,
@@ -95,7 +102,7 @@ impl Conversation {
     }
 
     /// The conversation of one request.
-    pub fn polled(shared: Arc<Shared>, principal: Principal, peer: SocketAddr) -> Self {
+    pub(crate) fn polled(shared: Arc<Shared>, principal: Principal, peer: SocketAddr) -> Self {
         Self::new(shared, principal, Transport::Http, peer, None)
     }
 
@@ -117,11 +124,11 @@ impl Conversation {
         }
     }
 
-    pub fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
-    pub fn peer(&self) -> SocketAddr {
+    pub(crate) fn peer(&self) -> SocketAddr {
         self.peer
     }
 
@@ -129,6 +136,7 @@ impl Conversation {
     ///
     /// # Panics
     /// If the conversation is a polled one.
+    #[must_use]
     pub fn mailbox(&self) -> &Arc<Mailbox> {
         self.mailbox
             .as_ref()
@@ -136,6 +144,7 @@ impl Conversation {
     }
 
     /// Whether no agent is known on this connection (yet, or any more).
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.agents.is_empty()
     }

@@ -75,9 +75,9 @@ pub struct Tx {
 #[derive(Debug, Default)]
 pub(crate) struct Commits {
     lost: AtomicU64,
-    /// The next commit happens and says that it did not.
+    /// What is to become of the next commit.
     #[cfg(feature = "testing")]
-    pub(crate) lose_next: std::sync::atomic::AtomicBool,
+    pub(crate) next: parking_lot::Mutex<crate::testing::NextCommit>,
 }
 
 impl Commits {
@@ -105,6 +105,10 @@ impl Tx {
     /// counted in [`crate::Db::lost_commits`].
     pub async fn commit(self) -> Result<(), StoreError> {
         let mut underway = Underway(Some(&self.commits));
+        #[cfg(feature = "testing")]
+        let mut staged = std::mem::take(&mut *self.commits.next.lock());
+        #[cfg(feature = "testing")]
+        staged.before().await?;
         let outcome = match self.conn.0 {
             Handle::SqliteTx(tx) => tx.commit().await,
             Handle::PostgresTx(tx) => tx.commit().await,
@@ -112,10 +116,7 @@ impl Tx {
             Handle::Sqlite(_) | Handle::Postgres(_) => Ok(()),
         };
         #[cfg(feature = "testing")]
-        let outcome = match self.commits.lose_next.swap(false, Ordering::AcqRel) {
-            true => Err(sqlx::Error::WorkerCrashed),
-            false => outcome,
-        };
+        let outcome = staged.after(outcome).await;
         let outcome = outcome.map_err(|error| StoreError::of("committing", error));
         // A transaction that lost against another one is known to be rolled back.
         if outcome

@@ -1,0 +1,92 @@
+//! Many seeds, on every processor.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use crate::{Plan, Summary, Violation, run};
+
+/// What many runs came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Runs in which everything held.
+    pub runs: u64,
+    /// Their events.
+    pub steps: u64,
+    /// Their agents' messages.
+    pub messages: u64,
+    /// Their offers.
+    pub offers: u64,
+    /// Their server processes.
+    pub servers: u64,
+}
+
+impl Batch {
+    fn add(&mut self, run: &Summary) {
+        self.runs += 1;
+        self.steps += run.steps;
+        self.messages += run.messages;
+        self.offers += run.offers;
+        self.servers += run.servers;
+    }
+}
+
+impl fmt::Display for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            runs,
+            steps,
+            messages,
+            offers,
+            servers,
+        } = self;
+        write!(
+            f,
+            "{runs} seeds: {steps} events, {messages} messages of agents, {offers} offers, {servers} server processes"
+        )
+    }
+}
+
+/// Runs these seeds, in order, as many at a time as there are processors; ends soon after the first that fails.
+///
+/// # Errors
+/// The [`Violation`] of the lowest seed that was found to fail.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_all(seeds: Range<u64>) -> Result<Batch, Violation> {
+    let next = AtomicU64::new(seeds.start);
+    let done = Mutex::new((Batch::default(), None::<Violation>));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seeds.end <= seed {
+                return;
+            }
+            let outcome = run(Plan::of(seed));
+            let mut done = done.lock().expect("no run panics while it holds this");
+            match outcome {
+                Ok(summary) => done.0.add(&summary),
+                Err(violation) => {
+                    next.store(seeds.end, Ordering::Relaxed);
+                    let first = done
+                        .1
+                        .as_ref()
+                        .is_none_or(|known| violation.seed < known.seed);
+                    if first {
+                        done.1 = Some(violation);
+                    }
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let (batch, violation) = done.into_inner().expect("every thread has ended");
+    violation.map_or(Ok(batch), Err)
+}
