@@ -167,6 +167,7 @@ impl Engine {
             .wire
             .and_then(|bytes| WireState::from_bytes(&bytes).ok())
             .unwrap_or_default();
+        state.wire.restored();
         state.epoch = stored.epoch;
         state.labels = stored.labels;
         state.healthy = stored.healthy;

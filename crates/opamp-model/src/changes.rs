@@ -52,6 +52,15 @@ impl Changes {
     ///
     /// Such a message needs no lock that agents share and no database.
     pub fn is_only_liveness(&self) -> bool {
+        let asked = self.custom_message.is_some()
+            || self.certificate_request.is_some()
+            || self.disconnecting
+            || self.requests_uid;
+        !self.has_status() && !asked
+    }
+
+    /// Whether the agent said something of itself, other than times, that was not known.
+    pub fn has_status(&self) -> bool {
         let Self {
             capabilities,
             description,
@@ -62,13 +71,13 @@ impl Changes {
             custom_capabilities,
             available_components,
             connection_settings_status,
-            custom_message,
-            certificate_request,
-            disconnecting,
-            requests_uid,
+            custom_message: _,
+            certificate_request: _,
+            disconnecting: _,
+            requests_uid: _,
         } = self;
         let tree_changed = health.as_ref().is_some_and(|report| report.tree.is_some());
-        let changed = tree_changed
+        tree_changed
             || capabilities.is_some()
             || description.is_some()
             || effective_config.is_some()
@@ -76,11 +85,6 @@ impl Changes {
             || package_statuses.is_some()
             || custom_capabilities.is_some()
             || available_components.is_some()
-            || connection_settings_status.is_some();
-        let asked = custom_message.is_some()
-            || certificate_request.is_some()
-            || *disconnecting
-            || *requests_uid;
-        !changed && !asked
+            || connection_settings_status.is_some()
     }
 }

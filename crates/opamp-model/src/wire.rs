@@ -94,6 +94,9 @@ impl WireState {
     const HEAD_BYTES: usize = 4 + 4 * 8;
     const DIGESTS: usize = 9;
 
+    /// More messages than an agent says between two commits of a server: see [`restored`](Self::restored).
+    pub const LOW_NUMBERS: u64 = 16;
+
     /// Length of the stored form in bytes.
     pub const ENCODED_BYTES: usize = Self::HEAD_BYTES + Self::DIGESTS * 16;
 
@@ -175,6 +178,16 @@ impl WireState {
     pub fn reconnected(&mut self) {
         self.full_state_asks = 0;
         self.components_asks = 0;
+    }
+
+    /// The state was read back after the server's process ended without having stored the last messages. Where an
+    /// agent's own process had restarted within them, its numbers may go on by chance just where the stored ones end;
+    /// so of an agent whose stored numbers are low, everything is asked for once.
+    pub fn restored(&mut self) {
+        if self.sequence_num.is_some_and(|number| number < Self::LOW_NUMBERS) {
+            self.stale = true;
+            self.full_state_asks = 0;
+        }
     }
 
     /// The digests in their stored order.

@@ -19,6 +19,7 @@ mod node;
 mod operator;
 mod schedule;
 mod serve;
+mod show;
 mod truth;
 mod work;
 mod world;

@@ -20,8 +20,6 @@ const STANDINGS: Duration = Duration::from_secs(2);
 const EXPIRE: Duration = Duration::from_secs(10);
 /// After a commit that failed ([`server`]'s loops wait so long).
 const RETRY: Duration = Duration::from_secs(1);
-/// Until a server may be there.
-const DOWN: Duration = Duration::from_millis(500);
 /// Until what uses the database may be done.
 const BUSY: Duration = Duration::from_millis(20);
 
@@ -168,21 +166,27 @@ impl World {
         self.look_around();
     }
 
-    /// Has an operator's wish done, when the database is free.
+    /// An operator wishes something; it waits for its turn. Without a server there is nobody to ask.
     pub async fn operate(&mut self, intent: Intent) {
-        if self.is_busy() {
-            let wait = if self.node.running.is_some() {
-                BUSY
-            } else {
-                DOWN
-            };
-            return self.schedule.after(wait, Event::Operate(intent));
+        let comes_too_late = self.calm && intent != Intent::Lift;
+        if self.node.running.is_some() && !comes_too_late {
+            self.wishes.push_back(intent);
+            self.next_wish().await;
         }
-        self.truth.attempt(&intent);
-        self.start_work(move |engine, obstacles, now| {
-            operator::perform(engine, obstacles, intent, now)
-        })
-        .await;
+    }
+
+    /// Begins what an operator wishes, when the database is free.
+    async fn next_wish(&mut self) {
+        while !self.is_busy() {
+            let Some(intent) = self.wishes.pop_front() else {
+                return;
+            };
+            self.truth.attempt(&intent);
+            self.start_work(move |engine, obstacles, now| {
+                operator::perform(engine, obstacles, intent, now)
+            })
+            .await;
+        }
     }
 
     /// Whether there is no server, or its database is in use.
@@ -246,6 +250,7 @@ impl World {
     pub async fn finish_work(&mut self) {
         if let Some(outcome) = self.outlast_work().await {
             self.conclude(outcome).await;
+            Box::pin(self.next_wish()).await;
         }
     }
 
@@ -295,6 +300,7 @@ impl World {
             self.truth.learn(done);
         }
         store::testing::spare_next_commit(&self.node.db);
+        self.wishes.clear();
         let Some(running) = self.node.running.take() else {
             return;
         };
@@ -310,7 +316,7 @@ impl World {
                 );
             }
         }
-        let wait = self.dice.time(50..20_000);
+        let wait = self.dice.time(50..8_000);
         self.schedule.after(wait, Event::ServerStart);
     }
 }

@@ -1,6 +1,6 @@
 //! The whole of a run: hosts, network, server, operators and mishaps, step by step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -43,6 +43,8 @@ pub(crate) struct World {
     pub trace: Trace,
     /// No mishaps any more.
     pub calm: bool,
+    /// What operators wait for.
+    pub wishes: VecDeque<Intent>,
     pub requests: u64,
     pub offers: u64,
     /// Identities that the server gave.
@@ -92,6 +94,7 @@ impl World {
             },
             trace: Trace::default(),
             calm: false,
+            wishes: VecDeque::new(),
             requests: 0,
             offers: 0,
             uids_given: 0,
@@ -234,6 +237,7 @@ impl World {
     /// Ends all mishaps: what runs goes on, what is down comes up, and what was asked for last is done.
     async fn calm_down(&mut self) {
         self.calm = true;
+        self.wishes.clear();
         self.start_server().await;
         self.finish_work().await;
         for host in 0..self.hosts.len() {
@@ -277,8 +281,7 @@ impl World {
 
     #[expect(clippy::print_stderr, reason = "asked for, to see what a seed does")]
     fn tell(&self, event: &Event) {
-        let mut text = format!("{event:?}");
-        text.truncate(text.floor_char_boundary(160));
+        let text = crate::show::line(event);
         eprintln!("{:>12.6} {text}", self.schedule.now().as_secs_f64());
     }
 

@@ -42,6 +42,10 @@ impl ClientSession {
         if let Some(error) = message.error_response {
             return Ok(refusal(error));
         }
+        self.server.has_report |= self
+            .connection
+            .as_ref()
+            .is_some_and(|connection| connection.reported);
         self.take_capabilities(message.capabilities, &mut events);
         if let Some(command) = message.command {
             events.extend(self.command(command));
@@ -123,6 +127,7 @@ impl ClientSession {
         self.previous_uid = Some(old);
         self.server.has_report = false;
         if let Some(connection) = &mut self.connection {
+            connection.reported = false;
             connection.due |= !std::mem::replace(&mut connection.announced_uid, true);
         }
         events.push(Event::UidChanged { old, new });

@@ -63,7 +63,11 @@ impl ClientSession {
 
     fn message(&mut self, now: Instant) -> Vec<u8> {
         let mut answer = self.asks.take(now);
-        answer.full_state |= !std::mem::replace(&mut self.server.has_report, true);
+        let reported = self
+            .connection
+            .as_mut()
+            .is_none_or(|connection| std::mem::replace(&mut connection.reported, true));
+        answer.full_state |= !self.server.has_report && !reported;
         let mut message = self.head();
         self.put_status(&mut message, answer);
         if let Some(csr) = self

@@ -103,13 +103,15 @@ pub(super) struct LiveConnection {
     /// Whether a new identity was announced at once on this connection; once is enough, or a
     /// server that gives one in every answer would be answered forever.
     pub(super) announced_uid: bool,
+    /// Whether something was sent under the present identity: if the server has no report, that was one.
+    pub(super) reported: bool,
     pub(super) last_sent: Instant,
 }
 
 /// What is known of the server.
 #[derive(Debug, Default)]
 pub(super) struct KnownServer {
-    /// Whether it was ever sent a full report.
+    /// Whether it answered after it was sent a full report.
     pub(super) has_report: bool,
     pub(super) capabilities: Option<ServerCapabilities>,
     pub(super) custom_capabilities: CustomCapabilities,
@@ -315,13 +317,16 @@ impl ClientSession {
 
     /// A connection was made: a status report is due at once.
     ///
-    /// The first one is full. After a reconnect only what changed is sent: what was lost with the
-    /// connection shows as a gap in the numbers, and the server asks for everything.
+    /// The first one is full, on each connection until the server has answered one: the numbers of a
+    /// process that was there before may end just where this one's begin. After that only what
+    /// changed is sent: what is lost with a connection shows as a gap in the numbers, and the server
+    /// asks for everything.
     pub fn connected(&mut self, mode: Mode, now: Instant) {
         self.connection = Some(LiveConnection {
             mode,
             due: true,
             announced_uid: false,
+            reported: false,
             last_sent: now,
         });
     }

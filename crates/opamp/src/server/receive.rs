@@ -99,7 +99,7 @@ pub fn receive(wire: &mut WireState, bytes: &[u8], limits: &Limits) -> Result<Re
     }
     .changes(&mut next)?;
     let repeated = wire.sequence_num == Some(parts.sequence_num);
-    let full_state_needed = sequence::advance(&mut next, &parts);
+    let full_state_needed = sequence::advance(&mut next, &parts, changes.has_status());
     let components_wanted = sequence::wants_components(&mut next);
     let carried_status = parts.get(Part::RemoteConfigStatus).is_some();
     *wire = next;

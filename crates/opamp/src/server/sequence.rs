@@ -18,11 +18,13 @@ const FIRST_NUMBERS: std::ops::RangeInclusive<u64> = 0..=1;
 /// Takes a message's number, and tells whether its answer must ask for full state.
 ///
 /// Spec: "Agent Status Compression". An exact repeat is tolerated: whether a resent message keeps
-/// its number is not said.
-pub(super) fn advance(wire: &mut WireState, parts: &Parts<'_>) -> bool {
+/// its number is not said. One that `says_new` things is no repeat: of two messages of the agent's processes, an old
+/// one came late or a new one by chance with the number of the last.
+pub(super) fn advance(wire: &mut WireState, parts: &Parts<'_>, says_new: bool) -> bool {
     let number = parts.sequence_num;
     let is_expected = match wire.sequence_num.replace(number) {
-        Some(previous) => number == previous.wrapping_add(1) || number == previous,
+        Some(previous) if number == previous => !says_new,
+        Some(previous) => number == previous.wrapping_add(1),
         None => FIRST_NUMBERS.contains(&number) && is_complete(wire.capabilities, parts),
     };
     if !is_expected {

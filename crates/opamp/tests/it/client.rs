@@ -153,6 +153,7 @@ fn st_02_after_a_reconnect_only_what_changed_is_sent() {
     let mut session = session(REPORTING, now);
     session.set_health(&health(true, 2, 0));
     sent(&mut session, now);
+    give(&mut session, Reply::to(UID, SERVER), now);
     session.disconnected();
     session.set_health(&health(false, 2, 0));
     session.connected(Mode::Stream, now);

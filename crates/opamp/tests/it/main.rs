@@ -16,6 +16,7 @@ mod link;
 mod peers;
 mod plain_http;
 mod reply;
+mod restarts;
 mod runner;
 mod schema;
 mod server;
