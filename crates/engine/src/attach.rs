@@ -173,7 +173,7 @@ impl Engine {
     }
 
     /// Ends a contest: where the old connection is alive the newcomer is another agent and is given a uid of its own,
-    /// else it takes over.
+    /// else it takes over. `None`: another connection has taken over meanwhile; attach again.
     ///
     /// # Errors
     /// [`Refusal::TooManyAgents`]: it would be one agent too many.
@@ -182,7 +182,7 @@ impl Engine {
         contest: Contest,
         alive: bool,
         now: Timestamp,
-    ) -> Result<Attachment, Refusal> {
+    ) -> Result<Option<Attachment>, Refusal> {
         let Contest {
             agent,
             principal,
@@ -200,17 +200,17 @@ impl Engine {
         };
         if !alive {
             let mut state = agent.lock();
-            let replaced = state.link.as_ref().and_then(|link| link.mailbox.as_ref());
-            // Somebody else may have taken over while the old connection was asked; the newest claim wins.
-            if replaced.is_some_and(|mailbox| Arc::ptr_eq(mailbox, &old)) || state.link.is_some() {
-                state.unlink();
-                events::agent_replaced();
+            let holder = state.link.as_ref().and_then(|link| link.mailbox.as_ref());
+            // Somebody else took over while the old connection was asked, and is to be asked in turn: of two that
+            // come at once, the one that was settled last is not the newer one.
+            if holder.is_some_and(|holder| !Arc::ptr_eq(holder, &old)) {
+                return Ok(None);
             }
             let uid = state.uid;
             self.claim(&agent, &mut state, &request(uid), now);
             let epoch = state.epoch;
             drop(state);
-            return Ok(Attachment { agent, epoch });
+            return Ok(Some(Attachment { agent, epoch }));
         }
         let twin = match known_twin(&agent, &principal, peer) {
             Some(twin) => twin,
@@ -227,7 +227,7 @@ impl Engine {
         }
         let epoch = state.epoch;
         drop(state);
-        Ok(Attachment { agent: twin, epoch })
+        Ok(Some(Attachment { agent: twin, epoch }))
     }
 
     fn new_twin(

@@ -24,7 +24,11 @@ async fn id_06_a_second_connection_takes_over_from_a_dead_one() {
         panic!("not contested")
     };
     assert!(!contest.probe(Duration::from_millis(10)).await);
-    let attachment = world.engine.settle(contest, false, world.now).unwrap();
+    let attachment = world
+        .engine
+        .settle(contest, false, world.now)
+        .unwrap()
+        .unwrap();
     assert_eq!(attachment.agent_id(), old.attachment.agent_id());
     assert!(matches!(
         old.try_say(&world, Changes::default()),
@@ -44,6 +48,36 @@ async fn id_06_a_second_connection_takes_over_from_a_dead_one() {
 }
 
 #[tokio::test]
+async fn id_06_of_two_that_take_over_at_once_the_one_that_was_settled_last_is_not_taken_for_the_newer()
+ {
+    let world = World::start().await;
+    let (old, _) = world.connect(1, &[]);
+    let contest = |mailbox| match world.attach(old.uid, Some(mailbox)) {
+        Attach::Contested(contest) => contest,
+        other => panic!("not contested: {other:?}"),
+    };
+    let (late, newest) = (Mailbox::new(), Mailbox::new());
+    let (of_late, of_newest) = (contest(&late), contest(&newest));
+    let attached = world.engine.settle(of_newest, false, world.now).unwrap();
+    let again = world.engine.settle(of_late, false, world.now).unwrap();
+    assert!(
+        again.is_none(),
+        "the newest connection is to be asked first"
+    );
+    // It is alive, and keeps the agent.
+    let once_more = contest(&late);
+    let (alive, ()) = tokio::join!(once_more.probe(Duration::from_secs(60)), async {
+        newest
+            .wait()
+            .await
+            .probes
+            .into_iter()
+            .for_each(engine::Probe::alive);
+    });
+    assert!(alive && attached.is_some());
+}
+
+#[tokio::test]
 async fn id_06_id_07_a_second_connection_beside_a_live_one_gets_a_uid_of_its_own() {
     let world = World::start().await;
     let (mut old, _) = world.connect(1, &[]);
@@ -57,7 +91,11 @@ async fn id_06_id_07_a_second_connection_beside_a_live_one_gets_a_uid_of_its_own
         }
     });
     assert!(alive);
-    let twin = world.engine.settle(contest, alive, world.now).unwrap();
+    let twin = world
+        .engine
+        .settle(contest, alive, world.now)
+        .unwrap()
+        .unwrap();
     assert_ne!(twin.agent_id(), old.attachment.agent_id());
     let outgoing = world.engine.take(&twin, world.now);
     assert_eq!(outgoing.new_uid, Some(twin.uid()));
@@ -353,7 +391,11 @@ async fn id_06_a_poll_that_contests_again_and_again_makes_one_agent() {
     let other = world.token(None, &[]).await;
     let poll = |principal: &Principal| {
         let contest = contested(world.attach_as(principal, stream.uid, None));
-        world.engine.settle(contest, true, world.now).unwrap()
+        world
+            .engine
+            .settle(contest, true, world.now)
+            .unwrap()
+            .unwrap()
     };
     let (first, second) = (poll(&Principal::anonymous()), poll(&Principal::anonymous()));
     assert!(first.is_same(&second));

@@ -212,15 +212,16 @@ impl Conversation {
         }
     }
 
-    /// Ends a contest for an agent of this connection. Gives what its messages are refused with, if there is no room for
-    /// another agent.
+    /// Ends a contest for an agent of this connection, whose messages are then to be heard again: they may meet another
+    /// contest. Gives what they are refused with, if there is no room for another agent.
     pub fn settle(&mut self, contest: Contest, uid: InstanceUid, alive: bool) -> Option<Refused> {
         self.contested.retain(|contested| *contested != uid);
         match self.shared.engine.settle(contest, alive, self.shared.now()) {
-            Ok(attachment) => {
+            Ok(Some(attachment)) => {
                 self.agents.insert(uid, attachment);
                 None
             }
+            Ok(None) => None,
             Err(_) => Some(self.turned_away(uid)),
         }
     }
