@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO
 
-.PHONY: help demo test lint bench interop fuzz docs-commands
+.PHONY: help demo test lint bench interop fuzz soak docs-commands
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -26,6 +26,9 @@ interop: ## Run the cases against peers that others wrote (builds a real collect
 
 fuzz: ## Fuzz everything that parses bytes from a peer (SECONDS_EACH=60 a target; needs nightly Rust and cargo-fuzz)
 	@scripts/fuzz
+
+soak: ## Run server and agents on a simulated clock and network, SEEDS=0..20000 (a range of seeds, about an hour)
+	@SEEDS=$${SEEDS:-0..20000} scripts/simulation
 
 docs-commands: ## Run the commands that README.md and docs/quickstart.md show, and compare what they print
 	@test ! -e data/demo || { echo "remove data/demo first: the commands expect a new demo"; exit 1; }

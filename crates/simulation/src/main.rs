@@ -9,6 +9,7 @@ use simulation::{Batch, Plan};
 
 /// Server and agents on a simulated clock and network, many times over.
 #[derive(Parser)]
+#[command(version)]
 struct Arguments {
     /// Run these seeds, `FROM..TO`, on every processor.
     #[arg(long, value_parser = range, default_value = "0..10000")]
