@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use domain::{AgentId, ConfigState, EventKind, Namespace};
 use opamp::client::Mode;
-use opamp::model::{ApplyState, InstanceUid};
+use opamp::model::{AgentDescription, ApplyState, InstanceUid};
 use opamp::proto;
 use prost::Message as _;
 
 use crate::machine::CAPABILITIES;
 use crate::operator;
+use crate::schedule::ConnId;
 use crate::world::World;
 
 /// Messages that an agent may need beside its heartbeats to agree with the server, once nothing happens any more.
@@ -38,6 +39,30 @@ impl World {
             self.truth
                 .claimed
                 .insert((uid, status.last_remote_config_hash));
+        }
+    }
+
+    /// The server has taken a message that came over a connection. The first over an older connection may come after
+    /// all others, when no connection is left that could tell: then nothing shows that it is old.
+    pub fn note_taken(&mut self, conn: ConnId, message: &[u8]) {
+        let Ok(said) = proto::AgentToServer::decode(message) else {
+            return;
+        };
+        let (Ok(uid), Some(running)) = (
+            InstanceUid::from_slice(&said.instance_uid),
+            &mut self.node.running,
+        ) else {
+            return;
+        };
+        let is_first = running
+            .links
+            .get_mut(&conn)
+            .is_some_and(|link| link.spoke.insert(uid));
+        let has_rival = running.links.iter().any(|(other, link)| {
+            *other != conn && link.spoke.contains(&uid) && !self.network.is_broken(*other)
+        });
+        if let Some(revision) = revision_of(said).filter(|_| is_first && !has_rival) {
+            self.truth.first_words.insert((uid, revision));
         }
     }
 
@@ -163,9 +188,9 @@ impl World {
             let Some(revision) = revision else { continue };
             let before = self.truth.described.insert(agent.id, revision);
             // Over plain HTTP a request may come late, and nothing tells that it is old until the next one.
-            if before.is_some_and(|before| revision < before)
-                && !self.truth.polling.contains(&agent.uid)
-            {
+            let may_be_old = self.truth.polling.contains(&agent.uid)
+                || self.truth.first_words.contains(&(agent.uid, revision));
+            if before.is_some_and(|before| revision < before) && !may_be_old {
                 self.violated(
                     "an agent's newer word is never replaced by an older one",
                     format!("{}: {before:?} became {revision}", agent.uid),
@@ -374,4 +399,10 @@ impl World {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The revision of the description in a message.
+fn revision_of(said: proto::AgentToServer) -> Option<u64> {
+    let description = AgentDescription::from(said.agent_description?);
+    description.get("revision")?.as_str()?.parse().ok()
 }

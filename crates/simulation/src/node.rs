@@ -1,6 +1,6 @@
 //! The server's process: the shipped engine and conversations, on a database that outlives it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -57,6 +57,8 @@ pub(crate) struct Link {
     pub talk: Conversation,
     pub opened: Duration,
     pub heard: Duration,
+    /// The agents whose messages were taken over it.
+    pub spoke: BTreeSet<InstanceUid>,
     pub probes: Vec<Probe>,
     pub contests: Vec<Held>,
 }
@@ -188,6 +190,7 @@ impl Running {
                 talk,
                 opened: now,
                 heard: now,
+                spoke: BTreeSet::new(),
                 probes: Vec::new(),
                 contests: Vec::new(),
             },

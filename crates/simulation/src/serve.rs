@@ -89,6 +89,7 @@ impl World {
                 if let Some(attachment) = more {
                     outs.extend(waiting(&link.talk, &attachment));
                 }
+                self.note_taken(conn, &message);
                 outs
             }
             Answer::Refuse(refused) => vec![Out::Message(refused.encode().to_vec())],

@@ -26,6 +26,8 @@ pub(crate) struct Truth {
     pub described: BTreeMap<AgentId, u64>,
     /// Uids under which agents send over plain HTTP, where an old request may come late.
     pub polling: BTreeSet<InstanceUid>,
+    /// What agents said first over a connection, when no other was left that could tell whether it is old.
+    pub first_words: BTreeSet<(InstanceUid, u64)>,
     /// Agents that were deleted, and may come again.
     pub deleted: u64,
 }

@@ -185,7 +185,7 @@ impl World {
                 life,
                 request,
                 body,
-            } => self.requested(host, life, request, body),
+            } if !self.is_succeeded(host, life) => self.requested(host, life, request, body),
             Event::Response {
                 host,
                 life,
@@ -220,6 +220,11 @@ impl World {
 
     fn is_live(&self, host: usize, life: u32) -> bool {
         self.hosts[host].running && self.hosts[host].life == life
+    }
+
+    /// Whether this process is gone and another has taken its place: its requests ended with its connections.
+    fn is_succeeded(&self, host: usize, life: u32) -> bool {
+        self.hosts[host].running && self.hosts[host].life != life
     }
 
     fn serves(&self, life: u32) -> bool {
