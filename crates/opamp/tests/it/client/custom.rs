@@ -1,0 +1,139 @@
+//! Inventories of components, custom capabilities and custom messages.
+
+use std::time::Instant;
+
+use opamp::client::{CustomMessageRefused, Event, InvalidCustomCapability};
+use opamp::model::{AgentCapabilities, CustomCapabilities, CustomMessage};
+use opamp::server::Reply;
+
+use super::{SERVER, components, parts};
+use crate::support::{REPORTING, UID, give, sent, session, settled};
+
+#[test]
+fn co_01_co_02_co_03_components_travel_by_hash_and_as_a_map_on_request() {
+    let now = Instant::now();
+    let mut session = session(AgentCapabilities::REPORTS_AVAILABLE_COMPONENTS, now);
+    session.set_available_components(&components());
+    let first = sent(&mut session, now).available_components.unwrap();
+    assert_eq!((first.hash, first.components.len()), (b"h".to_vec(), 0));
+    give(
+        &mut session,
+        Reply::to(UID, SERVER).report_available_components(),
+        now,
+    );
+    let message = sent(&mut session, now);
+    assert_eq!(parts(&message), ["available_components"]);
+    let asked = message.available_components.unwrap();
+    assert_eq!((asked.hash, asked.components.len()), (b"h".to_vec(), 1));
+    give(
+        &mut session,
+        Reply::to(UID, SERVER)
+            .report_available_components()
+            .report_full_state(),
+        now,
+    );
+    let both = sent(&mut session, now);
+    assert_eq!(parts(&both), ["agent_description", "available_components"]);
+    assert_eq!(both.available_components.unwrap().components.len(), 1);
+}
+
+#[test]
+fn cu_01_custom_capabilities_are_sent_when_the_list_changes() {
+    let now = Instant::now();
+    let mut session = settled(REPORTING, SERVER, now);
+    session
+        .set_custom_capabilities(&CustomCapabilities(vec!["io.x.y".into()]))
+        .unwrap();
+    assert_eq!(parts(&sent(&mut session, now)), ["custom_capabilities"]);
+    session
+        .set_custom_capabilities(&CustomCapabilities(vec!["io.x.y".into()]))
+        .unwrap();
+    assert_eq!(session.poll_send(now), None);
+    session
+        .set_custom_capabilities(&CustomCapabilities::default())
+        .unwrap();
+    assert_eq!(
+        sent(&mut session, now)
+            .custom_capabilities
+            .unwrap()
+            .capabilities,
+        [""; 0]
+    );
+}
+
+#[test]
+fn cu_02_what_is_no_name_of_a_capability_is_not_announced() {
+    let now = Instant::now();
+    let mut session = settled(REPORTING, SERVER, now);
+    let names = ["io.x.y", "lookup"].map(str::to_owned);
+    let refused = session.set_custom_capabilities(&CustomCapabilities(names.into()));
+    assert_eq!(
+        refused,
+        Err(InvalidCustomCapability {
+            name: "lookup".into()
+        })
+    );
+    assert_eq!(session.poll_send(now), None);
+}
+
+#[test]
+fn cu_03_custom_messages_need_the_capability_on_both_sides() {
+    let now = Instant::now();
+    let mut session = settled(REPORTING, SERVER, now);
+    let custom = CustomMessage {
+        capability: "io.x.y".into(),
+        kind: "k".into(),
+        data: vec![1],
+    };
+    assert_eq!(
+        session.send_custom_message(custom.clone()),
+        Err(CustomMessageRefused::NotAnnounced)
+    );
+    let mine = CustomCapabilities(vec!["io.x.y".into()]);
+    session.set_custom_capabilities(&mine).unwrap();
+    sent(&mut session, now);
+    assert_eq!(
+        session.send_custom_message(custom.clone()),
+        Err(CustomMessageRefused::Unsupported)
+    );
+    let events = give(
+        &mut session,
+        Reply::to(UID, SERVER).custom_capabilities(&mine),
+        now,
+    )
+    .events;
+    assert_eq!(events, [Event::CustomCapabilities(mine.clone())]);
+
+    for _ in 0..16 {
+        assert_eq!(session.send_custom_message(custom.clone()), Ok(()));
+    }
+    assert_eq!(
+        session.send_custom_message(custom.clone()),
+        Err(CustomMessageRefused::QueueFull { limit: 16 })
+    );
+    for _ in 0..16 {
+        assert_eq!(sent(&mut session, now).custom_message.unwrap().r#type, "k");
+    }
+    assert_eq!(session.poll_send(now), None);
+
+    let events = give(
+        &mut session,
+        Reply::to(UID, SERVER).custom_message(&custom),
+        now,
+    )
+    .events;
+    assert_eq!(events, [Event::CustomMessage(custom.clone())]);
+    let unknown = CustomMessage {
+        capability: "io.other".into(),
+        ..custom
+    };
+    assert_eq!(
+        give(
+            &mut session,
+            Reply::to(UID, SERVER).custom_message(&unknown),
+            now
+        )
+        .events,
+        []
+    );
+}
