@@ -20,9 +20,9 @@ use crate::peers::{connect, serve_h2, shown_uid, within};
 use crate::support::{SECOND, UID, addressed, message};
 
 /// One stream on the server: what comes, what goes, and with what it was opened.
-struct Stream {
-    messages: Streaming<Bytes>,
-    replies: mpsc::Sender<Result<Encoded, Status>>,
+pub struct Stream {
+    pub messages: Streaming<Bytes>,
+    pub replies: mpsc::Sender<Result<Encoded, Status>>,
     metadata: MetadataMap,
 }
 
@@ -56,7 +56,7 @@ impl Connect for Handler {
     }
 }
 
-async fn serve(refusal: Option<Status>) -> (ConnectOptions, mpsc::Receiver<Stream>) {
+pub async fn serve(refusal: Option<Status>) -> (ConnectOptions, mpsc::Receiver<Stream>) {
     let (streams, accepted) = mpsc::channel(4);
     (
         serve_h2(OpAmpServer::new(

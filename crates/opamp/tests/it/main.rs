@@ -20,6 +20,7 @@ mod restarts;
 mod runner;
 mod schema;
 mod server;
+mod sockets;
 mod support;
 mod tls;
 mod websocket;

@@ -1,0 +1,47 @@
+//! The header before messages on a WebSocket, as odd servers write it.
+
+use futures_util::SinkExt as _;
+use opamp::client::Event;
+use opamp::proto::ServerToAgent;
+use prost::Message as _;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::peer::{Way, to};
+use super::{Pair, quiet};
+use crate::support::{REPORTING, UID, remote_config};
+
+async fn send_raw(pair: &mut Pair, bytes: Vec<u8>) {
+    let frame = Message::Binary(bytes.into());
+    pair.peer.socket().socket.send(frame).await.unwrap();
+}
+
+#[tokio::test]
+async fn ws_04_what_follows_the_bytes_of_the_header_is_the_message() {
+    let headers: [&[u8]; 3] = [
+        &[0x00],
+        &[0x80, 0x00],
+        &[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00],
+    ];
+    for header in headers {
+        let mut pair = Pair::start(Way::WebSocket, quiet(REPORTING)).await;
+        let first = pair.next().await;
+        let mut message = to(UID);
+        message.remote_config = Some(remote_config("a: 1", b"h1"));
+        send_raw(&mut pair, [header, &message.encode_to_vec()].concat()).await;
+        pair.said_nothing_since(&first).await;
+        let told = pair.answer(ServerToAgent::default()).await;
+        assert!(matches!(&told[..], [Event::RemoteConfig(_)]), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn ws_05_a_header_alone_is_a_message_with_nothing_in_it() {
+    let mut pair = Pair::start(Way::WebSocket, quiet(REPORTING)).await;
+    let first = pair.next().await;
+    for header in [&[0x00][..], &[0x80, 0x00]] {
+        send_raw(&mut pair, header.to_vec()).await;
+    }
+    // The connection stands: the same socket brings the next message.
+    pair.said_nothing_since(&first).await;
+    assert_eq!(pair.answer(ServerToAgent::default()).await, []);
+}
