@@ -8,12 +8,36 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-/// The list of requirements, one a line: id, who, level, requirement, section, and why no test shows it.
+/// The list of requirements, one a line: id, who, level, requirement, section, why no test shows it, and why none that does
+/// drives sockets.
 const LIST: &str = "docs/conformance.csv";
 /// The page that is made of it.
 const PAGE: &str = "docs/conformance.md";
 /// Where tests are.
 const PLACES: [&str; 3] = ["crates", "interop", "fuzz"];
+/// Where tests drive our sessions over real sockets: the program, the client's runner or the whole server at one end.
+const OVER_SOCKETS: [&str; 9] = [
+    "crates/agent/tests/it/",
+    "crates/gateway/tests/it/",
+    "crates/opamp/tests/it/grpc.rs",
+    "crates/opamp/tests/it/plain_http.rs",
+    "crates/opamp/tests/it/runner.rs",
+    "crates/opamp/tests/it/sockets/",
+    "crates/opamp/tests/it/tls.rs",
+    "crates/opamp/tests/it/websocket.rs",
+    "crates/server/tests/it/conformance/",
+];
+/// What makes or meets a socket there: one of these words stands in each file whose tests count.
+const SOCKET_WORDS: [&str; 8] = [
+    "Pair::",
+    "Plane::",
+    "Raw::",
+    "Agent::start",
+    "Server::start",
+    "TestServer::",
+    "crate::peers",
+    "TcpStream::connect",
+];
 /// `a_01_`: letters, digits and underscores that an id takes in a test's name.
 const ID_BYTES: usize = 6;
 
@@ -27,6 +51,8 @@ struct Requirement {
     section: String,
     /// Why no test shows it; empty where one must.
     without_test: String,
+    /// Why no test shows it over sockets; empty where one must, and where no test shows it at all.
+    without_sockets: String,
 }
 
 /// A test that carries ids in its name.
@@ -34,20 +60,34 @@ struct Requirement {
 struct Test {
     file: PathBuf,
     name: String,
+    over_sockets: bool,
 }
 
 /// Tests by the id that they show.
 type Shown = BTreeMap<String, BTreeSet<Test>>;
 
-/// Makes the page anew; with `check`, only says whether it is what it should be. Returns how many ids a test shows, and of how many.
+/// How many requirements there are, and how many of them are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// All of them.
+    pub all: usize,
+    /// Those with a test.
+    pub with_test: usize,
+    /// Those with a test over sockets.
+    pub over_sockets: usize,
+}
+
+/// Makes the page anew; with `check`, only says whether it is what it should be.
 ///
 /// # Errors
-/// Names each id that has neither a test nor a reason, or both, each that a test's name carries and the list does not, and a page that is not current.
-pub fn run(root: &Path, check: bool) -> Result<(usize, usize)> {
+/// Names each id that has neither a test nor a reason, or both, also as to tests over sockets; each that a test's name carries and the list
+/// does not; a place of tests over sockets that has none; and a page that is not current.
+pub fn run(root: &Path, check: bool) -> Result<Counts> {
     let list = fs::read(root.join(LIST)).with_context(|| format!("reading {LIST}"))?;
     let requirements = read(&list)?;
     let shown = tests(root)?;
-    let faults = faults(&requirements, &shown);
+    let mut faults = faults(&requirements, &shown);
+    faults.extend(idle_places(&shown));
     if !faults.is_empty() {
         bail!("{}", faults.join("\n"));
     }
@@ -58,10 +98,19 @@ pub fn run(root: &Path, check: bool) -> Result<(usize, usize)> {
     } else if fs::read_to_string(&path).unwrap_or_default() != page {
         bail!("{PAGE} is not what the tests' names say: run cargo xtask conformance");
     }
-    let with_test = requirements
-        .iter()
-        .filter(|one| shown.contains_key(&one.id));
-    Ok((with_test.count(), requirements.len()))
+    Ok(counts(&requirements, &shown))
+}
+
+fn counts(requirements: &[Requirement], shown: &Shown) -> Counts {
+    let with = |is_shown: &dyn Fn(&BTreeSet<Test>) -> bool| {
+        let tests = requirements.iter().filter_map(|one| shown.get(&one.id));
+        tests.filter(|tests| is_shown(tests)).count()
+    };
+    Counts {
+        all: requirements.len(),
+        with_test: with(&|_| true),
+        over_sockets: with(&|tests| tests.iter().any(|test| test.over_sockets)),
+    }
 }
 
 fn read(list: &[u8]) -> Result<Vec<Requirement>> {
@@ -76,6 +125,7 @@ fn read(list: &[u8]) -> Result<Vec<Requirement>> {
             text: column(3),
             section: column(4),
             without_test: column(5),
+            without_sockets: column(6),
         })
     });
     rows.collect()
@@ -88,11 +138,13 @@ fn tests(root: &Path) -> Result<Shown> {
             let text =
                 fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
             let file = file.strip_prefix(root).unwrap_or(&file).to_path_buf();
-            for name in test_names(&text) {
+            let meets_sockets = meets_sockets(&file, &text);
+            for (name, is_async) in test_names(&text) {
                 for id in ids(name) {
                     let test = Test {
                         file: file.clone(),
                         name: name.to_owned(),
+                        over_sockets: meets_sockets && is_async,
                     };
                     shown.entry(id).or_default().insert(test);
                 }
@@ -100,6 +152,13 @@ fn tests(root: &Path) -> Result<Shown> {
         }
     }
     Ok(shown)
+}
+
+/// Whether a file stands where tests drive sockets, and has something that makes or meets one.
+fn meets_sockets(file: &Path, text: &str) -> bool {
+    let file = file.to_string_lossy();
+    OVER_SOCKETS.iter().any(|place| file.starts_with(place))
+        && SOCKET_WORDS.iter().any(|word| text.contains(word))
 }
 
 fn rust_files(directory: &Path) -> Result<Vec<PathBuf>> {
@@ -120,8 +179,8 @@ fn rust_files(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Names of functions that a test attribute stands over.
-fn test_names(text: &str) -> impl Iterator<Item = &str> {
+/// Names of functions that a test attribute stands over, and whether they are async: only such a test can wait for a socket.
+fn test_names(text: &str) -> impl Iterator<Item = (&str, bool)> {
     let mut is_test = false;
     text.lines().filter_map(move |line| {
         let line = line.trim_start();
@@ -131,13 +190,11 @@ fn test_names(text: &str) -> impl Iterator<Item = &str> {
                 .any(|attribute| line.starts_with(attribute));
             return None;
         }
-        let after = line.strip_prefix("async fn ").or(line.strip_prefix("fn "));
+        let after_async = line.strip_prefix("async fn ");
+        let after = after_async.or(line.strip_prefix("fn "));
         // Inside `proptest!` and tables of the store's contract a doc or an argument list may come between.
-        let name = after.and_then(|after| after.split(['(', '<']).next());
-        if name.is_some() && std::mem::take(&mut is_test) {
-            return name;
-        }
-        None
+        let name = after.and_then(|after| after.split(['(', '<']).next())?;
+        std::mem::take(&mut is_test).then_some((name, after_async.is_some()))
     })
 }
 
@@ -175,48 +232,81 @@ fn faults(requirements: &[Requirement], shown: &Shown) -> Vec<String> {
             })
         });
     let unproved = requirements.iter().filter_map(|one| {
-        match (shown.contains_key(&one.id), one.without_test.is_empty()) {
-            (false, true) => Some(format!(
-                "{}: no test carries it in its name, and {LIST} does not say why ({})",
-                one.id, one.text
-            )),
-            (true, false) => Some(format!(
-                "{}: a test shows it, so {LIST} must not say that none does",
-                one.id
-            )),
-            (true, true) | (false, false) => None,
-        }
+        fault_of(one, shown.get(&one.id)).map(|fault| format!("{}: {fault}", one.id))
     });
     unproved.chain(unknown).collect()
 }
 
+/// What is wrong with a requirement that these tests show.
+fn fault_of(one: &Requirement, tests: Option<&BTreeSet<Test>>) -> Option<String> {
+    let Some(tests) = tests else {
+        if one.without_test.is_empty() {
+            let text = &one.text;
+            return Some(format!(
+                "no test carries it in its name, and {LIST} does not say why ({text})"
+            ));
+        }
+        return (!one.without_sockets.is_empty())
+            .then(|| format!("no test shows it at all: {LIST} says why once"));
+    };
+    if !one.without_test.is_empty() {
+        return Some(format!(
+            "a test shows it, so {LIST} must not say that none does"
+        ));
+    }
+    let over_sockets = tests.iter().any(|test| test.over_sockets);
+    match (over_sockets, one.without_sockets.is_empty()) {
+        (false, true) => Some(format!(
+            "no test shows it over sockets, and {LIST} does not say why"
+        )),
+        (true, false) => Some(format!(
+            "a test shows it over sockets, so {LIST} must not say that none does"
+        )),
+        (true, true) | (false, false) => None,
+    }
+}
+
+/// Places that are said to have tests over sockets and have none.
+fn idle_places(shown: &Shown) -> Vec<String> {
+    let is_used = |place: &str| {
+        shown
+            .values()
+            .flatten()
+            .any(|test| test.over_sockets && test.file.to_string_lossy().starts_with(place))
+    };
+    OVER_SOCKETS
+        .into_iter()
+        .filter(|place| !is_used(place))
+        .map(|place| format!("{place}: no test there drives sockets and carries an id"))
+        .collect()
+}
+
 fn page(requirements: &[Requirement], shown: &Shown) -> String {
+    let counts = counts(requirements, shown);
+    let places = OVER_SOCKETS.map(|place| format!("`{place}`")).join(", ");
     let mut page = format!(
         "# Conformance\n\n\
          Every numbered requirement of the OpAMP specification (main branch of 2026-07-23), with the tests that show it or the reason why\n\
          none does. This page is made by `cargo xtask conformance` from [conformance.csv](conformance.csv) and the names of tests; CI fails when an\n\
          id loses its test. `both`, `server` and `client` say whose duty it is; `client` is the whole agent side.\n\n\
-         {} requirements, {} with tests.\n\n",
-        requirements.len(),
-        requirements
-            .iter()
-            .filter(|one| shown.contains_key(&one.id))
-            .count(),
+         \"Over sockets\" are tests in which our client or our server talks to a peer over a real connection and what counts is what\n\
+         the peer saw: those that stand in {places}.\n\n\
+         {} requirements, {} with tests, {} of them over sockets.\n\n",
+        counts.all, counts.with_test, counts.over_sockets,
     );
     page.push_str(
-        "| id | who | level | requirement | section | shown by |\n|---|---|---|---|---|---|\n",
+        "| id | who | level | requirement | section | over sockets | by themselves |\n|---|---|---|---|---|---|---|\n",
     );
     for one in requirements {
-        let proof = shown
-            .get(&one.id)
-            .map_or_else(|| one.without_test.clone(), links);
+        let [over_sockets, others] = proofs(one, shown.get(&one.id));
         let cells = [
             &one.id,
             &one.who,
             &one.level,
             &one.text,
             &one.section,
-            &proof,
+            &over_sockets,
+            &others,
         ];
         let cells = cells.map(|cell| cell.replace('|', "\\|"));
         writeln!(page, "| {} |", cells.join(" | ")).expect("a string takes everything");
@@ -224,7 +314,21 @@ fn page(requirements: &[Requirement], shown: &Shown) -> String {
     page
 }
 
-fn links(tests: &BTreeSet<Test>) -> String {
+/// The last two cells: tests over sockets or why there are none, and the other tests.
+fn proofs(one: &Requirement, tests: Option<&BTreeSet<Test>>) -> [String; 2] {
+    let Some(tests) = tests else {
+        return [one.without_test.clone(), String::new()];
+    };
+    let (over_sockets, others): (Vec<_>, Vec<_>) = tests.iter().partition(|test| test.over_sockets);
+    let first = if over_sockets.is_empty() {
+        one.without_sockets.clone()
+    } else {
+        links(&over_sockets)
+    };
+    [first, links(&others)]
+}
+
+fn links(tests: &[&Test]) -> String {
     let mut by_file: BTreeMap<&Path, Vec<String>> = BTreeMap::new();
     for test in tests {
         by_file
@@ -243,7 +347,7 @@ fn links(tests: &BTreeSet<Test>) -> String {
 mod tests {
     use super::*;
 
-    fn requirement(id: &str, without_test: &str) -> Requirement {
+    fn requirement(id: &str, without_test: &str, without_sockets: &str) -> Requirement {
         let text = |text: &str| text.to_owned();
         Requirement {
             id: text(id),
@@ -252,16 +356,18 @@ mod tests {
             text: text("Do it."),
             section: text("Section"),
             without_test: text(without_test),
+            without_sockets: text(without_sockets),
         }
     }
 
-    fn shown(ids: &[&str]) -> Shown {
-        let test = Test {
+    fn shown(ids: &[(&str, bool)]) -> Shown {
+        let test = |over_sockets| Test {
             file: PathBuf::from("crates/a/src/b.rs"),
             name: "ws_01_a".to_owned(),
+            over_sockets,
         };
         ids.iter()
-            .map(|id| ((*id).to_owned(), BTreeSet::from([test.clone()])))
+            .map(|(id, over_sockets)| ((*id).to_owned(), BTreeSet::from([test(*over_sockets)])))
             .collect()
     }
 
@@ -275,32 +381,75 @@ mod tests {
     #[test]
     fn only_tests_count() {
         let text = "#[test]\nfn sq_01_a() {}\nfn sq_02_b() {}\n#[tokio::test(start_paused = true)]\n#[cfg(unix)]\nasync fn sq_03_c() {}\n";
-        assert_eq!(test_names(text).collect::<Vec<_>>(), ["sq_01_a", "sq_03_c"]);
+        let names = [("sq_01_a", false), ("sq_03_c", true)];
+        assert_eq!(test_names(text).collect::<Vec<_>>(), names);
+    }
+
+    #[test]
+    fn sockets_are_met_by_place_and_by_word() {
+        let meets = |file: &str, text: &str| meets_sockets(Path::new(file), text);
+        let here = "crates/gateway/tests/it/websocket.rs";
+        assert!(meets(here, "let plane = Plane::start().await;"));
+        assert!(!meets(here, "let state = WireState::default();"));
+        assert!(!meets("crates/opamp/tests/it/reply.rs", "Plane::start()"));
     }
 
     #[test]
     fn an_id_has_a_test_or_a_reason_and_never_both() {
-        let list = [requirement("WS-01", ""), requirement("PK-02", "Not yet.")];
-        assert!(faults(&list, &shown(&["WS-01"])).is_empty());
-        assert_eq!(faults(&list, &shown(&[])).len(), 1);
-        assert_eq!(faults(&list, &shown(&["WS-01", "PK-02"])).len(), 1);
-        assert_eq!(faults(&list, &shown(&["WS-01", "ZZ-99"])).len(), 1);
+        let list = [
+            requirement("WS-01", "", ""),
+            requirement("PK-02", "Not yet.", ""),
+            requirement("TR-03", "", "A default."),
+        ];
+        let (ws, pk, tr) = (("WS-01", true), ("PK-02", true), ("TR-03", false));
+        assert_eq!(faults(&list, &shown(&[ws, tr])), [""; 0]);
+        let wrong: [&[(&str, bool)]; 6] = [
+            &[tr],
+            &[("WS-01", false), tr],
+            &[ws],
+            &[ws, ("TR-03", true)],
+            &[ws, tr, pk],
+            &[ws, tr, ("ZZ-99", true)],
+        ];
+        for shows in wrong {
+            assert_eq!(faults(&list, &shown(shows)).len(), 1, "{shows:?}");
+        }
+        let twice = [requirement("PK-02", "Not yet.", "Not yet.")];
+        assert_eq!(faults(&twice, &shown(&[])).len(), 1);
+    }
+
+    #[test]
+    fn a_place_without_tests_is_named() {
+        assert_eq!(idle_places(&shown(&[])).len(), OVER_SOCKETS.len());
+        let mut used = shown(&[("WS-01", true)]);
+        let test = Test {
+            file: PathBuf::from("crates/gateway/tests/it/grpc.rs"),
+            name: "ws_01_b".to_owned(),
+            over_sockets: true,
+        };
+        used.get_mut("WS-01").expect("it is there").insert(test);
+        assert_eq!(idle_places(&used).len(), OVER_SOCKETS.len() - 1);
     }
 
     #[test]
     fn the_page_names_tests_and_reasons() {
         let page = page(
-            &[requirement("WS-01", ""), requirement("PK-02", "Not yet.")],
-            &shown(&["WS-01"]),
+            &[
+                requirement("WS-01", "", ""),
+                requirement("PK-02", "Not yet.", ""),
+                requirement("TR-03", "", "A default."),
+            ],
+            &shown(&[("WS-01", true), ("TR-03", false)]),
         );
-        assert!(page.contains("2 requirements, 1 with tests."), "{page}");
-        assert!(
-            page.contains("`ws_01_a` in [crates/a/src/b.rs](../crates/a/src/b.rs)"),
-            "{page}"
-        );
-        assert!(
-            page.contains("| PK-02 | both | MUST | Do it. | Section | Not yet. |"),
-            "{page}"
-        );
+        let counts = "3 requirements, 2 with tests, 1 of them over sockets.";
+        assert!(page.contains(counts), "{page}");
+        let link = "`ws_01_a` in [crates/a/src/b.rs](../crates/a/src/b.rs)";
+        for row in [
+            format!("| WS-01 | both | MUST | Do it. | Section | {link} |  |"),
+            "| PK-02 | both | MUST | Do it. | Section | Not yet. |  |".to_owned(),
+            format!("| TR-03 | both | MUST | Do it. | Section | A default. | {link} |"),
+        ] {
+            assert!(page.contains(&row), "{page}");
+        }
     }
 }

@@ -50,9 +50,10 @@ fn main() -> Result<()> {
             Ok(())
         }
         Command::Conformance { check } => {
-            let (with_test, all) = conformance::run(&root(), check)?;
+            let counts = conformance::run(&root(), check)?;
             println!(
-                "{with_test} of {all} requirements are shown by tests, the others say why not"
+                "{} of {} requirements are shown by tests, {} of them over sockets; the others say why not",
+                counts.with_test, counts.all, counts.over_sockets
             );
             Ok(())
         }

@@ -6,7 +6,7 @@ use crate::harness::{Machine, install, is_alive};
 use crate::server::{APPLIED, APPLYING, Server};
 
 #[tokio::test]
-async fn c30_a_configuration_is_taken_over_by_the_same_process() {
+async fn cf_06_c30_a_configuration_is_taken_over_by_the_same_process() {
     let server = Server::start().await;
     let mut machine = Machine::new(&server.endpoint());
     machine.put_local(&machine.stand_in_config("local", ""));

@@ -18,6 +18,8 @@ pub struct Machine {
     pub executable: PathBuf,
     pub endpoint: String,
     pub instance_id: String,
+    /// What stands in the section `opamp.capabilities`.
+    pub capabilities: String,
     /// Variables of the agent's own process.
     pub env: Vec<(&'static str, &'static str)>,
     agent: Option<Child>,
@@ -40,6 +42,7 @@ impl Machine {
             executable: stand_in(),
             endpoint: endpoint.to_owned(),
             instance_id: "edge-1".to_owned(),
+            capabilities: "accepts_remote_config: true, accepts_restart_command: true".to_owned(),
             env: Vec::new(),
             agent: None,
         }
@@ -89,12 +92,13 @@ impl Machine {
             executable,
             endpoint,
             instance_id,
+            capabilities,
             ..
         } = self;
         let settings = format!(
             "opamp:\n  server: {{ endpoint: '{endpoint}' }}\n\
              \x20 agent: {{ instance_id: '{instance_id}', labels: {{ env: prod }} }}\n\
-             \x20 capabilities: {{ accepts_remote_config: true, accepts_restart_command: true }}\n\
+             \x20 capabilities: {{ {capabilities} }}\n\
              \x20 health: {{ report_interval: 1s }}\n\
              collector: {{ executable: '{}', config_path: '{}', {collector} }}\n\
              storage: {{ directory: '{}' }}\nlog: {{ level: debug, format: json }}\n",

@@ -123,20 +123,23 @@ async fn missing_certificates_delay_the_connection_and_not_the_collector() {
 }
 
 #[tokio::test]
-async fn a_missing_program_is_told_and_tried_again() {
+async fn he_02_he_03_a_missing_program_is_told_and_tried_again() {
     let server = Server::start().await;
     let mut machine = Machine::new(&server.endpoint());
     machine.put_local(&machine.stand_in_config("local", ""));
     let program = machine.path("collector");
     let real = std::mem::replace(&mut machine.executable, program.clone());
     machine.start();
-    server
+    let seen = server
         .until("unhealthy, with the reason", |seen| {
             seen.health
                 .as_ref()
                 .is_some_and(|health| health.last_error.contains("starting"))
         })
         .await;
+    let health = seen.health.expect("the health");
+    assert!(!health.healthy);
+    assert_eq!(health.start_time_unix_nano, 0, "it does not run");
     fs::copy(real, program).unwrap();
     machine.until_journal("start", "local").await;
     server.until("health", |seen| seen.is_healthy()).await;

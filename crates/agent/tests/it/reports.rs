@@ -6,7 +6,7 @@ use crate::harness::{Machine, free_port, install};
 use crate::server::Server;
 
 #[tokio::test]
-async fn c14_and_c16_the_first_report_says_who_and_what() {
+async fn de_01_de_02_c14_c16_the_first_report_says_who_and_what() {
     let server = Server::start().await;
     let mut machine = Machine::new(&server.endpoint());
     machine.start();
@@ -29,6 +29,19 @@ async fn c14_and_c16_the_first_report_says_who_and_what() {
     );
     assert_eq!(seen.attribute("env").as_deref(), Some("prod"), "c19");
     assert_eq!(seen.attribute("os.type").as_deref(), Some("linux"));
+    let keys = |attributes: &[opamp::proto::KeyValue]| {
+        let mut keys: Vec<String> = attributes.iter().map(|one| one.key.clone()).collect();
+        keys.sort_unstable();
+        keys
+    };
+    assert_eq!(
+        keys(&seen.description.identifying_attributes),
+        ["service.instance.id", "service.name", "service.version"]
+    );
+    let others = keys(&seen.description.non_identifying_attributes);
+    for key in ["host.name", "host.arch", "os.type"] {
+        assert!(others.iter().any(|other| other == key), "{key}: {others:?}");
+    }
     let bits = AgentCapabilities::from_bits_truncate(seen.capabilities);
     assert!(bits.contains(
         AgentCapabilities::ACCEPTS_REMOTE_CONFIG.union(AgentCapabilities::ACCEPTS_RESTART_COMMAND)
@@ -37,7 +50,7 @@ async fn c14_and_c16_the_first_report_says_who_and_what() {
 }
 
 #[tokio::test]
-async fn c17_and_co_01_components_are_a_hash_first_and_a_list_on_request() {
+async fn co_01_co_02_co_03_c17_components_are_a_hash_first_and_a_list_on_request() {
     let server = Server::start().await;
     let mut machine = Machine::new(&server.endpoint());
     machine.start();
@@ -80,7 +93,7 @@ async fn c17_and_co_01_components_are_a_hash_first_and_a_list_on_request() {
 }
 
 #[tokio::test]
-async fn c21_a_restart_command_replaces_the_process() {
+async fn cm_02_c21_a_restart_command_replaces_the_process() {
     let server = Server::start().await;
     let mut machine = Machine::new(&server.endpoint());
     machine.put_local(&machine.stand_in_config("local", ""));
@@ -104,7 +117,7 @@ async fn c21_a_restart_command_replaces_the_process() {
 }
 
 #[tokio::test]
-async fn c26_an_assigned_uid_is_used_and_kept() {
+async fn id_05_id_02_c26_an_assigned_uid_is_used_and_kept() {
     let server = Server::start().await;
     let mut machine = Machine::new(&server.endpoint());
     machine.start();
@@ -216,4 +229,24 @@ async fn the_health_extension_is_asked() {
     server
         .until("healthy", |seen| seen.is_healthy() && seen.pid().is_some())
         .await;
+}
+
+#[tokio::test]
+async fn se_03_without_its_operators_word_an_agent_takes_no_configuration() {
+    let server = Server::start().await;
+    let mut machine = Machine::new(&server.endpoint());
+    machine.capabilities = "accepts_restart_command: true".to_owned();
+    machine.put_local(&machine.stand_in_config("local", ""));
+    machine.start();
+    let seen = server.until("health", |seen| seen.is_healthy()).await;
+    let bits = AgentCapabilities::from_bits_truncate(seen.capabilities);
+    assert!(!bits.contains(AgentCapabilities::ACCEPTS_REMOTE_CONFIG));
+    let before = machine.config();
+    server.push("h1", &machine.stand_in_config("one", ""));
+    // What the server says next is heard, so the offer was, too.
+    server.assign([9; 16]);
+    let seen = server
+        .until("the new uid", |seen| seen.uid == [9; 16])
+        .await;
+    assert_eq!((seen.statuses, machine.config()), (Vec::new(), before));
 }

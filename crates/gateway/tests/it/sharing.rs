@@ -134,7 +134,7 @@ async fn a_second_connection_replaces_one_that_answers_no_ping() {
 }
 
 #[tokio::test]
-async fn a_replaced_connection_that_speaks_again_is_closed() {
+async fn id_07_a_replaced_connection_that_speaks_again_is_closed() {
     let plane =
         Plane::start_with(|setup| setup.gateway.times.probe = Duration::from_millis(100)).await;
     let (mut silent, _) = Peer::report(&plane, uid(1)).await;

@@ -202,3 +202,18 @@ async fn a_draining_server_is_not_ready() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn tr_03_without_a_word_agents_dial_port_4320() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("config.yaml");
+    std::fs::write(&file, "").expect("a file");
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_opamp-server"))
+        .arg("check-config")
+        .arg(&file)
+        .output()
+        .await
+        .expect("an answer");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("agent plane: 127.0.0.1:4320"), "{text}");
+}

@@ -1,13 +1,16 @@
-//! The header before messages on a WebSocket, as odd servers write it.
+//! Where a client knocks, and the header before messages on a WebSocket as odd servers write it.
 
 use futures_util::SinkExt as _;
 use opamp::client::Event;
 use opamp::proto::ServerToAgent;
+use opamp::runner::client;
+use opamp::transport::ConnectOptions;
 use prost::Message as _;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::peer::{Way, to};
-use super::{Pair, quiet};
+use super::{Pair, QUICK, quiet};
+use crate::peers::{accept_ws, listen, within};
 use crate::support::{REPORTING, UID, remote_config};
 
 async fn send_raw(pair: &mut Pair, bytes: Vec<u8>) {
@@ -44,4 +47,21 @@ async fn ws_05_a_header_alone_is_a_message_with_nothing_in_it() {
     // The connection stands: the same socket brings the next message.
     pair.said_nothing_since(&first).await;
     assert_eq!(pair.answer(ServerToAgent::default()).await, []);
+}
+
+#[tokio::test]
+async fn tr_02_a_client_asks_for_v1_opamp_unless_told_otherwise() {
+    for (path, asked) in [
+        ("", "/v1/opamp"),
+        ("/v1/opamp", "/v1/opamp"),
+        ("/elsewhere?team=a", "/elsewhere?team=a"),
+    ] {
+        let listener = listen().await;
+        let port = listener.local_addr().unwrap().port();
+        let url = format!("ws://127.0.0.1:{port}{path}");
+        let options = ConnectOptions::new(url.parse().unwrap());
+        let (_client, _events, runner) = client(quiet(REPORTING), options, QUICK);
+        tokio::spawn(runner.run());
+        assert_eq!(within(accept_ws(&listener)).await.path, asked);
+    }
 }
