@@ -12,7 +12,7 @@ use prost::Message as _;
 
 use super::{SERVER, parts};
 use crate::support::{
-    REPORTING, SECOND, UID, config, description, give_raw, remote_config, sent, settled,
+    REPORTING, SECOND, UID, addressed, config, description, give_raw, remote_config, sent, settled,
 };
 
 #[test]
@@ -84,6 +84,57 @@ fn ws_10_ht_15_a_part_that_does_not_fit_is_left_out_and_told() {
     );
     session.set_effective_config(&config("small"));
     assert_eq!(parts(&sent(&mut session, now)), ["effective_config"]);
+}
+
+#[test]
+fn ws_10_ht_15_a_message_fills_the_limit_and_never_exceeds_it() {
+    let now = Instant::now();
+    let limits = Limits {
+        message_bytes: 1000,
+        ..Limits::CLIENT
+    };
+    let mut fits = Vec::new();
+    for bytes in 800..1000 {
+        let mut session = ClientSession::new(SessionOptions {
+            limits,
+            ..SessionOptions::new(UID, REPORTING)
+        });
+        session.set_effective_config(&config(&"x".repeat(bytes)));
+        session.connected(Mode::Stream, now);
+        let message = session.poll_send(now).unwrap();
+        // With the header's byte.
+        assert!(message.len() < 1000, "{}", message.len());
+        if session.take_skipped().is_empty() {
+            fits.push(message.len());
+        }
+    }
+    let largest = fits.into_iter().max().expect("some fit");
+    assert!(980 < largest, "{largest}");
+}
+
+#[test]
+fn ws_07_a_message_as_large_as_the_limit_is_read() {
+    let now = Instant::now();
+    let bytes = ServerToAgent {
+        remote_config: Some(remote_config("a: 1", b"h1")),
+        ..addressed()
+    }
+    .encode_to_vec();
+    for (message_bytes, fits) in [(bytes.len(), true), (bytes.len() - 1, false)] {
+        let mut session = ClientSession::new(SessionOptions {
+            limits: Limits {
+                message_bytes,
+                ..Limits::CLIENT
+            },
+            ..SessionOptions::new(UID, REPORTING)
+        });
+        session.connected(Mode::Stream, now);
+        let received = session.receive(&bytes, now);
+        assert_eq!(
+            received.is_ok_and(|received| received.events.len() == 1),
+            fits
+        );
+    }
 }
 
 #[test]

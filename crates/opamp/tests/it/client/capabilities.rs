@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use opamp::client::Event;
+use opamp::client::{ClientSession, Event, SessionOptions};
 use opamp::model::{AgentCapabilities, ServerCapabilities};
 use opamp::proto::{self, ServerToAgent, ServerToAgentFlags};
 use opamp::server::Reply;
@@ -142,4 +142,11 @@ fn cp_02_capabilities_of_zero_are_unchanged() {
     assert_eq!(events, [Event::ServerCapabilities(SERVER)]);
     assert_eq!(give_raw(&mut session, &addressed(), now).events, []);
     assert_eq!(session.server_capabilities(), Some(SERVER));
+}
+
+#[test]
+fn cp_01_the_session_tells_what_it_claims() {
+    let session = ClientSession::new(SessionOptions::new(UID, AgentCapabilities::REPORTS_HEALTH));
+    let claimed = AgentCapabilities::REPORTS_HEALTH | AgentCapabilities::REPORTS_STATUS;
+    assert_eq!(session.capabilities(), claimed);
 }

@@ -4,10 +4,12 @@ use std::time::Instant;
 
 use opamp::client::{CustomMessageRefused, Event, InvalidCustomCapability};
 use opamp::model::{AgentCapabilities, CustomCapabilities, CustomMessage};
+use opamp::proto::{AgentToServer, ServerToAgent, ServerToAgentFlags};
 use opamp::server::Reply;
+use prost::Message as _;
 
 use super::{SERVER, components, parts};
-use crate::support::{REPORTING, UID, give, sent, session, settled};
+use crate::support::{REPORTING, UID, addressed, give, give_raw, health, sent, session, settled};
 
 #[test]
 fn co_01_co_02_co_03_components_travel_by_hash_and_as_a_map_on_request() {
@@ -136,4 +138,36 @@ fn cu_03_custom_messages_need_the_capability_on_both_sides() {
         .events,
         []
     );
+}
+
+#[test]
+fn co_03_the_map_comes_along_with_other_news_and_once() {
+    let now = Instant::now();
+    let reports = REPORTING | AgentCapabilities::REPORTS_AVAILABLE_COMPONENTS;
+    let ask = ServerToAgent {
+        flags: ServerToAgentFlags::ReportAvailableComponents as u64,
+        ..addressed()
+    };
+    let mut session = settled(reports, SERVER, now);
+    session.set_available_components(&components());
+    sent(&mut session, now);
+    give_raw(&mut session, &ask, now);
+    session.set_health(&health(true, 1, 1));
+    let message = sent(&mut session, now);
+    assert_eq!(parts(&message), ["health", "available_components"]);
+    assert!(!message.available_components.unwrap().components.is_empty());
+
+    // Asked for before its hash was told: in one part, not in two.
+    let mut session = settled(reports, SERVER, now);
+    give_raw(&mut session, &ask, now);
+    session.set_available_components(&components());
+    let bytes = session.poll_send(now).unwrap();
+    let expected = sent_whole(&AgentToServer::decode(&bytes[..]).unwrap());
+    assert_eq!(bytes.len(), expected);
+}
+
+/// The size of a message whose parts stand in it once.
+fn sent_whole(message: &AgentToServer) -> usize {
+    // A number of 0 is written, which the canonical encoding would leave out.
+    message.encoded_len() + if message.sequence_num == 0 { 2 } else { 0 }
 }

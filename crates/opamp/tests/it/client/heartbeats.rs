@@ -121,3 +121,12 @@ fn rt_10_no_heartbeat_is_due_while_disconnected() {
         (None, None)
     );
 }
+
+#[test]
+fn hb_02_an_interval_that_the_agent_sets_counts_at_once() {
+    let now = Instant::now();
+    let mut session = settled(BEATING, SERVER, now);
+    session.set_heartbeat_interval(7 * SECOND);
+    assert_eq!(session.heartbeat_interval(), 7 * SECOND);
+    assert_eq!(session.next_wake(), Some(now + 7 * SECOND));
+}

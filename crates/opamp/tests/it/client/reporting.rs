@@ -197,3 +197,14 @@ fn dc_01_goodbye_says_so_and_takes_along_what_is_new() {
     assert_eq!(goodbye.sequence_num, 1);
     assert_eq!(session.poll_send(now + 99 * SECOND), None);
 }
+
+#[test]
+fn whatever_is_to_be_said_is_due_at_once() {
+    let now = Instant::now();
+    let mut session = session(REPORTING, now);
+    assert_eq!(session.next_wake(), Some(now), "the first report");
+    sent(&mut session, now);
+    assert_eq!(session.next_wake(), None, "nothing is new");
+    session.set_health(&health(true, 1, 1));
+    assert_eq!(session.next_wake(), Some(now), "the health");
+}
