@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO
 
-.PHONY: help demo test lint bench interop fuzz soak docs-commands
+.PHONY: help demo test lint bench interop fuzz mutants soak docs-commands
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -29,6 +29,9 @@ fuzz: ## Fuzz everything that parses bytes from a peer (SECONDS_EACH=60 a target
 
 soak: ## Run server and agents on a simulated clock and network, SEEDS=0..20000 (a range of seeds, about an hour)
 	@SEEDS=$${SEEDS:-0..20000} scripts/simulation
+
+mutants: ## Change the session's code one place at a time and list what no test notices (hours; installs cargo-mutants)
+	@scripts/mutants
 
 docs-commands: ## Run the commands that README.md and docs/quickstart.md show, and compare what they print
 	@test ! -e data/demo || { echo "remove data/demo first: the commands expect a new demo"; exit 1; }
