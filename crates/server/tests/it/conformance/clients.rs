@@ -168,6 +168,7 @@ async fn id_05_id_06_an_agent_that_shares_anothers_uid_goes_on_under_a_new_one()
             })
             .await;
         assert_eq!(old, InstanceUid::new([1; 16]));
+        assert_eq!(second.client.session(|session| session.uid()), new);
         wait_until("both to be listed", async || {
             let agents = server.api().agents("").await;
             agents.len() == 2
@@ -193,6 +194,7 @@ async fn id_03_id_05_an_agent_that_asks_for_a_uid_reports_under_the_one_it_is_gi
                 _ => None,
             })
             .await;
+        assert_eq!(agent.client.session(|session| session.uid()), new);
         wait_until("the new uid to be listed", async || {
             let agents = server.api().agents("").await;
             agents
