@@ -206,6 +206,12 @@ fn description_and_effective_config_have_limits_of_their_own() {
         error.to_string(),
         "description has 44 bytes, the limit is 10"
     );
+    let exact = Limits {
+        effective_config_bytes: 2036,
+        description_bytes: 44,
+        ..Limits::SERVER
+    };
+    assert!(receive_within(&exact, &report).is_ok());
     assert!(receive_within(&Limits::SERVER, &report).is_ok());
 }
 
