@@ -16,6 +16,7 @@ mod packages;
 mod settings;
 mod uid;
 mod wire;
+mod wire_uid;
 
 pub use capabilities::{AgentCapabilities, ServerCapabilities};
 pub use changes::{Changes, HealthReport};
@@ -28,3 +29,4 @@ pub use packages::{DownloadDetails, PackageState, PackageStatus, PackageStatuses
 pub use settings::ConnectionSettingsStatus;
 pub use uid::{InstanceUid, InvalidInstanceUid};
 pub use wire::{Digest, InvalidWireState, WireState};
+pub use wire_uid::{WireUid, WireUidBytes};

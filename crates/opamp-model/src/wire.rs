@@ -184,7 +184,10 @@ impl WireState {
     /// agent's own process had restarted within them, its numbers may go on by chance just where the stored ones end;
     /// so of an agent whose stored numbers are low, everything is asked for once.
     pub fn restored(&mut self) {
-        if self.sequence_num.is_some_and(|number| number < Self::LOW_NUMBERS) {
+        if self
+            .sequence_num
+            .is_some_and(|number| number < Self::LOW_NUMBERS)
+        {
             self.stale = true;
             self.full_state_asks = 0;
         }

@@ -27,7 +27,7 @@ pub enum Malformed {
     /// The bytes are protobuf, but not this message.
     #[error("not the expected message")]
     Decode(#[source] prost::DecodeError),
-    /// The identity is not 16 bytes long.
+    /// The identity is neither 16 bytes nor a ULID's text.
     #[error("bad identity")]
     InstanceUid(#[source] InvalidInstanceUid),
     /// A part of the message, or all of it, is larger than allowed.
@@ -52,4 +52,21 @@ pub enum Malformed {
         /// The limit that is exceeded.
         limit: u32,
     },
+}
+
+impl Malformed {
+    /// Whether the bytes are a message, only none that is taken.
+    pub const fn is_message(&self) -> bool {
+        match self {
+            Self::Empty
+            | Self::Header { .. }
+            | Self::Encoding
+            | Self::Type { .. }
+            | Self::Decode(_) => false,
+            Self::InstanceUid(_)
+            | Self::TooLarge { .. }
+            | Self::TooDeep { .. }
+            | Self::TooMany { .. } => true,
+        }
+    }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use engine::{AgentsAuth, Contest, Engine, EngineOptions, Principal, Probe, Transport};
 use gateway::{Clock, Conversation, GatewayOptions, Sessions};
 use jiff::Timestamp;
-use opamp::model::InstanceUid;
+use opamp::model::WireUid;
 use store::{Db, DbOptions, Location};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -75,7 +75,7 @@ pub(crate) struct Asking {
 /// Messages that wait for a contest.
 pub(crate) struct Held {
     pub number: u64,
-    pub uid: InstanceUid,
+    pub uid: WireUid,
     pub messages: Vec<Vec<u8>>,
     outcome: Pin<Box<dyn Future<Output = (Contest, bool)>>>,
     too_late: Option<oneshot::Sender<()>>,
@@ -83,7 +83,7 @@ pub(crate) struct Held {
 
 impl Held {
     /// Asks the other connection.
-    pub fn new(number: u64, uid: InstanceUid, contest: Contest, message: Vec<u8>) -> Self {
+    pub fn new(number: u64, uid: WireUid, contest: Contest, message: Vec<u8>) -> Self {
         // Longer than any run: the simulated clock decides when it is too late.
         const NEVER: Duration = Duration::from_secs(24 * 3600);
         let (too_late, over) = oneshot::channel::<()>();

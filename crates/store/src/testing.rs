@@ -14,7 +14,8 @@ mod server;
 
 pub(crate) use commits::NextCommit;
 pub use commits::{
-    CommitStop, Stop, StopAt, commit_stop, lose_next_commit, refuse_next_commit, spare_next_commit, stop_next_commit,
+    CommitStop, Stop, StopAt, commit_stop, lose_next_commit, refuse_next_commit, spare_next_commit,
+    stop_next_commit,
 };
 
 use std::path::PathBuf;

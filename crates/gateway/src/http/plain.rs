@@ -47,7 +47,7 @@ pub(super) async fn answer(
     let exchange = Exchange::new(Arc::clone(shared), principal, connection.peer);
     let outcome = match decode(&body, encoding, shared.limits.received.message_bytes)? {
         Ok(message) => exchange.answer(&message).await?,
-        Err(text) => Err(exchange.bad_request(&text)),
+        Err(text) => Err(exchange.no_message(&text)),
     };
     Ok(match outcome {
         Ok(reply) => respond(StatusCode::OK, &reply, reply_encoding),
@@ -195,10 +195,13 @@ fn respond(status: StatusCode, reply: &Encoded, encoding: Encoding) -> Response<
     response
 }
 
-/// A message that was not processed: a status that HTTP clients understand, with the protocol's own words as its body.
+/// A message that was not processed, with the protocol's own words as the body. Clients read no other body than one with
+/// status 200, so a message that was read and refused has that; what is no message, or has to wait, has a status that
+/// HTTP understands.
 fn refuse(refused: &Refused, encoding: Encoding) -> Response<Body> {
     let status = match refused.why {
-        Why::Bad(_) => StatusCode::BAD_REQUEST,
+        Why::Bad(_) => StatusCode::OK,
+        Why::NoMessage(_) => StatusCode::BAD_REQUEST,
         Why::Later(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     let mut response = respond(status, &refused.encode(), encoding);

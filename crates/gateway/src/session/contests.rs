@@ -8,7 +8,7 @@ use std::{
 };
 
 use engine::Contest;
-use opamp::model::InstanceUid;
+use opamp::model::WireUid;
 
 /// Messages held for one contested agent after which nothing more is read until the contest is settled.
 const MOST_HELD: usize = 2;
@@ -23,14 +23,14 @@ pub(crate) struct Contests {
 }
 
 struct Pending {
-    uid: InstanceUid,
+    uid: WireUid,
     probe: Pin<Box<dyn Future<Output = (Contest, bool)> + Send>>,
     held: Vec<Vec<u8>>,
 }
 
 /// A contest that is over: whether the other connection is alive, and the messages that waited for it.
 pub(crate) struct Settled {
-    pub uid: InstanceUid,
+    pub uid: WireUid,
     pub contest: Contest,
     pub alive: bool,
     pub held: Vec<Vec<u8>>,
@@ -38,9 +38,10 @@ pub(crate) struct Settled {
 
 impl Contests {
     /// Holds a message; the first one of an agent starts the question to the other connection.
-    pub fn hold(&mut self, contest: Contest, uid: InstanceUid, message: &[u8], timeout: Duration) {
+    pub fn hold(&mut self, contest: Contest, uid: WireUid, message: &[u8], timeout: Duration) {
         self.held_bytes += message.len();
-        if let Some(pending) = self.pending.iter_mut().find(|pending| pending.uid == uid) {
+        let mut pending = self.pending.iter_mut();
+        if let Some(pending) = pending.find(|pending| pending.uid.uid() == uid.uid()) {
             pending.held.push(message.to_vec());
             return;
         }

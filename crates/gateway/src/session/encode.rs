@@ -2,7 +2,7 @@
 
 use engine::{Command, DesiredContent, Outgoing};
 use opamp::{
-    model::{InstanceUid, ServerCapabilities},
+    model::{ServerCapabilities, WireUid},
     server::{self, Encoded, Reply, encode_remote_config},
 };
 
@@ -12,7 +12,7 @@ const CAPABILITIES: ServerCapabilities = ServerCapabilities::ACCEPTS_STATUS
     .union(ServerCapabilities::ACCEPTS_EFFECTIVE_CONFIG);
 
 /// Encodes one message to the agent that last used this uid.
-pub(super) fn encode(uid: InstanceUid, outgoing: &Outgoing) -> Encoded {
+pub(super) fn encode(uid: WireUid, outgoing: &Outgoing) -> Encoded {
     if let Some(command) = outgoing.command {
         let command = match command {
             Command::Restart => server::Command::Restart,

@@ -16,7 +16,7 @@ use engine::{
 };
 use opamp::{
     Malformed,
-    model::InstanceUid,
+    model::{InstanceUid, WireUid},
     server::{self, Encoded, ErrorKind, Reply},
 };
 use tokio::time::Instant;
@@ -53,7 +53,7 @@ pub enum Answer {
         /// The contest.
         contest: Box<Contest>,
         /// The uid that both connections use.
-        uid: InstanceUid,
+        uid: WireUid,
     },
     /// The connection is to end.
     End(Cut),
@@ -63,7 +63,7 @@ pub enum Answer {
 #[derive(Debug)]
 pub struct Refused {
     /// The agent, if its uid could be read.
-    pub uid: Option<InstanceUid>,
+    pub uid: Option<WireUid>,
     /// Why.
     pub why: Why,
 }
@@ -71,7 +71,9 @@ pub struct Refused {
 /// Why a message was not processed.
 #[derive(Debug)]
 pub enum Why {
-    /// The message is wrong; the text says how.
+    /// There is no message in the bytes; the text says why.
+    NoMessage(String),
+    /// The message is wrong, or asks for what is not given; the text says how.
     Bad(String),
     /// Not now.
     Later(Duration),
@@ -82,7 +84,9 @@ impl Refused {
     #[must_use]
     pub fn encode(&self) -> Encoded {
         match &self.why {
-            Why::Bad(text) => Reply::error(self.uid, ErrorKind::BadRequest, text, None),
+            Why::NoMessage(text) | Why::Bad(text) => {
+                Reply::error(self.uid, ErrorKind::BadRequest, text, None)
+            }
             Why::Later(after) => {
                 Reply::error(self.uid, ErrorKind::Unavailable, "overloaded", Some(*after))
             }
@@ -164,7 +168,7 @@ impl Conversation {
         let uid =
             match server::peek(message).and_then(|peek| peek.uid.map_err(Malformed::InstanceUid)) {
                 Ok(uid) => uid,
-                Err(malformed) => return self.bad_request(None, &describe(&malformed)),
+                Err(malformed) => return Answer::Refuse(self.malformed(None, &malformed)),
             };
         let attachment = match self.attachment(uid) {
             Ok(attachment) => attachment,
@@ -174,19 +178,19 @@ impl Conversation {
     }
 
     /// The claim under which this connection speaks for the uid; claims it if need be.
-    fn attachment(&mut self, uid: InstanceUid) -> Result<Attachment, Box<Answer>> {
+    fn attachment(&mut self, uid: WireUid) -> Result<Attachment, Box<Answer>> {
         if let Some(attachment) = self.agents.find(uid) {
             return Ok(attachment.clone());
         }
         let request = AttachRequest {
             principal: &self.principal,
-            uid,
+            uid: uid.uid(),
             mailbox: self.mailbox.as_ref(),
             transport: self.transport,
             peer: self.peer,
         };
         let limit = self.shared.limits.agents_per_connection;
-        let is_counted = self.agents.expects(uid) || self.contested.contains(&uid);
+        let is_counted = self.agents.expects(uid.uid()) || self.contested.contains(&uid.uid());
         if limit <= self.agents.len() + self.contested.len() && !is_counted {
             let text = format!("this connection carries {limit} agents already");
             return Err(Box::new(self.bad_request(Some(uid), &text)));
@@ -197,8 +201,8 @@ impl Conversation {
                 Ok(attachment)
             }
             Attach::Contested(contest) => {
-                if !self.contested.contains(&uid) {
-                    self.contested.push(uid);
+                if !self.contested.contains(&uid.uid()) {
+                    self.contested.push(uid.uid());
                 }
                 Err(Box::new(Answer::Contested {
                     contest: Box::new(contest),
@@ -214,8 +218,8 @@ impl Conversation {
 
     /// Ends a contest for an agent of this connection, whose messages are then to be heard again: they may meet another
     /// contest. Gives what they are refused with, if there is no room for another agent.
-    pub fn settle(&mut self, contest: Contest, uid: InstanceUid, alive: bool) -> Option<Refused> {
-        self.contested.retain(|contested| *contested != uid);
+    pub fn settle(&mut self, contest: Contest, uid: WireUid, alive: bool) -> Option<Refused> {
+        self.contested.retain(|contested| *contested != uid.uid());
         match self.shared.engine.settle(contest, alive, self.shared.now()) {
             Ok(Some(attachment)) => {
                 self.agents.insert(uid, attachment);
@@ -226,7 +230,7 @@ impl Conversation {
         }
     }
 
-    fn exchange(&mut self, uid: InstanceUid, attachment: &Attachment, message: &[u8]) -> Answer {
+    fn exchange(&mut self, uid: WireUid, attachment: &Attachment, message: &[u8]) -> Answer {
         let mut disconnecting = false;
         let limits = &self.shared.limits.received;
         let now = self.shared.now();
@@ -242,7 +246,7 @@ impl Conversation {
             })
         });
         if disconnecting {
-            self.agents.remove(uid);
+            self.agents.remove(uid.uid());
             self.shared
                 .engine
                 .detach(attachment, DisconnectReason::AgentDisconnect, now);
@@ -259,11 +263,11 @@ impl Conversation {
                 }
             }
             Err(ExchangeError::Decode(malformed)) => {
-                self.bad_request(Some(uid), &describe(&malformed))
+                Answer::Refuse(self.malformed(Some(uid), &malformed))
             }
             Err(ExchangeError::Overloaded { .. }) => self.unavailable(uid),
             Err(ExchangeError::Superseded) => {
-                self.agents.remove(uid);
+                self.agents.remove(uid.uid());
                 if self.agents.is_empty() {
                     Answer::End(Cut::Superseded)
                 } else {
@@ -281,7 +285,7 @@ impl Conversation {
     }
 
     /// Encodes a message; what is over the limit stays here and the agent is only acknowledged (WS-09, HT-14).
-    fn encode(&self, uid: InstanceUid, outgoing: &Outgoing) -> Encoded {
+    fn encode(&self, uid: WireUid, outgoing: &Outgoing) -> Encoded {
         let reply = encode(uid, outgoing);
         let limit_bytes = self.shared.limits.reply_bytes;
         if reply.len() <= limit_bytes {
@@ -306,25 +310,38 @@ impl Conversation {
         })
     }
 
-    /// The refusal of what is no message, or none that can be processed.
-    pub fn refused(&self, uid: Option<InstanceUid>, text: &str) -> Refused {
+    /// The refusal of what is no message.
+    pub fn no_message(&self, text: &str) -> Refused {
+        self.refused(None, Why::NoMessage(text.to_owned()))
+    }
+
+    fn malformed(&self, uid: Option<WireUid>, malformed: &Malformed) -> Refused {
+        let text = describe(malformed);
+        let why = if malformed.is_message() {
+            Why::Bad(text)
+        } else {
+            Why::NoMessage(text)
+        };
+        self.refused(uid, why)
+    }
+
+    fn bad_request(&self, uid: Option<WireUid>, text: &str) -> Answer {
+        Answer::Refuse(self.refused(uid, Why::Bad(text.to_owned())))
+    }
+
+    fn refused(&self, uid: Option<WireUid>, why: Why) -> Refused {
         self.shared.metrics.errors.increment(1);
-        tracing::debug!(event = "bad_request", peer = %self.peer, error = text, "a message could not be processed");
-        Refused {
-            uid,
-            why: Why::Bad(text.to_owned()),
+        if let Why::NoMessage(text) | Why::Bad(text) = &why {
+            tracing::debug!(event = "bad_request", peer = %self.peer, error = text, "a message could not be processed");
         }
+        Refused { uid, why }
     }
 
-    fn bad_request(&self, uid: Option<InstanceUid>, text: &str) -> Answer {
-        Answer::Refuse(self.refused(uid, text))
-    }
-
-    fn unavailable(&self, uid: InstanceUid) -> Answer {
+    fn unavailable(&self, uid: WireUid) -> Answer {
         Answer::Refuse(self.turned_away(uid))
     }
 
-    fn turned_away(&self, uid: InstanceUid) -> Refused {
+    fn turned_away(&self, uid: WireUid) -> Refused {
         let retry_after = self.shared.gate.refuse(Reason::Engine);
         Refused {
             uid: Some(uid),

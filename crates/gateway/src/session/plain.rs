@@ -38,7 +38,7 @@ impl Exchange {
     }
 
     /// The refusal of a body that holds no message.
-    pub fn bad_request(&self, text: &str) -> Refused {
-        self.0.refused(None, text)
+    pub fn no_message(&self, text: &str) -> Refused {
+        self.0.no_message(text)
     }
 }

@@ -249,7 +249,6 @@ async fn rt_04_a_body_that_is_no_message_is_400_with_bad_request_inside() {
         assert!(!text.is_empty());
     };
     check(&[PROTOBUF], b"\xff\xff\xff garbage").await;
-    check(&[PROTOBUF], b"").await;
     check(&[PROTOBUF], &full_report(uid(1), 1).encode_to_vec()[..30]).await;
     check(&[PROTOBUF, "Content-Encoding: gzip"], b"this is not gzip").await;
     let truncated = gzip(&full_report(uid(1), 1).encode_to_vec());
@@ -258,6 +257,38 @@ async fn rt_04_a_body_that_is_no_message_is_400_with_bad_request_inside() {
         &truncated[..truncated.len() - 10],
     )
     .await;
+}
+
+#[tokio::test]
+async fn st_09_a_message_that_is_read_and_refused_is_200_with_the_error_inside() {
+    let plane = Plane::start_with(|setup| {
+        setup.gateway.limits.received.description_bytes = 100;
+    })
+    .await;
+    let refused = async |message: &AgentToServer| {
+        let mut http = Http::connect(plane.address).await;
+        let answer = http.post_message(message).await;
+        assert_eq!(answer.status, 200);
+        let message = answer.message();
+        let (kind, text) = error_of(&message);
+        assert_eq!(kind, ServerErrorResponseType::BadRequest);
+        (message.instance_uid, text)
+    };
+    let mut large = full_report(uid(1), 1);
+    let described = large.agent_description.as_mut().expect("a description");
+    described.identifying_attributes[0].key = "k".repeat(100);
+    let (to, text) = refused(&large).await;
+    assert_eq!(to, uid(1).as_bytes());
+    assert!(text.contains("the limit is 100"), "{text}");
+    for length in [0, 15, 17, 26] {
+        let stranger = AgentToServer {
+            instance_uid: vec![7; length],
+            ..heartbeat(uid(1), 1)
+        };
+        let (to, text) = refused(&stranger).await;
+        assert_eq!(to, b"");
+        assert!(text.contains(&format!("{length} bytes")), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -95,6 +95,46 @@ async fn id_03_id_05_an_agent_gets_the_uid_it_asks_for_and_uses_it_on_the_same_c
 }
 
 #[tokio::test]
+async fn id_01_st_11_an_agent_that_writes_ulids_is_answered_in_ulids() {
+    const ULID: &[u8] = b"01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    let known: InstanceUid = "01563e3a-b5d3-d676-4c61-efb99302bd5b".parse().unwrap();
+    let plane = Plane::start().await;
+    let spelled = |ulid: &[u8], message: AgentToServer| AgentToServer {
+        instance_uid: ulid.to_vec(),
+        ..message
+    };
+    let mut peer = Peer::connect(&plane, known).await;
+    let reply = peer.say(spelled(ULID, full_report(known, 1))).await;
+    assert_eq!(reply.instance_uid, ULID);
+    assert!(plane.is_connected(known));
+    plane.release(&body_of(100)).await;
+    let pushed = peer.receive().await;
+    assert!(pushed.remote_config.is_some());
+    assert_eq!(pushed.instance_uid, ULID, "what is pushed, too");
+
+    let flags = AgentToServerFlags::RequestInstanceUid as u64;
+    let asking = AgentToServer {
+        flags,
+        ..heartbeat(known, 2)
+    };
+    let reply = peer.say(spelled(ULID, asking)).await;
+    let new = reply.agent_identification.unwrap().new_instance_uid;
+    assert_eq!(new.len(), ULID.len());
+    let reply = peer.say(spelled(&new, heartbeat(known, 3))).await;
+    assert!(reply.error_response.is_none() && reply.agent_identification.is_none());
+    assert_eq!(reply.instance_uid, new);
+    assert!(!plane.is_connected(known));
+
+    // The same agent after an update of its library.
+    let mut updated = Peer::connect(&plane, uid(2)).await;
+    let reply = updated.say(full_report(uid(2), 1)).await;
+    assert_eq!(reply.instance_uid, uid(2).as_bytes());
+    let text = b"02081040G2081040G2081040G2".to_vec();
+    let reply = updated.say(spelled(&text, heartbeat(uid(2), 2))).await;
+    assert_eq!((reply.instance_uid, reply.flags), (text, 0), "and back");
+}
+
+#[tokio::test]
 async fn id_06_a_second_connection_for_a_live_agent_is_another_agent() {
     let plane = Plane::start().await;
     let (first, _) = Peer::report(&plane, uid(1)).await;

@@ -2,7 +2,7 @@
 
 use opamp_model::{
     AgentCapabilities, AvailableComponents, Changes, CustomCapabilities, Digest, Health,
-    HealthReport, HealthTimes, InstanceUid, InvalidInstanceUid, WireState,
+    HealthReport, HealthTimes, InstanceUid, InvalidInstanceUid, WireState, WireUid,
 };
 use prost::Message;
 
@@ -16,8 +16,8 @@ use crate::{Limits, Malformed, proto};
 /// The parts of a message that tell whose it is, read without decoding the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peek {
-    /// The sender; not every peer sends 16 bytes.
-    pub uid: Result<InstanceUid, InvalidInstanceUid>,
+    /// The sender, in its own spelling; not every peer sends 16 bytes.
+    pub uid: Result<WireUid, InvalidInstanceUid>,
     /// The message's number.
     pub sequence_num: u64,
     /// What the agent claims; empty where the message does not say.
@@ -54,7 +54,7 @@ pub struct Received {
 pub fn peek(bytes: &[u8]) -> Result<Peek, Malformed> {
     let parts = Parts::read(bytes)?;
     Ok(Peek {
-        uid: InstanceUid::from_slice(parts.uid),
+        uid: WireUid::from_slice(parts.uid),
         sequence_num: parts.sequence_num,
         capabilities: parts.capabilities(),
         requests_uid: parts.requests_uid(),
@@ -91,7 +91,7 @@ pub fn receive(wire: &mut WireState, bytes: &[u8], limits: &Limits) -> Result<Re
         return Err(too_large("message", bytes, limits.message_bytes));
     }
     let parts = Parts::read(bytes)?;
-    let uid = InstanceUid::from_slice(parts.uid).map_err(Malformed::InstanceUid)?;
+    let uid = WireUid::from_slice(parts.uid).map_err(Malformed::InstanceUid)?;
     let mut next = *wire;
     let changes = Receiver {
         parts: &parts,
@@ -104,7 +104,7 @@ pub fn receive(wire: &mut WireState, bytes: &[u8], limits: &Limits) -> Result<Re
     let carried_status = parts.get(Part::RemoteConfigStatus).is_some();
     *wire = next;
     Ok(Received {
-        uid,
+        uid: uid.uid(),
         changes,
         full_state_needed,
         carried_status,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use opamp_model::{
     AgentCapabilities, ConfigMap, CustomCapabilities, CustomMessage, InstanceUid,
-    ServerCapabilities,
+    ServerCapabilities, WireUid,
 };
 use prost::Message;
 use prost::encoding;
@@ -26,8 +26,10 @@ use crate::proto::{self, ServerToAgentFlags};
 /// assert_eq!(reply.shared().as_ptr(), encoded.as_ptr());
 /// assert!(reply.head().len() < 32);
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Reply {
+    /// To whom, in the spelling in which a new identity is given, too.
+    uid: WireUid,
     head: Vec<u8>,
     flags: u64,
     shared: Bytes,
@@ -81,12 +83,9 @@ impl Reply {
     ///
     /// The capabilities always stand in the message, with `AcceptsStatus` among them, although only
     /// an agent's first answer must have them.
-    pub fn to(uid: InstanceUid, capabilities: ServerCapabilities) -> Self {
-        let mut reply = Self {
-            head: Vec::with_capacity(32),
-            ..Self::default()
-        };
-        reply.put_bytes(field::INSTANCE_UID, uid.as_bytes());
+    pub fn to(uid: impl Into<WireUid>, capabilities: ServerCapabilities) -> Self {
+        let mut reply = Self::empty(uid.into());
+        reply.put_uid();
         reply.put_varint(
             field::CAPABILITIES,
             (capabilities | ServerCapabilities::ACCEPTS_STATUS).bits(),
@@ -96,7 +95,7 @@ impl Reply {
 
     /// A refusal; it excludes everything but the uid. `retry_after` counts for `Unavailable` only.
     pub fn error(
-        uid: Option<InstanceUid>,
+        uid: Option<WireUid>,
         kind: ErrorKind,
         message: &str,
         retry_after: Option<Duration>,
@@ -114,9 +113,9 @@ impl Reply {
             error_message: message.to_owned(),
             details: retry_info,
         };
-        let mut reply = Self::default();
-        if let Some(uid) = uid {
-            reply.put_bytes(field::INSTANCE_UID, uid.as_bytes());
+        let mut reply = Self::empty(uid.unwrap_or(InstanceUid::default().into()));
+        if uid.is_some() {
+            reply.put_uid();
         }
         reply.put_message(field::ERROR_RESPONSE, &response);
         reply.encode()
@@ -124,7 +123,7 @@ impl Reply {
 
     /// A command; it excludes everything but the uid and the capabilities.
     pub fn command(
-        uid: InstanceUid,
+        uid: impl Into<WireUid>,
         capabilities: ServerCapabilities,
         command: Command,
     ) -> Encoded {
@@ -164,11 +163,11 @@ impl Reply {
         self
     }
 
-    /// Gives the agent a new identity.
+    /// Gives the agent a new identity, in the spelling of its own.
     #[must_use]
     pub fn new_uid(mut self, uid: InstanceUid) -> Self {
         let identification = proto::AgentIdentification {
-            new_instance_uid: uid.as_bytes().to_vec(),
+            new_instance_uid: self.uid.spell(uid).to_bytes().as_slice().to_vec(),
         };
         self.put_message(field::AGENT_IDENTIFICATION, &identification);
         self
@@ -235,8 +234,24 @@ impl Reply {
         self.agent.is_none_or(|agent| agent.contains(capability))
     }
 
-    fn put_bytes(&mut self, number: u32, bytes: &[u8]) {
-        encoding::encode_key(number, encoding::WireType::LengthDelimited, &mut self.head);
+    fn empty(uid: WireUid) -> Self {
+        Self {
+            uid,
+            head: Vec::with_capacity(32),
+            flags: 0,
+            shared: Bytes::new(),
+            agent: None,
+        }
+    }
+
+    fn put_uid(&mut self) {
+        let bytes = self.uid.to_bytes();
+        let bytes = bytes.as_slice();
+        encoding::encode_key(
+            field::INSTANCE_UID,
+            encoding::WireType::LengthDelimited,
+            &mut self.head,
+        );
         encoding::encode_varint(bytes.len() as u64, &mut self.head);
         self.head.extend_from_slice(bytes);
     }

@@ -130,7 +130,10 @@ async fn exchange(
 }
 
 fn request(options: &ConnectOptions, message: Vec<u8>) -> Request<Full<Bytes>> {
-    let uid = server::peek(&message).ok().and_then(|peek| peek.uid.ok());
+    let uid = server::peek(&message)
+        .ok()
+        .and_then(|peek| peek.uid.ok())
+        .map(|uid| uid.uid());
     let compress = options.gzip && GZIP_BYTES <= message.len();
     let body = if compress {
         gzip::compress(&message)

@@ -36,7 +36,7 @@ fn st_05_st_11_cp_02_amb_02_an_acknowledgement_has_uid_and_capabilities() {
 #[test]
 fn st_10_rt_04_an_error_excludes_everything_but_the_uid() {
     let error = Reply::error(
-        Some(UID),
+        Some(UID.into()),
         ErrorKind::BadRequest,
         "no uid",
         Some(Duration::from_secs(1)),
@@ -65,7 +65,7 @@ fn st_10_rt_04_an_error_excludes_everything_but_the_uid() {
 #[test]
 fn rt_06_unavailable_says_when_to_come_back_in_nanoseconds() {
     let error = Reply::error(
-        Some(UID),
+        Some(UID.into()),
         ErrorKind::Unavailable,
         "busy",
         Some(Duration::from_millis(1500)),

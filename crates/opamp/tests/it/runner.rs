@@ -190,7 +190,12 @@ async fn rt_09_retry_after_is_obeyed() {
 async fn rt_07_dc_01_dc_07_an_overloaded_server_is_left_in_order_for_as_long_as_it_says() {
     let (mut agent, mut peer, _listener) = connected().await;
     peer.message().await;
-    let busy = Reply::error(Some(UID), ErrorKind::Unavailable, "busy", Some(55 * SECOND));
+    let busy = Reply::error(
+        Some(UID.into()),
+        ErrorKind::Unavailable,
+        "busy",
+        Some(55 * SECOND),
+    );
     peer.send(busy.to_vec()).await;
     assert!(
         matches!(agent.told().await, Event::Error(error) if error.kind == ErrorKind::Unavailable)
@@ -220,7 +225,7 @@ async fn rt_07_an_overloaded_server_that_names_no_time_is_not_redialed_at_once()
     let mut peer = within(accept_ws(&listener)).await;
     agent.connected().await;
     peer.message().await;
-    let busy = Reply::error(Some(UID), ErrorKind::Unavailable, "busy", None);
+    let busy = Reply::error(Some(UID.into()), ErrorKind::Unavailable, "busy", None);
     peer.send(busy.to_vec()).await;
     let closing = async { while peer.socket.next().await.is_some() {} };
     let ((_, retry_in), ()) = tokio::join!(agent.disconnected(), closing);

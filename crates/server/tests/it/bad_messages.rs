@@ -56,12 +56,30 @@ fn report() -> Vec<u8> {
 }
 
 /// Messages that no agent sends, each with a name.
-fn bad_messages() -> Vec<(&'static str, Vec<u8>)> {
-    let whole = report();
-    let short_uid = AgentToServer {
-        instance_uid: vec![7; 5],
-        ..AgentToServer::default()
+fn bad_messages() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+    unreadable().into_iter().chain(refused())
+}
+
+/// Messages that can be read, and cannot be taken.
+fn refused() -> Vec<(&'static str, Vec<u8>)> {
+    let with_uid = |uid: &[u8]| {
+        let message = AgentToServer {
+            instance_uid: uid.to_vec(),
+            ..AgentToServer::default()
+        };
+        message.encode_to_vec()
     };
+    vec![
+        ("no uid", Vec::new()),
+        ("a short uid", with_uid(&[7; 5])),
+        ("a long uid", with_uid(&[7; 17])),
+        ("26 bytes that are no ULID", with_uid(&[7; 26])),
+    ]
+}
+
+/// What is no message at all.
+fn unreadable() -> Vec<(&'static str, Vec<u8>)> {
+    let whole = report();
     vec![
         ("garbage", vec![0xff; 300]),
         // A description of 50 bytes that ends before its first.
@@ -70,8 +88,6 @@ fn bad_messages() -> Vec<(&'static str, Vec<u8>)> {
             "another type",
             b"{\"instance_uid\": \"json is not protobuf\"}".to_vec(),
         ),
-        ("no uid", Vec::new()),
-        ("a short uid", short_uid.encode_to_vec()),
     ]
 }
 
@@ -92,7 +108,7 @@ fn assert_bad_request(name: &str, message: &[u8]) {
 }
 
 #[tokio::test]
-async fn bad_messages_over_plain_http_are_answered_with_400() {
+async fn rt_04_bad_messages_over_plain_http_are_answered_with_an_error_and_garbage_with_400() {
     let (server, bystanders) = server_with_bystanders().await;
     let client = reqwest::Client::new();
     let url = format!("http://{}/v1/opamp", server.agent_addr());
@@ -102,10 +118,13 @@ async fn bad_messages_over_plain_http_are_answered_with_400() {
             .header("content-type", "application/x-protobuf")
             .body(body)
     };
-    for (name, message) in bad_messages() {
-        let answer = post(message).send().await.expect("an answer");
-        assert_eq!(answer.status().as_u16(), 400, "{name}");
-        assert_bad_request(name, &answer.bytes().await.expect("a body"));
+    // The reference client reads the body of no other status than 200.
+    for (status, messages) in [(400, unreadable()), (200, refused())] {
+        for (name, message) in messages {
+            let answer = post(message).send().await.expect("an answer");
+            assert_eq!(answer.status().as_u16(), status, "{name}");
+            assert_bad_request(name, &answer.bytes().await.expect("a body"));
+        }
     }
     let oversized = post(vec![0; LIMIT + 1]).send().await.expect("an answer");
     assert_eq!(oversized.status().as_u16(), 413);

@@ -63,7 +63,10 @@ impl NextCommit {
     }
 
     /// What comes after it, and what the caller is told.
-    pub(crate) async fn after(&mut self, outcome: Result<(), sqlx::Error>) -> Result<(), sqlx::Error> {
+    pub(crate) async fn after(
+        &mut self,
+        outcome: Result<(), sqlx::Error>,
+    ) -> Result<(), sqlx::Error> {
         self.stop(StopAt::AfterIt).await;
         match self.fate {
             Fate::Lost => Err(sqlx::Error::WorkerCrashed),

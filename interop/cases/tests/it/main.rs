@@ -1,6 +1,6 @@
-//! The real server and the real agent with an OpenTelemetry Collector as its authors built it.
+//! The real server, the real agent and our client library with programs that others wrote.
 //!
-//! Without the collector (`interop/collector/build.sh`) a case says that it is skipped; with `REQUIRE_ALL=1` it fails.
+//! Without its peer, which `interop/run` builds, a case says that it is skipped; with `REQUIRE_ALL=1` it fails.
 
 mod extension;
 mod harness;
@@ -9,3 +9,4 @@ mod reference;
 mod secured;
 mod supervisor;
 mod telemetry;
+mod told;

@@ -1,9 +1,8 @@
-//! Cases (c): an agent on the reference Go client, over WebSocket and plain HTTP, through the whole surface of messages in
+//! Cases (c): an agent on the reference Go client, the newest release and an old one, over WebSocket and plain HTTP, through the whole surface of messages in
 //! both directions. What the client saw is asserted as it told it, what the server made of it through the API.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::process::Command;
 
 use api_types::agents::ConfigState;
 use serde_json::{Value, json};
@@ -11,64 +10,52 @@ use testkit::{Api, TestServer, wait_until, wait_until_some};
 
 use crate::harness::peer;
 use crate::managed::{answered, until_agent};
+use crate::told::Told;
 
 const UID: &str = "01a21161-b1a1-7971-9436-2fee2f803fa7";
+const ULID: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+const UID_OF_ULID: &str = "01563e3a-b5d3-d676-4c61-efb99302bd5b";
 const BODY: &str = "receivers: {}\nexporters: {}\n";
 const BROKEN: &str = "receivers: {}\n# broken\n";
 
-/// The program, and what its client has seen so far.
-struct GoClient {
-    child: Child,
-    input: ChildStdin,
-    seen: Arc<Mutex<Vec<Value>>>,
+/// A release of the reference client, and the identity with which it starts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Release {
+    /// The newest. Its uid is 16 bytes.
+    Newest,
+    /// v0.14.0. Its uid is the text of a ULID, and it takes nothing else.
+    V0_14,
 }
 
-impl GoClient {
-    /// Starts it; none where it is not built.
-    fn start(endpoint: &str) -> Option<Self> {
-        let program = peer("go-client")?.join("go-client");
-        let mut child = Command::new(program)
-            .args(["-endpoint", endpoint, "-uid", UID])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program starts");
-        let output = BufReader::new(child.stdout.take().expect("its output"));
-        let seen = Arc::<Mutex<Vec<Value>>>::default();
-        let kept = Arc::clone(&seen);
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                let event = serde_json::from_str(&line).expect("a line of JSON");
-                kept.lock().expect("no panic").push(event);
-            }
-        });
-        let input = child.stdin.take().expect("its input");
-        Some(Self { child, input, seen })
-    }
-
-    /// Tells it what to do.
-    fn order(&mut self, order: &Value) {
-        writeln!(self.input, "{order}").expect("it reads");
-    }
-
-    fn seen(&self) -> Vec<Value> {
-        self.seen.lock().expect("no panic").clone()
-    }
-
-    /// Waits until its client has seen such an event.
-    async fn until(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
-        wait_until_some(what, async || self.seen().into_iter().find(&is_it)).await
-    }
-}
-
-impl Drop for GoClient {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-        if std::thread::panicking() {
-            eprintln!("the client saw {:#?}", self.seen());
+impl Release {
+    fn program(self) -> Option<PathBuf> {
+        match self {
+            Self::Newest => Some(peer("go-client")?.join("go-client")),
+            Self::V0_14 => Some(peer("go-client-v0.14")?.join("go-client-v014")),
         }
+    }
+
+    /// As the client is told it.
+    fn own_uid(self) -> &'static str {
+        match self {
+            Self::Newest => UID,
+            Self::V0_14 => ULID,
+        }
+    }
+
+    /// As the server shows it.
+    fn shown_uid(self) -> &'static str {
+        match self {
+            Self::Newest => UID,
+            Self::V0_14 => UID_OF_ULID,
+        }
+    }
+
+    /// Starts it; none where it is not built.
+    fn start(self, endpoint: &str) -> Option<Told> {
+        let mut command = Command::new(self.program()?);
+        command.args(["-endpoint", endpoint, "-uid", self.own_uid()]);
+        Some(Told::start(&mut command))
     }
 }
 
@@ -83,31 +70,64 @@ async fn post(api: &Api, path: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c_the_reference_client_over_websocket() {
-    whole_surface("ws").await;
+    whole_surface(Release::Newest, "ws").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c_the_reference_client_over_plain_http() {
-    whole_surface("http").await;
+    whole_surface(Release::Newest, "http").await;
 }
 
-async fn whole_surface(scheme: &str) {
+#[tokio::test(flavor = "multi_thread")]
+async fn id_01_st_11_c_the_old_reference_client_over_websocket() {
+    whole_surface(Release::V0_14, "ws").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn id_01_st_11_c_the_old_reference_client_over_plain_http() {
+    whole_surface(Release::V0_14, "http").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn id_06_c_two_old_reference_clients_on_one_ulid_are_two_agents() {
     let server = TestServer::start().await;
     let api = server.api();
-    let Some(mut client) = GoClient::start(&endpoint(&server, scheme)) else {
+    let endpoint = endpoint(&server, "ws");
+    let Some(_first) = Release::V0_14.start(&endpoint) else {
+        return;
+    };
+    until_agent(&api, "the first", |agent| agent.description.is_some()).await;
+    let mut second = Release::V0_14.start(&endpoint).expect("it is built");
+    let told = second
+        .until("a new uid", |event| event["new_uid"].is_string())
+        .await;
+    let ulid = told["new_uid"].as_str().expect("text");
+    assert_eq!(ulid.len(), ULID.len(), "{ulid}");
+    assert_ne!(ulid, ULID);
+    second.order(&json!({"do": "health", "healthy": false, "error": "the second"}));
+    let sick = wait_until_some("the second, sick under its new uid", async || {
+        let agents = api.agents("").await;
+        let sick = agents.iter().find(|agent| agent.healthy == Some(false))?;
+        (agents.len() == 2 && agents.iter().all(|agent| agent.connected)).then(|| sick.clone())
+    })
+    .await;
+    assert_ne!(sick.instance_uid, UID_OF_ULID);
+}
+
+async fn whole_surface(release: Release, scheme: &str) {
+    let server = TestServer::start().await;
+    let api = server.api();
+    let Some(mut client) = release.start(&endpoint(&server, scheme)) else {
         return;
     };
     client
         .until("a connection", |event| event["event"] == "connected")
         .await;
-    first_report(&api).await;
+    first_report(&api, release).await;
     configs(&api, &client).await;
     statuses(&api, &mut client).await;
     customs(&server, &mut client).await;
-    // Over plain HTTP the refusal comes with status 400, whose body the reference client does not read.
-    if scheme == "ws" {
-        refused_certificate(&mut client).await;
-    }
+    refused_certificate(&mut client).await;
 
     let id = api.agents("").await[0].id.clone();
     post(&api, &format!("/api/v1/agents/{id}/restart")).await;
@@ -116,7 +136,10 @@ async fn whole_surface(scheme: &str) {
         .await;
     assert_eq!(command["type"], "CommandType_Restart");
 
-    reassigned(&api, &mut client).await;
+    // The old release cannot ask.
+    if release == Release::Newest {
+        reassigned(&api, &mut client).await;
+    }
     client.order(&json!({"do": "stop"}));
     client
         .until("its end", |event| event["event"] == "stopped")
@@ -129,23 +152,27 @@ async fn whole_surface(scheme: &str) {
     }
 }
 
-async fn first_report(api: &Api) {
+async fn first_report(api: &Api, release: Release) {
     let agent = until_agent(api, "the whole first report", |agent| {
-        let components = agent.components.as_ref();
-        agent.summary.healthy == Some(true)
-            && agent.description.is_some()
-            // The client sends the hash alone; the list is asked for.
-            && components.is_some_and(|known| known.components.is_some())
+        agent.summary.healthy == Some(true) && agent.description.is_some()
     })
     .await;
     let description = agent.description.expect("a description");
     assert_eq!(description.identifying["service.name"], "go-client");
-    assert_eq!(agent.summary.instance_uid, UID);
-    let components = agent.components.and_then(|known| known.components);
-    assert!(components.expect("a list").contains_key("receivers"));
+    assert_eq!(agent.summary.instance_uid, release.shown_uid());
+    if release == Release::Newest {
+        // The client sends the hash alone; the list is asked for.
+        let agent = until_agent(api, "the list of components", |agent| {
+            let components = agent.components.as_ref();
+            components.is_some_and(|known| known.components.is_some())
+        })
+        .await;
+        let components = agent.components.and_then(|known| known.components);
+        assert!(components.expect("a list").contains_key("receivers"));
+    }
 }
 
-async fn configs(api: &Api, client: &GoClient) {
+async fn configs(api: &Api, client: &Told) {
     api.release("edge", "", BODY).await;
     let offer = client
         .until("the config", |event| event["remote_config"].is_object())
@@ -181,7 +208,7 @@ async fn configs(api: &Api, client: &GoClient) {
     assert_eq!(offers(&client.seen()), before + 1, "each is offered once");
 }
 
-async fn statuses(api: &Api, client: &mut GoClient) {
+async fn statuses(api: &Api, client: &mut Told) {
     client.order(&json!({"do": "health", "healthy": false, "error": "the disk is on fire"}));
     until_agent(api, "bad health", |agent| {
         let health = agent.health.as_ref();
@@ -209,7 +236,7 @@ async fn statuses(api: &Api, client: &mut GoClient) {
     .await;
 }
 
-async fn customs(server: &TestServer, client: &mut GoClient) {
+async fn customs(server: &TestServer, client: &mut Told) {
     const CAPABILITY: &str = "io.opentelemetry.test/1";
     let api = server.api();
     client.order(&json!({"do": "custom_capabilities", "names": [CAPABILITY]}));
@@ -242,7 +269,7 @@ async fn customs(server: &TestServer, client: &mut GoClient) {
     assert!(!client.seen().iter().any(|event| event["event"] == "error"));
 }
 
-async fn refused_certificate(client: &mut GoClient) {
+async fn refused_certificate(client: &mut Told) {
     client.order(
         &json!({"do": "certificate_request", "data": "-----BEGIN CERTIFICATE REQUEST-----"}),
     );
@@ -258,7 +285,7 @@ async fn refused_certificate(client: &mut GoClient) {
     );
 }
 
-async fn reassigned(api: &Api, client: &mut GoClient) {
+async fn reassigned(api: &Api, client: &mut Told) {
     let before = api.agents("").await;
     client.order(&json!({"do": "request_uid"}));
     let told = client

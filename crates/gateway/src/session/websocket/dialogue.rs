@@ -2,7 +2,7 @@
 
 use engine::{Attachment, Contest, DisconnectReason, Probe, Wakes};
 use opamp::{
-    model::InstanceUid,
+    model::WireUid,
     ws::{Close, Event, Violation, strip_header},
 };
 use tokio::time::Instant;
@@ -132,13 +132,13 @@ impl Dialogue {
         }
     }
 
-    fn hold(&mut self, contest: Contest, uid: InstanceUid, message: &[u8]) {
+    fn hold(&mut self, contest: Contest, uid: WireUid, message: &[u8]) {
         let timeout = self.talk.shared().times.probe;
         self.rare().contests.hold(contest, uid, message, timeout);
     }
 
     fn refuse(&self, text: &str, output: &mut Output) {
-        output.put_message(&self.talk.refused(None, text).encode());
+        output.put_message(&self.talk.no_message(text).encode());
     }
 
     /// Sends what waits for an agent.

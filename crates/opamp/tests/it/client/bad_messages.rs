@@ -20,7 +20,7 @@ fn st_10_rt_05_a_refusal_excludes_all_else_and_is_not_answered() {
     let now = Instant::now();
     for kind in [ErrorKind::BadRequest, ErrorKind::Unknown] {
         let mut session = settled(REPORTING, SERVER, now);
-        let refusal = Reply::error(Some(UID), kind, "no", None).to_vec();
+        let refusal = Reply::error(Some(UID.into()), kind, "no", None).to_vec();
         let mut message = ServerToAgent::decode(&refusal[..]).unwrap();
         message.remote_config = Some(remote_config("a: 1", b"h"));
         message.flags = ServerToAgentFlags::ReportFullState as u64;
@@ -40,7 +40,8 @@ fn st_10_rt_05_a_refusal_excludes_all_else_and_is_not_answered() {
 fn rt_07_unavailable_means_to_come_back_later() {
     let now = Instant::now();
     let mut session = settled(REPORTING, SERVER, now);
-    let busy = |after| Reply::error(Some(UID), ErrorKind::Unavailable, "busy", after).to_vec();
+    let busy =
+        |after| Reply::error(Some(UID.into()), ErrorKind::Unavailable, "busy", after).to_vec();
     let received = session.receive(&busy(Some(7 * SECOND)), now).unwrap();
     assert_eq!(
         received.reconnect,
