@@ -6,6 +6,7 @@ mod extension;
 mod harness;
 mod managed;
 mod reference;
+mod reference_server;
 mod secured;
 mod supervisor;
 mod telemetry;
