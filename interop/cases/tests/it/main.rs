@@ -3,6 +3,7 @@
 //! Without its peer, which `interop/run` builds, a case says that it is skipped; with `REQUIRE_ALL=1` it fails.
 
 mod extension;
+mod grpc;
 mod harness;
 mod managed;
 mod reference;
