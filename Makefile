@@ -21,7 +21,7 @@ lint: ## Formatting, clippy with warnings as errors, crate edges, conformance pa
 bench: ## Measure the budgets: 15,000 agents, plain and TLS, release build (about 20 minutes)
 	@scripts/bench
 
-interop: ## Run the cases against peers that others wrote (builds a real collector; needs Go)
+interop: ## Run the cases against peers that others wrote (builds a real collector; needs Go and Node.js)
 	@scripts/interop
 
 fuzz: ## Fuzz everything that parses bytes from a peer (SECONDS_EACH=60 a target; needs nightly Rust and cargo-fuzz)

@@ -116,6 +116,11 @@ pub fn peer(name: &str) -> Option<PathBuf> {
     built("build-go", &["--path", name])
 }
 
+/// The directory of a peer for Node.js; none where it is not installed.
+pub fn node_peer(name: &str) -> Option<PathBuf> {
+    built("build-node", &["--path", name])
+}
+
 /// What one of the scripts in `interop` says that it has built, if it has.
 fn built(script: &str, arguments: &[&str]) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -6,6 +6,7 @@ mod extension;
 mod grpc;
 mod harness;
 mod managed;
+mod node;
 mod reference;
 mod reference_server;
 mod secured;
