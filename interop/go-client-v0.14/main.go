@@ -1,5 +1,6 @@
-// An agent on release v0.14.0 of the reference Go client, whose instance uid is a ULID's text. It is told what to do by JSON lines on standard input and tells by JSON lines on
-// standard output what its client saw, so that a case asserts on the peer's view.
+// An agent on release v0.14.0 of the reference Go client, whose instance uid is a ULID's text. It is told what to do by
+// JSON lines on standard input and tells by JSON lines on standard output what its client saw, so that a case asserts on
+// the peer's view.
 package main
 
 import (
