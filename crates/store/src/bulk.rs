@@ -95,7 +95,8 @@ fn text_of(dialect: Dialect, template: &'static str, columns: usize, rows: usize
     text
 }
 
-fn placeholders(dialect: Dialect, columns: usize, rows: usize) -> String {
+/// A list of so many rows of placeholders.
+pub(crate) fn placeholders(dialect: Dialect, columns: usize, rows: usize) -> String {
     let row = |row: usize| {
         let value = |column: usize| match dialect {
             Dialect::Sqlite => "?".to_owned(),

@@ -1,5 +1,6 @@
 //! The database: one small type over SQLite and PostgreSQL.
 
+pub mod backup;
 mod conn;
 mod gate;
 mod migrate;

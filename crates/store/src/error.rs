@@ -226,6 +226,24 @@ pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether an error says that a file is no SQLite database (NOTADB).
+pub(crate) fn is_no_database(error: &sqlx::Error) -> bool {
+    sqlite_code(error) == Some(26)
+}
+
+/// Whether an error says that a SQLite file is not whole (CORRUPT).
+pub(crate) fn is_damaged(error: &sqlx::Error) -> bool {
+    sqlite_code(error) == Some(11)
+}
+
+/// The primary result code of an error of SQLite.
+fn sqlite_code(error: &sqlx::Error) -> Option<u32> {
+    let error = error.as_database_error()?;
+    error.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
+    let code: u32 = error.code()?.parse().ok()?;
+    Some(code & 0xff)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,6 +28,7 @@ mod sql;
 pub mod testing;
 pub mod tokens;
 
+pub use db::backup;
 pub use db::{Conn, Db, DbOptions, Location, PoolUse, Reader, Tx};
 pub use error::{OpenError, StoreError};
 

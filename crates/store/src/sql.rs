@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use domain::{AgentId, ContentHash, Namespace};
+use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -116,6 +117,37 @@ impl Query {
             }
         }
         .map_err(failed)
+    }
+
+    /// Runs it and hands over row after row, without gathering them, for as long as they are taken.
+    pub(crate) async fn each(
+        self,
+        conn: &mut Conn,
+        mut take: impl AsyncFnMut(Row) -> bool,
+    ) -> Result<(), StoreError> {
+        let during = self.during;
+        let failed = |error| StoreError::of(during, error);
+        match conn.raw() {
+            Raw::Sqlite(conn) => {
+                let arguments = sqlite_arguments(self.values).map_err(failed)?;
+                let mut rows = sqlx::query_with(self.text, arguments).fetch(conn);
+                while let Some(row) = rows.try_next().await.map_err(failed)? {
+                    if !take(Row::Sqlite(row)).await {
+                        break;
+                    }
+                }
+            }
+            Raw::Postgres(conn) => {
+                let arguments = postgres_arguments(self.values).map_err(failed)?;
+                let mut rows = sqlx::query_with(self.text, arguments).fetch(conn);
+                while let Some(row) = rows.try_next().await.map_err(failed)? {
+                    if !take(Row::Postgres(row)).await {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Runs it and gives the first row, if there is one.

@@ -111,6 +111,16 @@ impl TestDb {
         }
     }
 
+    /// Closes it and opens it again.
+    pub async fn reopened(self) -> Self {
+        self.db.close().await;
+        let db = Db::open(&self.options, at(0)).await;
+        Self {
+            db: db.expect("the database opens again"),
+            ..self
+        }
+    }
+
     /// Closes and removes it.
     pub async fn close(self) {
         self.db.close().await;

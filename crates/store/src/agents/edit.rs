@@ -189,3 +189,16 @@ pub async fn detach_node(
     .run(tx)
     .await
 }
+
+/// Marks every agent as gone, whichever node it is attached to: in a database that was restored. Says how many.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn detach_all(tx: &mut Tx, at: Timestamp, reason: &str) -> Result<u64, StoreError> {
+    let text = "UPDATE agent_status SET connected = 0, detached_at = $1, detach_reason = $2 WHERE connected = 1";
+    query("detaching all agents", text)
+        .bind(at)
+        .bind(reason)
+        .run(tx)
+        .await
+}

@@ -98,7 +98,8 @@ async fn apply(
     .map_err(|source| refused(target, source))
 }
 
-async fn applied_versions(conn: &mut Conn) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
+/// The steps that were applied, ascending, with the checksums of their texts.
+pub(super) async fn applied_versions(conn: &mut Conn) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
     query(
         "reading the schema's version",
         "SELECT version, checksum FROM schema_migrations ORDER BY version",
@@ -108,7 +109,7 @@ async fn applied_versions(conn: &mut Conn) -> Result<Vec<(i64, Vec<u8>)>, StoreE
 }
 
 /// The steps that are not applied yet, if those that are were ours.
-fn missing<'s>(
+pub(super) fn missing<'s>(
     target: &Target<'_>,
     steps: &'s [Migration],
     found: &[(i64, Vec<u8>)],

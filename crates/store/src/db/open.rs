@@ -56,7 +56,10 @@ const LOG_PAGES: u32 = 64 * 1024;
 /// How many statements a connection keeps prepared.
 const PREPARED_STATEMENTS: usize = 256;
 /// How long a SQLite connection waits for the lock of another; ours never hold it for long.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What PostgreSQL shows of who a connection belongs to.
+pub(super) const APPLICATION: &str = "opamp-server";
 
 impl DbOptions {
     /// The default sizes for a place.
@@ -79,16 +82,18 @@ impl Db {
     /// [`OpenError`] says why it cannot be used.
     pub async fn open(options: &DbOptions, now: Timestamp) -> Result<Self, OpenError> {
         match &options.location {
-            Location::Sqlite(file) => open_sqlite(options, Some(file), now).await,
-            Location::SqliteMemory => open_sqlite(options, None, now).await,
+            Location::Sqlite(file) => open_sqlite(options, Some(file), Some(file), now).await,
+            Location::SqliteMemory => open_sqlite(options, None, None, now).await,
             Location::Postgres(url) => open_postgres(options, url, now).await,
         }
     }
 }
 
-async fn open_sqlite(
+/// Opens a SQLite file; `copied` is the one that is copied before it is migrated.
+pub(super) async fn open_sqlite(
     options: &DbOptions,
     file: Option<&Path>,
+    copied: Option<&Path>,
     now: Timestamp,
 ) -> Result<Db, OpenError> {
     let location = file.map_or_else(|| "in memory".to_owned(), |file| file.display().to_string());
@@ -134,7 +139,7 @@ async fn open_sqlite(
         &mut conn,
         &Target {
             location: &location,
-            file,
+            file: copied,
         },
         MIGRATIONS,
         now,
@@ -201,13 +206,7 @@ fn sqlite_options(file: Option<&Path>, cache_kib: u32) -> SqliteConnectOptions {
 }
 
 async fn open_postgres(options: &DbOptions, url: &str, now: Timestamp) -> Result<Db, OpenError> {
-    let connect = PgConnectOptions::from_str(url)
-        .map_err(|error| OpenError::Address {
-            reason: error.to_string(),
-        })?
-        .application_name("opamp-server")
-        .statement_cache_capacity(PREPARED_STATEMENTS)
-        .disable_statement_logging();
+    let connect = postgres_options(url)?;
     let location = postgres_location(&connect);
     let unreachable = |source| OpenError::Unreachable {
         location: location.clone(),
@@ -252,6 +251,17 @@ async fn open_postgres(options: &DbOptions, url: &str, now: Timestamp) -> Result
     Ok(Db { inner })
 }
 
+/// How to reach a server; its connections carry the name that [`super::backup`] looks for.
+pub(super) fn postgres_options(url: &str) -> Result<PgConnectOptions, OpenError> {
+    let options = PgConnectOptions::from_str(url).map_err(|error| OpenError::Address {
+        reason: error.to_string(),
+    })?;
+    Ok(options
+        .application_name(APPLICATION)
+        .statement_cache_capacity(PREPARED_STATEMENTS)
+        .disable_statement_logging())
+}
+
 /// A pool that closes what comes back beyond the idle connections it may keep, which sqlx has no setting for.
 fn postgres_pool(options: &DbOptions, itself: Arc<OnceLock<Weak<Inner>>>) -> PgPoolOptions {
     let max_idle = usize::try_from(options.max_idle_connections).unwrap_or(usize::MAX);
@@ -269,7 +279,7 @@ fn postgres_pool(options: &DbOptions, itself: Arc<OnceLock<Weak<Inner>>>) -> PgP
 }
 
 /// Where a server is, without the password.
-fn postgres_location(options: &PgConnectOptions) -> String {
+pub(super) fn postgres_location(options: &PgConnectOptions) -> String {
     let place = match options.get_socket() {
         Some(socket) => socket.display().to_string(),
         None => format!("{}:{}", options.get_host(), options.get_port()),

@@ -8,7 +8,7 @@ use store::testing::{TestDb, at};
 
 use crate::fixture::*;
 
-fn entry(action: &str) -> AuditEntry {
+pub(crate) fn entry(action: &str) -> AuditEntry {
     AuditEntry {
         namespace: ns(),
         // Finer than what is stored: the hash is of what is stored.
@@ -24,12 +24,12 @@ fn entry(action: &str) -> AuditEntry {
     }
 }
 
-fn chain_hash(sequence: u64, previous: &ContentHash, entry: &AuditEntry) -> ContentHash {
+pub(crate) fn chain_hash(sequence: u64, previous: &ContentHash, entry: &AuditEntry) -> ContentHash {
     let text = format!("{sequence} {previous} {entry:?}");
     ContentHash::from_bytes(sha2::Sha256::digest(text).into())
 }
 
-async fn append(t: &TestDb, entry: &AuditEntry) -> AuditRecord {
+pub(crate) async fn append(t: &TestDb, entry: &AuditEntry) -> AuditRecord {
     commit!(t, |tx| audit::append(&mut tx, entry, chain_hash)
         .await
         .unwrap())

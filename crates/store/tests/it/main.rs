@@ -11,6 +11,7 @@ use store::testing::TestDb;
 
 mod agents;
 mod audit;
+mod backup;
 mod broken;
 mod changes;
 mod configs;
@@ -148,6 +149,12 @@ contract! {
         a_rolled_back_write_leaves_no_entry,
         entries_are_listed_by_namespace,
         concurrent_writes_make_one_chain,
+    ],
+    backup: [
+        a_copy_has_what_was_committed_and_no_more,
+        a_copy_made_during_writes_is_of_one_moment,
+        a_copy_opens_as_a_database_and_goes_on,
+        a_copy_loads_into_an_empty_server_and_goes_on,
     ],
     idempotency: [
         the_first_answer_is_kept,
