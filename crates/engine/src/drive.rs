@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use domain::EventId;
@@ -19,6 +20,7 @@ use tokio::sync::Notify;
 use crate::{
     agent::{LiveAgent, Transport},
     attach::DisconnectReason,
+    clock::Passed,
     desire::{DesireError, Pointer},
     engine::Engine,
     events,
@@ -30,6 +32,9 @@ use crate::{
 const COMMIT_AGENTS: usize = 2_000;
 /// Rows of one transaction of a liveness flush at most.
 const FLUSH_AGENTS: usize = 20_000;
+
+/// A sweep that comes so long after the one before was told a clock that jumped: nothing is forgotten for that alone.
+const SWEEP_STRIDE: Duration = Duration::from_secs(24 * 3600);
 
 /// Agents whose desired content is not made yet.
 #[derive(Default)]
@@ -307,13 +312,16 @@ impl Engine {
     /// Ends also the sessions whose token was revoked or has expired.
     pub fn expire(&self, now: Timestamp) -> usize {
         let liveness = self.inner.options.liveness;
+        self.heed_clock(now);
+        let counts_from = self.inner.silence_counts_from_ms.load(Ordering::Relaxed);
+        let counts_from = Timestamp::from_millisecond(counts_from).unwrap_or(Timestamp::MIN);
         let ended = self.inner.tokens.ended(now);
         let mut expired = 0;
         self.inner.registry.for_each(|agent| {
             let mut state = agent.lock();
             let Some(link) = &state.link else { return };
             let (polls, method) = (link.transport == Transport::Http, link.method);
-            let silent = now.duration_since(agent.last_seen());
+            let silent = now.duration_since(agent.last_seen().max(counts_from));
             if matches!(method, AuthMethod::Token(id) if ended.contains(&id)) {
                 // A connection ends its claims itself when it is closed.
                 link.close(CloseReason::CredentialRevoked);
@@ -328,12 +336,36 @@ impl Engine {
         expired
     }
 
-    /// Forgets what retention no longer keeps. Call it again while it says that there was more.
+    /// After a jump of the clock, silence counts from the jump on.
+    fn heed_clock(&self, now: Timestamp) {
+        // Half of it leaves room for an agent that was about to poll.
+        let stride = self.inner.options.liveness / 2;
+        let passed = self.inner.expired_at.pass(now, stride);
+        if passed == Passed::On {
+            return;
+        }
+        tracing::warn!(event = "clock_jumped", to = %now);
+        let counts_from = &self.inner.silence_counts_from_ms;
+        counts_from.store(now.as_millisecond(), Ordering::Relaxed);
+        if passed == Passed::Back {
+            self.inner.registry.for_each(|agent| {
+                if now < agent.last_seen() {
+                    agent.saw_message(now);
+                }
+            });
+        }
+    }
+
+    /// Forgets what retention no longer keeps. A clock that jumped ahead is not believed before the next call. Call it again while it says that there was more.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn sweep(&self, now: Timestamp) -> Result<bool, StoreError> {
         self.inner.contents.drop_unused();
+        if self.inner.swept_at.pass(now, SWEEP_STRIDE) == Passed::Ahead {
+            tracing::warn!(event = "sweep_put_off", to = %now);
+            return Ok(false);
+        }
         let keep = Retention {
             offline_agents: self.inner.options.forget_offline_after,
             events: self.inner.options.keep_events,

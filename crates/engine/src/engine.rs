@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicBool, AtomicI64, AtomicU64},
     },
 };
 
@@ -21,6 +21,7 @@ use trust::TokenHash;
 
 use crate::{
     agent::{Command, Flags, LiveAgent, Offered, Queued, State},
+    clock::ClockWatch,
     desire::Pointer,
     drive::Missing,
     events::ConnectionLines,
@@ -59,6 +60,11 @@ pub(crate) struct Inner {
     /// The lost commits ([`Db::lost_commits`]) after which memory was read again.
     pub repaired_after: AtomicU64,
     pub connection_lines: ConnectionLines,
+    /// The times that [`Engine::expire`] and [`Engine::sweep`] were told.
+    pub expired_at: ClockWatch,
+    pub swept_at: ClockWatch,
+    /// Silence before this time does not count, in milliseconds since 1970: the clock jumped then.
+    pub silence_counts_from_ms: AtomicI64,
     random: Mutex<StdRng>,
 }
 
@@ -129,6 +135,9 @@ impl Engine {
             degraded: Mutex::new(None),
             repaired_after: AtomicU64::new(db_lost),
             connection_lines: ConnectionLines::default(),
+            expired_at: ClockWatch::default(),
+            swept_at: ClockWatch::default(),
+            silence_counts_from_ms: AtomicI64::new(i64::MIN),
             random,
         };
         let engine = Self {

@@ -12,6 +12,7 @@ pub mod admin;
 mod agent;
 mod attach;
 mod change;
+mod clock;
 mod content;
 mod desire;
 mod drive;

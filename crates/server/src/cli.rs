@@ -1,20 +1,21 @@
 //! The command line of `opamp-server`.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use runtime::SystemClock;
 use runtime::config::{ConfigError, Environment};
 use runtime::logging::error_chain;
 use runtime::signals::StopSignals;
+use runtime::{Clock as _, SystemClock};
 use tracing::{error, info};
 
 use crate::admin_token::TokenPlace;
 use crate::config::{DatabasePlace, Settings};
 use crate::lifecycle::Server;
+use crate::{backup, restore};
 
 /// The name of this program in logs and messages.
 pub const PROGRAM: &str = "opamp-server";
@@ -47,6 +48,22 @@ enum Command {
         /// The file to check
         file: PathBuf,
     },
+    /// Save the database into one file; the server may run meanwhile
+    Backup {
+        /// The file to make, for its user alone; it is there whole or not at all
+        file: PathBuf,
+        /// Replace the file if it is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Put a backup in the place of the database, with the whole fleet on hold; the server must be stopped
+    Restore {
+        /// A file that `backup` made, of this database or of another engine's
+        file: PathBuf,
+        /// Restore it although its audit chain does not verify
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 const GUIDE: &str = "\
@@ -62,6 +79,11 @@ To let agents on other machines in, write a file and name it with --config:
   agents: { auth: token }
 Every key, with its default: docs/config.sample.yaml. Environment variables stand in it as ${NAME} or ${NAME:-default}.
 
+Backups (docs/server.md has the whole of it):
+  opamp-server --config config.yaml backup /backups/opamp-1.db      while the server runs
+  opamp-server --config config.yaml restore /backups/opamp-1.db     while it is stopped; nothing is offered until the
+                                                                    hold is lifted (docs/server.md says how)
+
 Signals: SIGTERM and SIGINT stop it gracefully (agents are told to come back later, reports are committed).
 Logs go to stderr, one JSON object a line, or text on a terminal.
 Exit status: 0 stopped in good order, 1 could not start or failed, 2 wrong configuration or command line.";
@@ -74,15 +96,99 @@ impl Cli {
             Some(Command::CheckConfig { file }) => {
                 check_config(Settings::load(&file, &environment), &file)
             }
-            None | Some(Command::Run) => {
-                let settings = match &self.config {
-                    Some(file) => Settings::load(file, &environment),
-                    None => Settings::embedded(),
-                };
-                settings.map_or_else(|error| refuse(&error), serve)
+            None | Some(Command::Run) => settings(self.config.as_deref(), &environment)
+                .map_or_else(|error| refuse(&error), serve),
+            Some(Command::Backup { file, force }) => settings(self.config.as_deref(), &environment)
+                .map_or_else(
+                    |error| refuse(&error),
+                    |settings| work(backup(&settings, &file, force)),
+                ),
+            Some(Command::Restore { file, force }) => {
+                settings(self.config.as_deref(), &environment).map_or_else(
+                    |error| refuse(&error),
+                    |settings| work(restore(&settings, &file, force)),
+                )
             }
         }
     }
+}
+
+fn settings(file: Option<&Path>, environment: &Environment) -> Result<Settings, ConfigError> {
+    match file {
+        Some(file) => Settings::load(file, environment),
+        None => Settings::embedded(),
+    }
+}
+
+/// Runs a command that ends by itself, or with a signal: then nothing of it stays.
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+fn work(command: impl Future<Output = anyhow::Result<String>>) -> ExitCode {
+    let executor = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let done = executor.map_err(anyhow::Error::from).and_then(|executor| {
+        executor.block_on(async {
+            let mut signals = StopSignals::listen()?;
+            tokio::select! {
+                biased;
+                done = command => done,
+                signal = signals.recv() => Err(anyhow::anyhow!("broken off by {signal}")),
+            }
+        })
+    });
+    match done {
+        Ok(answer) => {
+            println!("{answer}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{PROGRAM}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn backup(settings: &Settings, file: &Path, force: bool) -> anyhow::Result<String> {
+    let saved = backup::save(&settings.database, file, force, SystemClock.now()).await?;
+    let mut answer = format!(
+        "saved {} ({} bytes, SHA-256 {})\naudit chain: {} entries, the last is {}",
+        file.display(),
+        saved.bytes,
+        saved.sha256,
+        saved.audit_entries,
+        saved.audit_head
+    );
+    if let Some(broken) = saved.audit_broken {
+        answer.push_str(&format!("\nwarning: the audit chain is broken at {broken}"));
+    }
+    Ok(answer)
+}
+
+async fn restore(settings: &Settings, file: &Path, force: bool) -> anyhow::Result<String> {
+    let outcome = restore::restore(settings, file, force, SystemClock.now()).await?;
+    let mut answer = format!(
+        "restored {}; audit chain: {} entries, the last is {}",
+        file.display(),
+        outcome.audit_entries,
+        outcome.audit_head
+    );
+    if let Some(replaced) = outcome.replaced {
+        answer.push_str(&format!(
+            "\nthe database that was there is now {}",
+            replaced.display()
+        ));
+    }
+    answer.push_str(
+        "\nthe whole fleet is on hold: start the server, look at what is released, then lift it with\n  \
+         PUT /api/v1/fleet/hold {\"scope\": \"fleet\", \"held\": false}",
+    );
+    if settings.bootstrap_token.is_none() && outcome.admin_token_fits != Some(true) {
+        answer.push_str(
+            "\nthe administrator's token of this database is not in data_dir/admin-token: put that file of its server there, \
+             or set admin.bootstrap_token",
+        );
+    }
+    Ok(answer)
 }
 
 fn refuse(error: &ConfigError) -> ExitCode {
@@ -207,6 +313,8 @@ mod tests {
             "data/admin-token",
             "docs/config.sample.yaml",
             "SIGTERM",
+            "backup",
+            "restore",
         ] {
             assert!(help.contains(part), "help lacks {part}:\n{help}");
         }

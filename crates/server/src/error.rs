@@ -17,6 +17,9 @@ pub enum StartError {
     /// The data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+    /// A restore that was decided could not be ended.
+    #[error("database: a restore was broken off and cannot be ended")]
+    Restore(#[source] io::Error),
     /// The database cannot be used.
     #[error("database: the server cannot start without it")]
     Database(#[from] store::OpenError),

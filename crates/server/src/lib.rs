@@ -5,14 +5,18 @@
 
 mod admin_plane;
 mod admin_token;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod data_dir;
+mod digest;
+mod draft;
 mod error;
 mod lifecycle;
 mod loops;
 pub mod metrics;
 mod options;
+pub mod restore;
 
 pub use admin_token::TokenPlace;
 pub use error::{StartError, StopError};

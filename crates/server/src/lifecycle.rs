@@ -20,7 +20,7 @@ use crate::config::{DatabasePlace, Settings};
 use crate::data_dir::DataDir;
 use crate::error::{StartError, StopError};
 use crate::loops::Loops;
-use crate::options;
+use crate::{options, restore};
 
 /// How long the step that a loop is in may take when the server stops.
 const LOOPS_GRACE: Duration = Duration::from_secs(10);
@@ -194,7 +194,14 @@ impl Server {
 /// SQLite's file must be one process's; PostgreSQL's nodes may share a machine and a directory.
 fn open_data_dir(settings: &Settings) -> Result<DataDir, StartError> {
     match &settings.database.place {
-        DatabasePlace::Sqlite(file) => Ok(DataDir::hold(&settings.data_dir)?.hold_database(file)?),
+        DatabasePlace::Sqlite(file) => {
+            let held = DataDir::hold(&settings.data_dir)?.hold_database(file)?;
+            let file = file.canonicalize().unwrap_or_else(|_| file.clone());
+            if let Some(replaced) = restore::finish(&file).map_err(StartError::Restore)? {
+                warn!(event = "restore_finished", replaced = %replaced.display(), "a restore had been broken off");
+            }
+            Ok(held)
+        }
         DatabasePlace::Postgres(_) => Ok(DataDir::share(&settings.data_dir)),
     }
 }

@@ -1,6 +1,7 @@
 //! From the server's settings to what its parts are told.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,17 @@ pub fn database(database: &Database) -> DbOptions {
         max_connections: database.max_connections,
         max_idle_connections: database.max_idle_connections,
         acquire_timeout: ACQUIRE_TIMEOUT,
+    }
+}
+
+/// Whether a file is the one that the database is in.
+pub fn is_database(database: &Database, file: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    match &database.place {
+        DatabasePlace::Sqlite(own) => {
+            own == file || real(file).is_some_and(|file| Some(file) == real(own))
+        }
+        DatabasePlace::Postgres(_) => false,
     }
 }
 

@@ -17,7 +17,7 @@ mod view;
 mod weight;
 
 pub use detail::{find, find_by_uid};
-pub use edit::{By, delete, detach_all, detach_node, set_approval, set_operator_labels};
+pub use edit::{By, delete, detach_node, forget_sessions, set_approval, set_operator_labels};
 pub use history::history;
 pub use list::{AgentPage, ListAgents, count_matching, counts, list};
 pub use load::{load_all, load_page};

@@ -17,6 +17,7 @@ pub use open::{DbOptions, Location};
 
 use crate::StoreError;
 use crate::contents::Known;
+use crate::sql::answered;
 use conn::{Commits, Handle};
 use gate::{Gate, Lane};
 
@@ -161,6 +162,21 @@ impl Db {
         &self.inner.commits
     }
 
+    /// Has SQLite's writer refuse to write, or write again.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn set_query_only(&self, on: bool) {
+        let Engine::Sqlite(sqlite) = &self.inner.engine else {
+            panic!("PostgreSQL is told otherwise")
+        };
+        let text = if on {
+            "PRAGMA query_only = ON"
+        } else {
+            "PRAGMA query_only = OFF"
+        };
+        let told = sqlx::query(text).execute(&sqlite.writer).await;
+        told.expect("the writer is there");
+    }
+
     /// The contents that are known to be stored.
     pub(crate) fn known_contents(&self) -> &Known {
         &self.inner.known_contents
@@ -227,7 +243,7 @@ impl SqliteEngine {
         }
         let tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         Ok(Tx {
-            conn: Conn(Handle::SqliteTx(tx)),
+            conn: Conn(Handle::SqliteTx(tx, lane)),
             _turn: Some(turn),
             commits: Arc::clone(commits),
         })
@@ -239,14 +255,12 @@ async fn begin_postgres(
     lane: Lane,
     commits: &Arc<Commits>,
 ) -> Result<Tx, sqlx::Error> {
-    let mut tx = pool.begin().await?;
+    let mut tx = answered(pool.begin()).await?;
     if lane == Lane::Reports {
-        sqlx::query("SET LOCAL synchronous_commit = off")
-            .execute(&mut *tx)
-            .await?;
+        answered(sqlx::query("SET LOCAL synchronous_commit = off").execute(&mut *tx)).await?;
     }
     Ok(Tx {
-        conn: Conn(Handle::PostgresTx(tx)),
+        conn: Conn(Handle::PostgresTx(tx, lane)),
         _turn: None,
         commits: Arc::clone(commits),
     })

@@ -17,6 +17,7 @@ mod db;
 pub mod desired;
 mod error;
 pub mod events;
+mod failpoint;
 pub mod holds;
 pub mod idempotency;
 pub mod meta;

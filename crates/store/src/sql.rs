@@ -1,6 +1,7 @@
 //! Statements and rows: one text with `$1` parameters for both engines, values of four types.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::{AgentId, ContentHash, Namespace};
 use futures_util::TryStreamExt as _;
@@ -9,8 +10,8 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Row as _, SqlSafeStr, SqlStr};
 
-use crate::StoreError;
 use crate::db::{Conn, Raw};
+use crate::{StoreError, failpoint};
 
 /// A value of a column. Nulls keep their type, which PostgreSQL asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,10 +78,17 @@ impl Query {
         self
     }
 
+    fn pass_failpoint(&self, conn: &Conn) {
+        if conn.is_durable() {
+            failpoint::pass(self.during);
+        }
+    }
+
     /// Runs it and gives the number of rows it changed.
     pub(crate) async fn run(self, conn: &mut Conn) -> Result<u64, StoreError> {
         let during = self.during;
         let failed = |error| StoreError::of(during, error);
+        self.pass_failpoint(conn);
         match conn.raw() {
             Raw::Sqlite(conn) => {
                 let arguments = sqlite_arguments(self.values).map_err(failed)?;
@@ -91,8 +99,7 @@ impl Query {
             }
             Raw::Postgres(conn) => {
                 let arguments = postgres_arguments(self.values).map_err(failed)?;
-                sqlx::query_with(self.text, arguments)
-                    .execute(conn)
+                answered(sqlx::query_with(self.text, arguments).execute(conn))
                     .await
                     .map(|done| done.rows_affected())
             }
@@ -104,6 +111,7 @@ impl Query {
     pub(crate) async fn rows(self, conn: &mut Conn) -> Result<Vec<Row>, StoreError> {
         let during = self.during;
         let failed = |error| StoreError::of(during, error);
+        self.pass_failpoint(conn);
         match conn.raw() {
             Raw::Sqlite(conn) => {
                 let arguments = sqlite_arguments(self.values).map_err(failed)?;
@@ -112,8 +120,10 @@ impl Query {
             }
             Raw::Postgres(conn) => {
                 let arguments = postgres_arguments(self.values).map_err(failed)?;
-                let rows = sqlx::query_with(self.text, arguments).fetch_all(conn).await;
-                rows.map(|rows| rows.into_iter().map(Row::Postgres).collect())
+                let rows = sqlx::query_with(self.text, arguments).fetch_all(conn);
+                answered(rows)
+                    .await
+                    .map(|rows| rows.into_iter().map(Row::Postgres).collect())
             }
         }
         .map_err(failed)
@@ -179,6 +189,19 @@ impl Query {
             .map(|row| read(&mut row.columns()))
             .transpose()
     }
+}
+
+/// How long PostgreSQL may take to answer. One that stands still refuses nothing and closes nothing: without an end to the
+/// wait, whoever asks would wait as long, and each with a connection.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What PostgreSQL answers, if it does in time. A connection reads past what it missed before it is used again.
+pub(crate) async fn answered<T>(
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let late = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await;
+    answer.unwrap_or_else(|_| Err(late()))
 }
 
 fn sqlite_arguments(values: Vec<Value>) -> Result<SqliteArguments, sqlx::Error> {

@@ -138,6 +138,11 @@ pub async fn forbid_growth(tx: &mut crate::Tx) {
         .expect("a limit is set");
 }
 
+/// Has SQLite refuse every write of its one writer from now on, as it does on a read-only disk, or take them again.
+pub async fn set_read_only(db: &Db, read_only: bool) {
+    db.set_query_only(read_only).await;
+}
+
 /// From this transaction's commit on, a table cannot be used: statements that need it fail.
 pub async fn hide_table(tx: &mut crate::Tx, table: &str) {
     rename(tx, table, &format!("hidden_{table}")).await;

@@ -57,6 +57,14 @@ impl PostgresDatabase {
     async fn create() -> Self {
         let server = env::var("TEST_POSTGRES_URL")
             .expect("TEST_POSTGRES_URL is the address of a PostgreSQL server");
+        Self::create_on(server).await
+    }
+
+    /// An empty database on a PostgreSQL server.
+    ///
+    /// # Panics
+    /// When the server cannot be used.
+    pub async fn create_on(server: String) -> Self {
         let name = format!("t_{}", Uuid::new_v4().simple());
         execute(&server, &format!("CREATE DATABASE {name}")).await;
         Self { server, name }
@@ -91,6 +99,85 @@ impl Drop for PostgresDatabase {
         // A database that stays behind is no reason to fail; the server is thrown away.
         drop(dropper.join());
     }
+}
+
+/// Another program that has the database's write lock, until it is dropped: what a disk that has stopped looks like.
+#[derive(Debug)]
+pub struct WriteLock(#[expect(dead_code, reason = "its connection holds the lock")] LockHolder);
+
+#[derive(Debug)]
+enum LockHolder {
+    Sqlite(#[expect(dead_code, reason = "held")] sqlx::SqliteConnection),
+    Postgres(#[expect(dead_code, reason = "held")] PgConnection),
+}
+
+impl TestDatabase {
+    /// Takes the lock that every write waits for; reads go on. `data_dir` is the server's.
+    ///
+    /// # Panics
+    /// When it cannot be had.
+    pub async fn lock_writes(&self, data_dir: &std::path::Path) -> WriteLock {
+        WriteLock(match self {
+            Self::Sqlite => {
+                let options = sqlx::sqlite::SqliteConnectOptions::new()
+                    .filename(data_dir.join("opamp.db"))
+                    .busy_timeout(crate::wait::DEADLINE);
+                let mut connection = sqlx::SqliteConnection::connect_with(&options)
+                    .await
+                    .expect("the server's file");
+                connection
+                    .execute("BEGIN IMMEDIATE")
+                    .await
+                    .expect("the write lock");
+                LockHolder::Sqlite(connection)
+            }
+            Self::Postgres(database) => {
+                let mut connection = PgConnection::connect(&database.address())
+                    .await
+                    .expect("a PostgreSQL server");
+                let lock = "BEGIN; LOCK TABLE agents, agent_status, agent_liveness, contents, counters, configs IN EXCLUSIVE MODE";
+                sqlx::raw_sql(lock)
+                    .execute(&mut connection)
+                    .await
+                    .expect("the locks");
+                LockHolder::Postgres(connection)
+            }
+        })
+    }
+
+    /// Has PostgreSQL refuse every write from now on, as a standby does, or take them again; every connection is cut.
+    ///
+    /// # Panics
+    /// On SQLite, or when the server cannot be told.
+    pub async fn set_read_only(&self, read_only: bool) {
+        let Self::Postgres(database) = self else {
+            panic!("SQLite has no such setting")
+        };
+        let name = &database.name;
+        let setting = if read_only { "on" } else { "off" };
+        let set = format!("ALTER DATABASE {name} SET default_transaction_read_only = {setting}");
+        execute(&database.server, &set).await;
+        let cut = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        );
+        execute(&database.server, &cut).await;
+    }
+}
+
+/// Runs statements on a SQLite file that no server has open, behind everybody's back.
+///
+/// # Panics
+/// When they fail.
+pub async fn change_file(file: &std::path::Path, statements: &str) {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+    let mut connection = sqlx::SqliteConnection::connect_with(&options)
+        .await
+        .expect("a SQLite file");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()))
+        .execute(&mut connection)
+        .await
+        .expect("good statements");
+    connection.close().await.expect("an end");
 }
 
 async fn execute(server: &str, statement: &str) {

@@ -39,7 +39,12 @@ pub fn runs(agent: &AgentSnapshot, body: &str) -> bool {
 
 /// The SHA-256 of a text in hex, which is the hash of a config with that one file.
 pub fn sha256_hex(text: &str) -> String {
-    sha2::Sha256::digest(text.as_bytes())
+    sha256_hex_of(text.as_bytes())
+}
+
+/// The SHA-256 of bytes in hex.
+pub fn sha256_hex_of(bytes: &[u8]) -> String {
+    sha2::Sha256::digest(bytes)
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()

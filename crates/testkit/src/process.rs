@@ -1,8 +1,9 @@
 //! The real server program as a child process: for crashes, signals and what it prints.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Output, Stdio};
 
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -10,7 +11,7 @@ use tokio::process::{Child, Command};
 use crate::api::Api;
 use crate::database::TestDatabase;
 use crate::server::{ADMIN_TOKEN, Extra, config_text};
-use crate::wait::wait_until;
+use crate::wait::{DEADLINE, wait_until};
 
 /// A server program with a place of its own; killed when dropped.
 pub struct ServerProcess {
@@ -20,6 +21,8 @@ pub struct ServerProcess {
     database: TestDatabase,
     agent_addr: SocketAddr,
     admin_addr: SocketAddr,
+    extra: Extra,
+    environment: Vec<(&'static str, OsString)>,
     child: Option<Child>,
 }
 
@@ -29,21 +32,24 @@ impl ServerProcess {
     /// # Panics
     /// When it cannot be started or does not become ready.
     pub async fn start(program: impl AsRef<Path>, sections: &str) -> Self {
+        Self::start_on(TestDatabase::create().await, program, sections).await
+    }
+
+    /// The same on a database of the caller's.
+    ///
+    /// # Panics
+    /// When it cannot be started or does not become ready.
+    pub async fn start_on(
+        database: TestDatabase,
+        program: impl AsRef<Path>,
+        sections: &str,
+    ) -> Self {
         let extra = Extra {
             sections: sections.to_owned(),
             ..Extra::default()
         };
         let directory = tempfile::tempdir().expect("a directory");
-        let database = TestDatabase::create().await;
         let (agent_addr, admin_addr) = (free_port(), free_port());
-        let text = config_text(
-            &directory.path().join("data"),
-            &database,
-            agent_addr,
-            admin_addr,
-            &extra,
-        );
-        std::fs::write(directory.path().join("config.yaml"), text).expect("a configuration");
         let program = program.as_ref().to_path_buf();
         let mut process = Self {
             program,
@@ -51,11 +57,49 @@ impl ServerProcess {
             database,
             agent_addr,
             admin_addr,
+            extra,
+            environment: Vec::new(),
             child: None,
         };
+        process.write_config();
         process.spawn();
         process.wait_until_ready().await;
         process
+    }
+
+    fn write_config(&self) {
+        let (agents, admin) = (self.agent_addr, self.admin_addr);
+        let text = config_text(&self.data_dir(), &self.database, agents, admin, &self.extra);
+        std::fs::write(self.config_file(), text).expect("a configuration");
+    }
+
+    /// Sets a variable of the program's environment from its next start on.
+    pub fn set_environment(&mut self, name: &'static str, value: impl Into<OsString>) {
+        self.environment.push((name, value.into()));
+    }
+
+    /// Gives it another database, empty, from its next start on: on SQLite nothing changes, whose file stays where it is.
+    pub async fn use_new_database(&mut self) {
+        if !self.writes_files() {
+            self.database = TestDatabase::create().await;
+            self.write_config();
+        }
+    }
+
+    /// Runs the program with its configuration and these arguments, to its end.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn command(&self, arguments: &[&str]) -> Output {
+        Command::new(&self.program)
+            .arg("--config")
+            .arg(self.config_file())
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .expect("a process")
     }
 
     /// Starts the program again after [`Self::kill`].
@@ -70,8 +114,9 @@ impl ServerProcess {
             .expect("a log");
         let child = Command::new(&self.program)
             .arg("--config")
-            .arg(self.directory.path().join("config.yaml"))
+            .arg(self.config_file())
             .current_dir(self.directory.path())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -101,6 +146,25 @@ impl ServerProcess {
         child.kill().await.expect("killed");
     }
 
+    /// Waits until it has ended by itself, and gives how.
+    ///
+    /// # Panics
+    /// When it is not running, or does not end.
+    pub async fn wait_until_gone(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("a running server");
+        let ended = tokio::time::timeout(DEADLINE, child.wait()).await;
+        ended.expect("an end").expect("a status")
+    }
+
+    /// Its process id.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn id(&self) -> u32 {
+        let id = self.child.as_ref().and_then(Child::id);
+        id.expect("a running server")
+    }
+
     /// Sends it SIGTERM, waits for its end, and gives its exit status.
     ///
     /// # Panics
@@ -128,9 +192,8 @@ impl ServerProcess {
     /// # Panics
     /// When it is not running.
     pub fn limit_file_size(&self, bytes: Option<u64>) {
-        let id = self.child.as_ref().and_then(Child::id);
-        let pid = id
-            .and_then(|id| i32::try_from(id).ok())
+        let pid = i32::try_from(self.id())
+            .ok()
             .and_then(rustix::process::Pid::from_raw)
             .expect("a running server");
         let limit = rustix::process::Rlimit {
@@ -167,6 +230,16 @@ impl ServerProcess {
     /// The directory of its files.
     pub fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// The file of its configuration.
+    pub fn config_file(&self) -> PathBuf {
+        self.directory.path().join("config.yaml")
+    }
+
+    /// Where its database and token are.
+    pub fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
     }
 
     fn log_file(&self) -> PathBuf {

@@ -6,7 +6,7 @@
 use domain::{Actor, ContentHash, Namespace};
 use jiff::Timestamp;
 use store::tokens::TokenKind as StoredKind;
-use store::{StoreError, meta, tokens};
+use store::{Conn, StoreError, meta, tokens};
 use trust::{Secret, Token, TokenHash, TokenKind};
 
 use super::audit::Act;
@@ -101,6 +101,11 @@ impl Caller {
         )
     }
 
+    /// The server acting by itself.
+    pub(super) fn server() -> Self {
+        Self::of(Actor::server(), Namespace::default(), Reach::Fleet)
+    }
+
     fn of(actor: Actor, namespace: Namespace, reach: Reach) -> Self {
         Self {
             actor,
@@ -135,10 +140,7 @@ impl Engine {
     ) -> Result<Operator, AccessError> {
         let mut conn = self.db().read().await?;
         // Hashes are compared, so the time of a lookup tells nothing about the token itself.
-        let bootstrap = meta::get(&mut conn, meta::ADMIN_TOKEN_HASH)
-            .await?
-            .and_then(|hex| parse_hash(&hex));
-        if bootstrap == Some(presented) {
+        if bootstrap_hash(&mut conn).await? == Some(presented) {
             return Ok(Operator {
                 actor: Actor::admin(),
                 home: Namespace::default(),
@@ -238,10 +240,15 @@ impl Engine {
     }
 }
 
+/// The hash of the bootstrap token, if there is one.
+pub(super) async fn bootstrap_hash(conn: &mut Conn) -> Result<Option<TokenHash>, StoreError> {
+    let stored = meta::get(conn, meta::ADMIN_TOKEN_HASH).await?;
+    Ok(stored.and_then(|hex| parse_hash(&hex)))
+}
+
 async fn installed(tx: &mut store::Tx, now: Timestamp) -> Result<(), StoreError> {
-    let server = Caller::of(Actor::server(), Namespace::default(), Reach::Fleet);
     Act::new("token.bootstrap_installed", "install", "tokens/bootstrap")
-        .done(tx, &server, now)
+        .done(tx, &Caller::server(), now)
         .await
 }
 

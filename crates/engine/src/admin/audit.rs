@@ -2,7 +2,7 @@
 
 use domain::{AgentId, AuditEntry, AuditOutcome, ContentHash};
 use jiff::Timestamp;
-use store::{StoreError, Tx, audit};
+use store::{Db, StoreError, Tx, audit};
 use trust::{ChainHash, ChainVerifier, Entry};
 
 use super::access::Caller;
@@ -178,34 +178,39 @@ impl Engine {
     /// # Errors
     /// [`StoreError`].
     pub async fn verify_audit(&self) -> Result<Verification, StoreError> {
-        let mut verifier = ChainVerifier::from_genesis();
-        let mut entries = 0;
-        loop {
-            // A connection a step: a long chain does not keep one from others.
-            let mut conn = self.db().read().await?;
-            let step = audit::chain(&mut conn, entries, VERIFY_STEP).await?;
-            drop(conn);
-            if step.is_empty() {
+        verify(self.db()).await
+    }
+}
+
+/// Verifies the whole chain of a database.
+pub(super) async fn verify(db: &Db) -> Result<Verification, StoreError> {
+    let mut verifier = ChainVerifier::from_genesis();
+    let mut entries = 0;
+    loop {
+        // A connection a step: a long chain does not keep one from others.
+        let mut conn = db.read().await?;
+        let step = audit::chain(&mut conn, entries, VERIFY_STEP).await?;
+        drop(conn);
+        if step.is_empty() {
+            return Ok(Verification {
+                entries,
+                head: verifier.head(),
+                broken: None,
+            });
+        }
+        for record in &step {
+            if let Err(reason) = check(&mut verifier, record) {
+                let broken = Some(Break {
+                    sequence: record.sequence,
+                    reason: reason.to_string(),
+                });
                 return Ok(Verification {
                     entries,
                     head: verifier.head(),
-                    broken: None,
+                    broken,
                 });
             }
-            for record in &step {
-                if let Err(reason) = check(&mut verifier, record) {
-                    let broken = Some(Break {
-                        sequence: record.sequence,
-                        reason: reason.to_string(),
-                    });
-                    return Ok(Verification {
-                        entries,
-                        head: verifier.head(),
-                        broken,
-                    });
-                }
-                entries += 1;
-            }
+            entries += 1;
         }
     }
 }

@@ -191,7 +191,7 @@ fn concerning(caller: &Caller, holds: Vec<Hold>) -> Vec<Hold> {
 }
 
 /// Writes the event and the audit entry of a hold that is put on (with its reason) or lifted.
-async fn note(
+pub(super) async fn note(
     tx: &mut Tx,
     caller: &Caller,
     scope: &HoldScope,

@@ -211,8 +211,11 @@ async fn dc_05_a_polling_agent_that_falls_silent_is_disconnected() {
         .engine
         .exchange(&second, world.now, |_| Ok::<_, ()>(Default::default()))
         .unwrap();
-    assert_eq!(world.engine.expire(world.now), 0);
-    world.pass(91);
+    for seconds in [0, 40, 40] {
+        world.pass(seconds);
+        assert_eq!(world.engine.expire(world.now), 0);
+    }
+    world.pass(11);
     assert_eq!(world.engine.expire(world.now), 1);
     assert!(
         !world

@@ -4,6 +4,7 @@
 
 mod actions;
 mod attachments;
+mod clock;
 mod harness;
 mod limits;
 mod offers;

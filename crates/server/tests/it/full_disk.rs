@@ -29,7 +29,7 @@ const ROOM_BYTES: u64 = 16 * 1024;
 #[tokio::test]
 async fn a_full_disk_refuses_writes_until_there_is_room_and_loses_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
-    let server = ServerProcess::start(program(&directory), "log: { level: error }\n").await;
+    let server = ServerProcess::start(program(&directory), "log: { level: warn }\n").await;
     let endpoint = format!("ws://{}/v1/opamp", server.agent_addr())
         .parse()
         .expect("an endpoint");
@@ -65,6 +65,8 @@ async fn a_full_disk_refuses_writes_until_there_is_room_and_loses_nothing() {
         }
     }
     assert!(fleet.agents().iter().all(|agent| agent.connected));
+    // What was refused is known not to have happened: the fleet is not read again for each refusal.
+    assert!(!server.log().contains("memory_reread"), "{}", server.log());
 
     server.limit_file_size(None);
     let revisions: Value = api.get("/api/v1/configs/base/revisions").await.ok();

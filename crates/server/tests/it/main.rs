@@ -9,12 +9,16 @@ mod bad_start;
 mod configs;
 mod conformance;
 mod crash;
+mod faults;
 mod full_disk;
+mod life;
+mod lost_postgres;
 mod observability;
 mod restart;
 mod running;
 mod silent_peers;
 mod tls;
+mod write_points;
 
 /// Two configurations that a collector would take, and that tests tell apart.
 const FIRST: &str = "receivers:\n  otlp: {}\nexporters:\n  debug: {}\nservice:\n  pipelines:\n    traces: { receivers: [otlp], exporters: [debug] }\n";

@@ -190,15 +190,23 @@ pub async fn detach_node(
     .await
 }
 
-/// Marks every agent as gone, whichever node it is attached to: in a database that was restored. Says how many.
+/// Marks every agent as gone, whichever node it is attached to, and forgets where its session was and what it was sent: in
+/// a database that was restored agents have said, and were sent, more than it knows, and are asked for everything anew.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn detach_all(tx: &mut Tx, at: Timestamp, reason: &str) -> Result<u64, StoreError> {
+pub async fn forget_sessions(tx: &mut Tx, at: Timestamp, reason: &str) -> Result<(), StoreError> {
     let text = "UPDATE agent_status SET connected = 0, detached_at = $1, detach_reason = $2 WHERE connected = 1";
     query("detaching all agents", text)
         .bind(at)
         .bind(reason)
         .run(tx)
+        .await?;
+    let text = "UPDATE agent_status SET offered_hash = NULL, offered_at = NULL";
+    query("forgetting all offers", text).run(tx).await?;
+    let text = "UPDATE agent_liveness SET wire = NULL";
+    query("forgetting all sessions", text)
+        .run(tx)
         .await
+        .map(drop)
 }

@@ -296,7 +296,9 @@ async fn save_postgres(url: &str, to: &Path, now: Timestamp) -> Result<(), Backu
             location: "of the copy",
             file: None,
         };
-        migrate(&mut conn, &target, &MIGRATIONS[..version], now).await?;
+        migrate(&mut conn, &target, &MIGRATIONS[..version], now)
+            .await
+            .map_err(|error| unmade(to, error))?;
         let tables = rows::tables(&mut conn)
             .await
             .map_err(|source| writing(to, source))?;
@@ -436,6 +438,16 @@ fn unreadable(file: &Path, error: StoreError) -> BackupError {
         source,
     }
     .into()
+}
+
+/// What an error says about a copy whose tables were to be made.
+fn unmade(file: &Path, error: OpenError) -> BackupError {
+    match error {
+        OpenError::Migrate { source, .. } | OpenError::Unreachable { source, .. } => {
+            writing(file, StoreError::of("making its tables", source))
+        }
+        other => other.into(),
+    }
 }
 
 fn writing(file: &Path, source: StoreError) -> BackupError {

@@ -8,17 +8,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
 
-use super::gate::Turn;
-use crate::StoreError;
+use super::gate::{Lane, Turn};
+use crate::sql::answered;
+use crate::{StoreError, failpoint};
 
 /// A connection: what every function of this crate works on.
 pub struct Conn(pub(super) Handle);
 
 pub(super) enum Handle {
     Sqlite(PoolConnection<Sqlite>),
-    SqliteTx(Transaction<'static, Sqlite>),
+    SqliteTx(Transaction<'static, Sqlite>, Lane),
     Postgres(PoolConnection<Postgres>),
-    PostgresTx(Transaction<'static, Postgres>),
+    PostgresTx(Transaction<'static, Postgres>, Lane),
 }
 
 /// The driver's connection.
@@ -38,16 +39,24 @@ impl Conn {
     pub(crate) fn raw(&mut self) -> Raw<'_> {
         match &mut self.0 {
             Handle::Sqlite(conn) => Raw::Sqlite(conn),
-            Handle::SqliteTx(conn) => Raw::Sqlite(conn),
+            Handle::SqliteTx(conn, _) => Raw::Sqlite(conn),
             Handle::Postgres(conn) => Raw::Postgres(conn),
-            Handle::PostgresTx(conn) => Raw::Postgres(conn),
+            Handle::PostgresTx(conn, _) => Raw::Postgres(conn),
         }
+    }
+
+    /// Whether it is a transaction whose commit somebody waits for.
+    pub(crate) fn is_durable(&self) -> bool {
+        matches!(
+            self.0,
+            Handle::SqliteTx(_, Lane::Api) | Handle::PostgresTx(_, Lane::Api)
+        )
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
         match &self.0 {
-            Handle::Sqlite(_) | Handle::SqliteTx(_) => Dialect::Sqlite,
-            Handle::Postgres(_) | Handle::PostgresTx(_) => Dialect::Postgres,
+            Handle::Sqlite(_) | Handle::SqliteTx(..) => Dialect::Sqlite,
+            Handle::Postgres(_) | Handle::PostgresTx(..) => Dialect::Postgres,
         }
     }
 }
@@ -109,24 +118,43 @@ impl Tx {
         let mut staged = std::mem::take(&mut *self.commits.next.lock());
         #[cfg(feature = "testing")]
         staged.before().await?;
+        let (durable, dialect) = (self.conn.is_durable(), self.conn.dialect());
+        if durable {
+            failpoint::pass("before the commit");
+        }
         let outcome = match self.conn.0 {
-            Handle::SqliteTx(tx) => tx.commit().await,
-            Handle::PostgresTx(tx) => tx.commit().await,
+            Handle::SqliteTx(tx, _) => tx.commit().await,
+            Handle::PostgresTx(tx, _) => answered(tx.commit()).await,
             // Invariant: a transaction is only ever made of the two above.
             Handle::Sqlite(_) | Handle::Postgres(_) => Ok(()),
         };
+        if durable {
+            failpoint::pass("after the commit");
+        }
         #[cfg(feature = "testing")]
         let outcome = staged.after(outcome).await;
         let outcome = outcome.map_err(|error| StoreError::of("committing", error));
-        // A transaction that lost against another one is known to be rolled back.
         if outcome
             .as_ref()
-            .map_or_else(StoreError::is_contended, |()| true)
+            .map_or_else(|error| is_undone(error, dialect), |()| true)
         {
             underway.0 = None;
         }
         outcome
     }
+}
+
+/// Whether a failed commit is known not to have happened: the transaction lost against another one, or SQLite itself says
+/// so, which never fails a commit that it has made. A server may have committed before its answer was lost.
+fn is_undone(error: &StoreError, dialect: Dialect) -> bool {
+    let says_so = matches!(
+        error,
+        StoreError::Lost {
+            source: sqlx::Error::Database(_),
+            ..
+        }
+    );
+    error.is_contended() || (dialect == Dialect::Sqlite && says_so)
 }
 
 impl Deref for Reader {

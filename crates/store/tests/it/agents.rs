@@ -464,6 +464,44 @@ pub(crate) async fn a_node_that_ends_detaches_its_agents(t: &TestDb) {
     assert!(detail(t, 3).await.summary.connected);
 }
 
+pub(crate) async fn a_restored_database_has_nobody_attached_and_no_session(t: &TestDb) {
+    let said = AgentReport {
+        wire: Some(Box::from([7_u8; 8])),
+        offered: Some(offered(hash(1))),
+        ..new_agent(1)
+    };
+    let elsewhere = AttachmentChange::Attached(attachment("node-2"));
+    let other = AgentReport {
+        attachment: Some(elsewhere),
+        ..new_agent(2)
+    };
+    apply(t, &[said, other]).await;
+    let loaded = async || {
+        agents::load_all(&mut t.db.read().await.unwrap())
+            .await
+            .unwrap()
+    };
+    assert!(
+        loaded()
+            .await
+            .iter()
+            .any(|agent| agent.wire.is_some() && agent.offered.is_some())
+    );
+    commit!(t, |tx| agents::forget_sessions(&mut tx, at(9), "restored")
+        .await
+        .unwrap());
+    let sessions = loaded().await;
+    assert!(
+        sessions
+            .iter()
+            .all(|agent| agent.wire.is_none() && agent.offered.is_none())
+    );
+    for n in [1, 2] {
+        let found = detail(t, n).await.summary;
+        assert_eq!(found.detached, Some((at(9), "restored".to_owned())));
+    }
+}
+
 pub(crate) async fn two_namespaces_share_a_uid(t: &TestDb) {
     let twin = AgentReport {
         namespace: other_ns(),

@@ -77,6 +77,7 @@ contract! {
         preload_gives_what_a_restart_needs,
         an_agent_that_comes_and_goes_is_shown_so,
         a_node_that_ends_detaches_its_agents,
+        a_restored_database_has_nobody_attached_and_no_session,
         two_namespaces_share_a_uid,
     ],
     changes: [
