@@ -56,10 +56,24 @@ impl Postgres {
     }
 }
 
+/// A PostgreSQL that stands still, until this is dropped: also where a test fails meanwhile, whose end needs PostgreSQL.
+struct Frozen<'a>(&'a Postgres);
+
+impl Postgres {
+    fn freeze(&self) -> Frozen<'_> {
+        self.order("freeze");
+        Frozen(self)
+    }
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        self.0.order("thaw");
+    }
+}
+
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // Whatever state the test left it in.
-        drop(self.run("thaw"));
         drop(self.run("stop"));
     }
 }
@@ -149,7 +163,7 @@ async fn a_postgresql_that_stands_still_and_goes_on_keeps_no_agent_waiting() {
         return;
     };
     let (server, fleet) = start(address).await;
-    postgres.order("freeze");
+    let frozen = postgres.freeze();
     let api = server.api();
     let revision =
         json!({"kind": "collector", "selector": "env=prod", "body": SECOND, "message": "late"});
@@ -163,7 +177,7 @@ async fn a_postgresql_that_stands_still_and_goes_on_keeps_no_agent_waiting() {
     // Whoever asks for health waits for no database.
     ready(&server).await;
     assert_eq!(server.api().get("/health").await.status, StatusCode::OK);
-    postgres.order("thaw");
+    drop(frozen);
     if let Some(status) = write.await.expect("an end") {
         assert!(
             status.is_success() || status == StatusCode::SERVICE_UNAVAILABLE,
