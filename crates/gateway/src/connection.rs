@@ -41,6 +41,9 @@ thread_local! {
     static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
 }
 
+/// What a peer may send before the TLS handshake is over: a hello and a chain of certificates fit several times over.
+const HANDSHAKE_BYTES: usize = 16 * 1024;
+
 /// A connection as the listener hands it over.
 pub(crate) struct Accepted {
     pub shared: Arc<Shared>,
@@ -99,7 +102,7 @@ async fn establish(accepted: Accepted) -> (Option<Box<Session>>, Open) {
     } = accepted;
     let opening = async {
         let stream = shake_hands(&shared, Socket::new(tcp), acceptor, &ticket).await?;
-        read_first(&shared, stream, ticket, shed).await
+        read_first(&shared, stream, peer, ticket, shed).await
     };
     let upgraded = match opening.await {
         Ok(Opened::Http {
@@ -141,7 +144,7 @@ fn lost(peer: SocketAddr, error: &io::Error) -> Opened {
 /// TLS, where there is TLS.
 async fn shake_hands(
     shared: &Shared,
-    socket: Socket,
+    mut socket: Socket,
     acceptor: Option<TlsAcceptor>,
     ticket: &Ticket,
 ) -> io::Result<Stream> {
@@ -153,10 +156,20 @@ async fn shake_hands(
         // A TLS session is made only for a peer that says something: a silent socket stays small.
         socket.readable().await?;
         ticket.spoke();
+        socket.allow(HANDSHAKE_BYTES);
         acceptor.accept(socket).await
     };
     match timeout_at(deadline, handshake).await {
-        Ok(stream) => stream.map(|stream| Stream::Tls(Box::new(stream))),
+        Ok(Ok(mut stream)) => {
+            stream.get_mut().0.allow_all();
+            Ok(Stream::Tls(Box::new(stream)))
+        }
+        Ok(Err(error)) => {
+            if error.kind() == io::ErrorKind::QuotaExceeded {
+                shared.metrics.cut(Cut::Oversize).increment(1);
+            }
+            Err(error)
+        }
         Err(_) => Err(too_slow(shared)),
     }
 }
@@ -170,6 +183,7 @@ fn too_slow(shared: &Shared) -> io::Error {
 async fn read_first(
     shared: &Arc<Shared>,
     mut stream: Stream,
+    peer: SocketAddr,
     ticket: Ticket,
     shed: Option<Reason>,
 ) -> io::Result<Opened> {
@@ -177,10 +191,7 @@ async fn read_first(
         Stream::Tls(tls) => Certificate::of(tls),
         Stream::Plain(_) => None,
     };
-    if let Stream::Tls(tls) = &stream
-        && tls.get_ref().1.alpn_protocol() == Some(b"h2")
-        && shed.is_none()
-    {
+    if stream.alpn_protocol() == Some(b"h2") && shed.is_none() {
         return Ok(Opened::Http {
             stream,
             prefix: Bytes::new(),
@@ -196,7 +207,7 @@ async fn read_first(
                 retry_after: shared.gate.retry_after(),
             })
         } else {
-            answer(shared, asked, certificate)
+            answer(shared, asked, certificate, peer)
         }
     });
     let Ok(head) = timeout_at(deadline, reading).await else {
@@ -243,9 +254,14 @@ async fn read_first(
 type Answer = Result<(Box<Principal>, Vec<u8>), Refusal>;
 
 /// Decides on a WebSocket handshake.
-fn answer(shared: &Shared, asked: &Asked<'_>, certificate: Option<Certificate>) -> Answer {
+fn answer(
+    shared: &Shared,
+    asked: &Asked<'_>,
+    certificate: Option<Certificate>,
+    peer: SocketAddr,
+) -> Answer {
     let key = asked.key()?;
-    let principal = shared.start_session(asked.bearer(), certificate.as_ref())?;
+    let principal = shared.start_session(asked.bearer(), certificate.as_ref(), peer.ip())?;
     Ok((Box::new(principal), switching_protocols(key)))
 }
 
@@ -294,7 +310,7 @@ async fn read_head(
                 {
                     return Poll::Ready(Ok(Some(head)));
                 }
-                kept.extend_from_slice(read);
+                keep(&mut kept, read);
                 Poll::Ready(Ok(look(&kept)))
             })
         })
@@ -304,6 +320,16 @@ async fn read_head(
             None => ticket.spoke(),
         }
     }
+}
+
+/// Appends a piece without the room that a vector makes for more to come: strangers decide how much is kept.
+fn keep(kept: &mut Vec<u8>, piece: &[u8]) {
+    const STEP: usize = 512;
+    let needed = kept.len() + piece.len();
+    if kept.capacity() < needed {
+        kept.reserve_exact(needed.next_multiple_of(STEP) - kept.len());
+    }
+    kept.extend_from_slice(piece);
 }
 
 /// Answers by hand and closes.

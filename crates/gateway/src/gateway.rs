@@ -75,9 +75,7 @@ impl Gateway {
             .admission
             .descriptor_limit
             .unwrap_or_else(raise_descriptor_limit);
-        let descriptors =
-            limit.saturating_mul(u64::from(options.admission.descriptor_percent)) / 100;
-        let shared = Arc::new(Shared::new(&options, engine, descriptors));
+        let shared = Arc::new(Shared::new(&options, engine, limit));
         let acceptor = options
             .tls
             .map(|Tls { config, .. }| TlsAcceptor::from(config));
@@ -178,7 +176,7 @@ impl Gateway {
         let mut shed = None;
         if !shared.gate.has_descriptors(descriptor) && !shared.gate.make_room() {
             shared.gate.refuse(Reason::Descriptors);
-            if self.acceptor.is_some() {
+            if self.acceptor.is_some() || !shared.gate.may_answer(descriptor) {
                 // A handshake costs more than everything else together; a peer that is only to be told "later" is not worth it.
                 return;
             }

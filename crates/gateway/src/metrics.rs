@@ -12,8 +12,8 @@ use crate::{admission::Reason, cut::Cut};
 pub(crate) struct Metrics {
     /// From a message's (or request's) arrival to its reply.
     pub request_duration: Histogram,
-    /// Messages and requests that could not be processed.
-    pub errors: Counter,
+    /// Messages of peers that could not be read or taken. No faults of this server: those are other counters.
+    pub bad_messages: Counter,
     /// Connections that are open, whatever they speak.
     pub connections: Gauge,
     /// Replies and pushes that were over the limit and stayed here.
@@ -32,12 +32,12 @@ impl Metrics {
         }
         let metrics = Self {
             request_duration: histogram!("opamp_server_request_duration_seconds"),
-            errors: counter!("opamp_server_errors_total"),
+            bad_messages: counter!("opamp_server_bad_messages_total"),
             connections: gauge!("opamp_server_connections"),
             oversize_dropped: counter!("opamp_server_oversize_dropped_total"),
             cut,
         };
-        metrics.errors.increment(0);
+        metrics.bad_messages.increment(0);
         metrics.oversize_dropped.increment(0);
         metrics.connections.set(0.0);
         metrics
@@ -63,8 +63,8 @@ fn describe() {
         "From the arrival of an agent's message to its reply, on every transport."
     );
     describe_counter!(
-        "opamp_server_errors_total",
-        "Messages and requests that could not be processed."
+        "opamp_server_bad_messages_total",
+        "Messages of agents that could not be read or taken."
     );
     describe_gauge!(
         "opamp_server_connections",

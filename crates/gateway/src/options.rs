@@ -71,7 +71,8 @@ pub struct Limits {
     pub received: opamp::Limits,
     /// Bytes of one sent message before compression; a larger one is dropped and counted (8 MiB: the largest merged config fits).
     pub reply_bytes: usize,
-    /// Bytes of one request's head, request line included (16 KiB).
+    /// Bytes of one request's head, request line included (8 KiB). A peer that has proved nothing may make the server keep so
+    /// much; with more than 14 KiB the allocator, too, becomes wasteful.
     pub head_bytes: usize,
     /// Agents that one connection may carry (256).
     pub agents_per_connection: usize,
@@ -84,7 +85,7 @@ impl Default for Limits {
         Self {
             received: opamp::Limits::SERVER,
             reply_bytes: 8 * 1024 * 1024,
-            head_bytes: 16 * 1024,
+            head_bytes: 8 * 1024,
             agents_per_connection: 256,
             streams_per_connection: 256,
         }
@@ -143,7 +144,8 @@ pub struct Admission {
     /// Connections that have not proved a principal yet; above it the oldest that said nothing goes (20,000, and at most
     /// nine tenths of the descriptors that may be used).
     pub unproven_connections: usize,
-    /// Share of the descriptor limit at which new connections are refused, in percent (95).
+    /// Share of the descriptor limit at which new connections are refused, in percent (95); in the second half of what is
+    /// left they are not even told so.
     pub descriptor_percent: u8,
     /// The descriptor limit to go by; `None` asks the system.
     pub descriptor_limit: Option<u64>,

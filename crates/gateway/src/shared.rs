@@ -1,12 +1,12 @@
 //! What all connections of one gateway share, and how a session starts.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use engine::{AuthMethod, Engine, Principal};
 use jiff::Timestamp;
 
 use crate::{
-    admission::{Gate, Reason},
+    admission::{Claimant, Gate, Reason},
     identity::Certificate,
     metrics::Metrics,
     options::{Clock, GatewayOptions, Limits, Times},
@@ -28,10 +28,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// The state of a gateway with room for so many descriptors.
-    pub fn new(options: &GatewayOptions, engine: Engine, descriptors: u64) -> Self {
+    /// The state of a gateway whose process may have so many descriptors.
+    pub fn new(options: &GatewayOptions, engine: Engine, descriptor_limit: u64) -> Self {
         let metrics = Metrics::register();
-        let gate = Gate::new(&options.admission, descriptors, options.seed, &metrics);
+        let gate = Gate::new(&options.admission, descriptor_limit, options.seed, &metrics);
         let client_auth = options
             .tls
             .as_ref()
@@ -64,11 +64,12 @@ impl Shared {
     }
 
     /// Starts a session: proves the principal and passes the gate. The credential comes first, so that strangers cannot
-    /// use up what is meant for the fleet.
+    /// use up what is meant for the fleet, nor one of the fleet what is meant for the others.
     pub fn start_session(
         &self,
         bearer: Option<&str>,
         certificate: Option<&Certificate>,
+        peer: IpAddr,
     ) -> Result<Principal, Refusal> {
         if self.roster.is_draining() {
             self.gate.refuse(Reason::Draining);
@@ -82,7 +83,7 @@ impl Shared {
             .authenticate(bearer, self.now())
             .map_err(|_| self.unauthorized())?;
         self.gate
-            .admit_session()
+            .admit_session(Claimant::of(&principal, peer))
             .map_err(|retry_after| Refusal::Unavailable { retry_after })?;
         // A verified certificate says more than nothing; where a token is asked for, the token decides the namespace.
         Ok(match (principal.method, certificate) {

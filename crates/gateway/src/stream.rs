@@ -13,21 +13,40 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
+use crate::http::opening::Opening;
+
 /// TCP, or TLS over it. One type, so that everything above exists once; TLS is boxed because plain connections would pay for its size.
 pub(crate) enum Stream {
     Plain(Socket),
     Tls(Box<TlsStream<Socket>>),
 }
 
-/// A TCP connection that counts what goes out: below TLS, this alone shows whether a peer still reads.
+/// A TCP connection that counts what goes out: below TLS, this alone shows whether a peer still reads. What comes in is
+/// counted for as long as a handshake is under way.
 pub(crate) struct Socket {
     tcp: TcpStream,
     written: u64,
+    /// What the peer may still send before it has shaken hands; `None` once it has, or where nobody shakes hands.
+    left_bytes: Option<usize>,
 }
 
 impl Socket {
     pub fn new(tcp: TcpStream) -> Self {
-        Self { tcp, written: 0 }
+        Self {
+            tcp,
+            written: 0,
+            left_bytes: None,
+        }
+    }
+
+    /// Lets the peer send so many bytes, and fails with [`io::ErrorKind::QuotaExceeded`] where more are asked for.
+    pub fn allow(&mut self, bytes: usize) {
+        self.left_bytes = Some(bytes);
+    }
+
+    /// Lets the peer send what it likes.
+    pub fn allow_all(&mut self) {
+        self.left_bytes = None;
     }
 
     /// Waits until the peer has sent something, or is gone.
@@ -49,7 +68,17 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().tcp).poll_read(cx, buffer)
+        let this = self.get_mut();
+        let Some(left_bytes) = &mut this.left_bytes else {
+            return Pin::new(&mut this.tcp).poll_read(cx, buffer);
+        };
+        if *left_bytes == 0 {
+            return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.tcp).poll_read(cx, buffer))?;
+        *left_bytes = left_bytes.saturating_sub(buffer.filled().len() - before);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -88,6 +117,14 @@ impl AsyncWrite for Socket {
 }
 
 impl Stream {
+    /// What the handshake agreed on.
+    pub fn alpn_protocol(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+        }
+    }
+
     /// Bytes that have gone out to the peer.
     pub fn written(&self) -> u64 {
         match self {
@@ -150,16 +187,47 @@ impl AsyncWrite for Stream {
 pub(crate) struct Prefixed {
     prefix: Bytes,
     stream: Stream,
+    /// Of HTTP/2, until the first request.
+    opening: Option<Box<Opening>>,
 }
 
 impl Prefixed {
     pub fn new(prefix: Bytes, stream: Stream) -> Self {
-        Self { prefix, stream }
+        Self {
+            prefix,
+            stream,
+            opening: None,
+        }
+    }
+
+    /// A stream of HTTP/2, whose first frames are looked at.
+    pub fn opening(prefix: Bytes, stream: Stream, opening: Opening) -> Self {
+        Self {
+            opening: Some(Box::new(opening)),
+            ..Self::new(prefix, stream)
+        }
     }
 
     /// The bytes that nobody read, and the stream.
     pub fn into_parts(self) -> (Bytes, Stream) {
         (self.prefix, self.stream)
+    }
+
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.prefix.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let length = self.prefix.len().min(buffer.remaining());
+        buffer.put_slice(&self.prefix[..length]);
+        self.prefix.advance(length);
+        if self.prefix.is_empty() {
+            self.prefix = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -170,14 +238,12 @@ impl AsyncRead for Prefixed {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.prefix.is_empty() {
-            return Pin::new(&mut this.stream).poll_read(cx, buffer);
-        }
-        let length = this.prefix.len().min(buffer.remaining());
-        buffer.put_slice(&this.prefix[..length]);
-        this.prefix.advance(length);
-        if this.prefix.is_empty() {
-            this.prefix = Bytes::new();
+        let before = buffer.filled().len();
+        ready!(this.poll_next(cx, buffer))?;
+        if let Some(opening) = &mut this.opening
+            && opening.see(&buffer.filled()[before..])?
+        {
+            this.opening = None;
         }
         Poll::Ready(Ok(()))
     }

@@ -132,11 +132,12 @@ async fn handle(
     connection: Connection,
     _permit: OwnedSemaphorePermit,
 ) {
+    // Boxed, so that a connection pays for what it speaks and not for all that it might.
     let Some(tls) = tls else {
-        return connection.serve(stream).await;
+        return Box::pin(connection.serve(stream)).await;
     };
-    match timeout(HANDSHAKE, tls.accept(stream)).await {
-        Ok(Ok(stream)) => connection.serve(stream).await,
+    match Box::pin(timeout(HANDSHAKE, tls.accept(stream))).await {
+        Ok(Ok(stream)) => Box::pin(connection.serve(stream)).await,
         Ok(Err(error)) => {
             debug!(event = "admin_handshake_failed", peer = %connection.peer, error = %error, "no TLS")
         }

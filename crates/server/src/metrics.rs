@@ -44,7 +44,7 @@ const COUNTERS: [(&str, &str); 5] = [
     ),
     (
         "opamp_server_errors_total",
-        "Messages and requests that could not be processed.",
+        "Faults of this server or its database: requests that failed, desired configs that could not be made.",
     ),
 ];
 

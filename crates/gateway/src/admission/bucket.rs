@@ -21,12 +21,22 @@ impl Bucket {
         }
     }
 
-    /// Takes one token, if there is one.
-    pub fn take(&mut self, now: Instant) -> bool {
+    /// The tokens that are there.
+    pub fn level(&mut self, now: Instant) -> f64 {
         let gained = now.duration_since(self.filled).as_secs_f64() * self.per_second;
         self.tokens = (self.tokens + gained).min(self.burst);
         self.filled = now;
-        if self.tokens < 1.0 {
+        self.tokens
+    }
+
+    /// Whether nothing is missing.
+    pub fn is_full(&mut self, now: Instant) -> bool {
+        self.burst <= self.level(now)
+    }
+
+    /// Takes one token, if there is one.
+    pub fn take(&mut self, now: Instant) -> bool {
+        if self.level(now) < 1.0 {
             return false;
         }
         self.tokens -= 1.0;

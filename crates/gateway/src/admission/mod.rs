@@ -1,7 +1,8 @@
-//! Who is let in: session starts by a token bucket, connections by what they have proved and by the descriptors that are left.
+//! Who is let in: session starts by token buckets, connections by what they have proved and by the descriptors that are left.
 
 mod bucket;
 mod retry;
+mod sessions;
 mod unproven;
 
 use std::{sync::Arc, time::Duration};
@@ -10,8 +11,8 @@ use metrics::Counter;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use self::{bucket::Bucket, retry::Spread};
-pub(crate) use self::{retry::retry_after_seconds, unproven::Ticket};
+use self::{retry::Spread, sessions::Sessions};
+pub(crate) use self::{retry::retry_after_seconds, sessions::Claimant, unproven::Ticket};
 use crate::{admission::unproven::Unproven, metrics::Metrics, options::Admission};
 
 /// How long refusals of one kind are gathered into one log line.
@@ -25,10 +26,11 @@ const LONGEST_RETURN: Duration = Duration::from_secs(300);
 /// The gate of one gateway.
 pub(crate) struct Gate {
     sessions_per_second: f64,
-    bucket: Mutex<Bucket>,
+    sessions: Mutex<Sessions>,
     spread: Spread,
     unproven: Arc<Unproven>,
     descriptors: u64,
+    answered_descriptors: u64,
     refusals: [Refusals; Reason::ALL.len()],
 }
 
@@ -37,6 +39,8 @@ pub(crate) struct Gate {
 pub(crate) enum Reason {
     /// More session starts than the bucket holds.
     Rate,
+    /// More session starts than one claimant's share, while little is left for the others.
+    Share,
     /// Too many connections that prove nothing; this one was the oldest.
     Unproven,
     /// The process runs out of descriptors.
@@ -51,8 +55,9 @@ pub(crate) enum Reason {
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Rate,
+        Self::Share,
         Self::Unproven,
         Self::Descriptors,
         Self::Engine,
@@ -64,6 +69,7 @@ impl Reason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Rate => "rate",
+            Self::Share => "share",
             Self::Unproven => "unproven_connections",
             Self::Descriptors => "descriptors",
             Self::Engine => "overloaded",
@@ -86,13 +92,15 @@ struct Gathered {
 }
 
 impl Gate {
-    pub fn new(options: &Admission, descriptors: u64, seed: u64, metrics: &Metrics) -> Self {
+    /// The gate of a process that may have so many descriptors.
+    pub fn new(options: &Admission, limit: u64, seed: u64, metrics: &Metrics) -> Self {
+        let descriptors = limit.saturating_mul(u64::from(options.descriptor_percent)) / 100;
         // A fleet that comes back at once is without a principal for a moment, all of it; but descriptors that run out would
         // shed agents and strangers alike, so the cap is reached before they do.
         let most = usize::try_from(descriptors / 10 * 9).unwrap_or(usize::MAX);
         Self {
             sessions_per_second: f64::from(options.sessions_per_second.max(1)),
-            bucket: Mutex::new(Bucket::new(
+            sessions: Mutex::new(Sessions::new(
                 options.sessions_per_second,
                 options.burst,
                 Instant::now(),
@@ -100,22 +108,26 @@ impl Gate {
             spread: Spread::new(options.retry_after, options.retry_window, seed),
             unproven: Unproven::new(options.unproven_connections.min(most)),
             descriptors,
+            answered_descriptors: descriptors + limit.saturating_sub(descriptors) / 2,
             refusals: Reason::ALL.map(|reason| Refusals::new(metrics.refused(reason))),
         }
     }
 
     /// Lets one session start, or says when to come back.
-    pub fn admit_session(&self) -> Result<(), Duration> {
-        if self.bucket.lock().take(Instant::now()) {
-            Ok(())
-        } else {
-            Err(self.refuse(Reason::Rate))
-        }
+    pub fn admit_session(&self, claimant: Claimant) -> Result<(), Duration> {
+        let taken = self.sessions.lock().take(claimant, Instant::now());
+        taken.map_err(|reason| self.refuse(reason))
     }
 
     /// Whether a connection with this descriptor may stay. Descriptors are given lowest first, so the number says how many are in use.
     pub fn has_descriptors(&self, descriptor: u64) -> bool {
         descriptor < self.descriptors
+    }
+
+    /// Whether a connection with this descriptor, which may not stay, may at least be told so. The last descriptors are
+    /// for the admin plane and the database.
+    pub fn may_answer(&self, descriptor: u64) -> bool {
+        descriptor < self.answered_descriptors
     }
 
     /// Notes a connection that has proved nothing yet; may push out an older one.
@@ -214,10 +226,14 @@ mod tests {
         Gate::new(options, 1000, 7, &Metrics::register())
     }
 
+    fn anybody() -> Claimant {
+        Claimant::Address(std::net::Ipv4Addr::LOCALHOST.into())
+    }
+
     #[tokio::test]
     async fn a_fleet_of_15_000_that_returns_at_once_is_let_in() {
         let gate = gate(&Admission::default());
-        assert!((0..15_000).all(|_| gate.admit_session().is_ok()));
+        assert!((0..15_000).all(|_| gate.admit_session(anybody()).is_ok()));
     }
 
     #[tokio::test]
@@ -229,7 +245,7 @@ mod tests {
         };
         let gate = gate(&options);
         let refused: Vec<Duration> = (0..102)
-            .filter_map(|_| gate.admit_session().err())
+            .filter_map(|_| gate.admit_session(anybody()).err())
             .collect();
         assert!(99 <= refused.len());
         let window = options.retry_after..options.retry_after + options.retry_window;

@@ -1,6 +1,7 @@
 //! Connections that hyper serves: plain HTTP exchanges, gRPC streams, `/health`, and the rare upgrade that did not come first.
 
 mod health;
+pub(crate) mod opening;
 mod plain;
 mod route;
 
@@ -26,12 +27,14 @@ use hyper_util::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use self::opening::Opening;
 use crate::{
     admission::Ticket,
     connection::Opened,
     cut::Cut,
     identity::Certificate,
     options::{Limits, Times},
+    session::Seats,
     shared::Shared,
     stream::{Prefixed, Stream},
 };
@@ -42,6 +45,13 @@ const STREAM_WINDOW_BYTES: u32 = 32 * 1024;
 /// while a contest is settled, does not stop all others.
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
+/// What one stream's answer may have made and not sent.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// Streams that a peer opened and gave up before they were looked at; one more ends the connection (rapid reset).
+const MOST_PENDING_RESETS: usize = 20;
+/// Streams that a peer's own mistakes ended; one more ends the connection.
+const MOST_ERROR_RESETS: usize = 64;
+
 /// Answers that a connection without a principal gets; the next request ends it. Each may wait for the peer's window.
 const MOST_UNPROVEN_ANSWERS: u32 = 16;
 
@@ -50,6 +60,8 @@ pub(crate) struct Connection {
     pub shared: Arc<Shared>,
     pub peer: SocketAddr,
     pub certificate: Option<Certificate>,
+    /// The agents of all its streams.
+    pub seats: Seats,
     opened_at: Instant,
     /// Its place among those without a principal, until a request proves one.
     ticket: Mutex<Option<Ticket>>,
@@ -85,6 +97,7 @@ pub(crate) async fn serve_http(
         shared: Arc::clone(shared),
         peer,
         certificate,
+        seats: Seats::default(),
         opened_at: now,
         ticket: Mutex::new(Some(ticket)),
         unproven_answers: Mutex::default(),
@@ -100,7 +113,10 @@ pub(crate) async fn serve_http(
         }
     });
     let builder = builder(&shared.times, &shared.limits);
-    let io = TokioIo::new(Prefixed::new(prefix, stream));
+    let io = TokioIo::new(match is_http2(&prefix, &stream) {
+        true => Prefixed::opening(prefix, stream, Opening::new(shared.limits.head_bytes)),
+        false => Prefixed::new(prefix, stream),
+    });
     drive(
         &connection,
         builder.serve_connection_with_upgrades(io, service),
@@ -111,6 +127,11 @@ pub(crate) async fn serve_http(
         Some((upgrade, principal)) => take_over(upgrade, principal).await,
         None => Opened::Closed,
     }
+}
+
+/// Whether the peer chose HTTP/2: by its first bytes, or in the handshake.
+fn is_http2(prefix: &[u8], stream: &Stream) -> bool {
+    prefix.starts_with(b"PRI") || stream.alpn_protocol() == Some(b"h2")
 }
 
 /// Polls hyper beside the deadlines that it does not have.
@@ -184,6 +205,10 @@ fn builder(times: &Times, limits: &Limits) -> auto::Builder<TokioExecutor> {
         .max_concurrent_streams(limits.streams_per_connection)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .max_pending_accept_reset_streams(MOST_PENDING_RESETS)
+        .max_local_error_reset_streams(MOST_ERROR_RESETS)
+        // Frames that continue a head are limited with it.
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .keep_alive_interval(times.ping_interval)
         .keep_alive_timeout(times.idle.saturating_sub(times.ping_interval));

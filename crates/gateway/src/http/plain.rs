@@ -39,7 +39,11 @@ pub(super) async fn answer(
 ) -> Result<Response<Body>, Refusal> {
     let shared = &connection.shared;
     let bearer = asked(request.headers());
-    let principal = shared.start_session(bearer.bearer(), connection.certificate.as_ref())?;
+    let principal = shared.start_session(
+        bearer.bearer(),
+        connection.certificate.as_ref(),
+        connection.peer.ip(),
+    )?;
     connection.proved();
     let encoding = content_encoding(request.headers())?;
     let reply_encoding = accepted_encoding(request.headers());

@@ -82,9 +82,11 @@ fn upgrade(
 ) -> Result<Response<Body>, Refusal> {
     let asked = asked(request.headers());
     let accept = accept_key(asked.key()?);
-    let principal = connection
-        .shared
-        .start_session(asked.bearer(), connection.certificate.as_ref())?;
+    let principal = connection.shared.start_session(
+        asked.bearer(),
+        connection.certificate.as_ref(),
+        connection.peer.ip(),
+    )?;
     connection.proved();
     connection.upgrade(hyper::upgrade::on(&mut request), principal);
     let mut response = Response::new(Body::empty());

@@ -63,7 +63,11 @@ impl Connect for Agents {
         let authorization = request.metadata().get(AUTHORIZATION.as_str());
         let bearer = authorization.and_then(|value| bearer(value.as_bytes()));
         let principal = shared
-            .start_session(bearer, connection.certificate.as_ref())
+            .start_session(
+                bearer,
+                connection.certificate.as_ref(),
+                connection.peer.ip(),
+            )
             .map_err(status)?;
         connection.proved();
         let talk = Conversation::streaming(
@@ -71,7 +75,8 @@ impl Connect for Agents {
             principal,
             Transport::Grpc,
             connection.peer,
-        );
+        )
+        .seated_with(&connection.seats);
         // One message under way: what the peer does not take keeps the session from making more.
         let (replies, received) = mpsc::channel(1);
         let meter = request.extensions().get::<Arc<Meter>>();
@@ -311,7 +316,7 @@ impl Session {
         match status.code() {
             Code::OutOfRange | Code::ResourceExhausted => {
                 self.count(Cut::Oversize);
-                self.talk.shared().metrics.errors.increment(1);
+                self.talk.shared().metrics.bad_messages.increment(1);
                 let limit = self.talk.shared().limits.received.message_bytes;
                 let text = format!("the message is over the limit of {limit} bytes");
                 end(

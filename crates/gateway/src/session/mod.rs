@@ -6,6 +6,7 @@ mod encode;
 pub(crate) mod grpc;
 mod meter;
 pub(crate) mod plain;
+mod seats;
 pub(crate) mod websocket;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -21,7 +22,8 @@ use opamp::{
 };
 use tokio::time::Instant;
 
-use self::{agents::Agents, encode::encode};
+pub(crate) use self::seats::Seats;
+use self::{agents::Agents, encode::encode, seats::Seated};
 use crate::{admission::Reason, cut::Cut, shared::Shared};
 
 /// The conversation of one connection (plain HTTP: of one request) with the agents behind it.
@@ -34,6 +36,7 @@ pub struct Conversation {
     agents: Agents,
     /// Agents of which it is not known yet whether they are this connection's; they count as if they were.
     contested: Vec<InstanceUid>,
+    seated: Seated,
 }
 
 /// What a received message leads to.
@@ -125,7 +128,14 @@ impl Conversation {
             peer,
             agents: Agents::default(),
             contested: Vec::new(),
+            seated: Seated::new(None),
         }
+    }
+
+    /// Lets it count its agents together with the other conversations of its connection.
+    pub(crate) fn seated_with(mut self, seats: &Seats) -> Self {
+        self.seated = Seated::new(Some(seats.clone()));
+        self
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -157,6 +167,7 @@ impl Conversation {
     pub fn hear(&mut self, message: &[u8]) -> Answer {
         let started = Instant::now();
         let answer = self.step(message);
+        self.seated.hold(self.agents.len() + self.contested.len());
         self.shared
             .metrics
             .request_duration
@@ -191,7 +202,8 @@ impl Conversation {
         };
         let limit = self.shared.limits.agents_per_connection;
         let is_counted = self.agents.expects(uid.uid()) || self.contested.contains(&uid.uid());
-        if limit <= self.agents.len() + self.contested.len() && !is_counted {
+        let carried = self.agents.len() + self.contested.len();
+        if !is_counted && !self.seated.take(carried, limit) {
             let text = format!("this connection carries {limit} agents already");
             return Err(Box::new(self.bad_request(Some(uid), &text)));
         }
@@ -220,14 +232,16 @@ impl Conversation {
     /// contest. Gives what they are refused with, if there is no room for another agent.
     pub fn settle(&mut self, contest: Contest, uid: WireUid, alive: bool) -> Option<Refused> {
         self.contested.retain(|contested| *contested != uid.uid());
-        match self.shared.engine.settle(contest, alive, self.shared.now()) {
+        let refused = match self.shared.engine.settle(contest, alive, self.shared.now()) {
             Ok(Some(attachment)) => {
                 self.agents.insert(uid, attachment);
                 None
             }
             Ok(None) => None,
             Err(_) => Some(self.turned_away(uid)),
-        }
+        };
+        self.seated.hold(self.agents.len() + self.contested.len());
+        refused
     }
 
     fn exchange(&mut self, uid: WireUid, attachment: &Attachment, message: &[u8]) -> Answer {
@@ -330,7 +344,7 @@ impl Conversation {
     }
 
     fn refused(&self, uid: Option<WireUid>, why: Why) -> Refused {
-        self.shared.metrics.errors.increment(1);
+        self.shared.metrics.bad_messages.increment(1);
         if let Why::NoMessage(text) | Why::Bad(text) = &why {
             tracing::debug!(event = "bad_request", peer = %self.peer, error = text, "a message could not be processed");
         }
@@ -367,6 +381,7 @@ impl Conversation {
         for attachment in self.agents.take() {
             self.shared.engine.detach(&attachment, reason, now);
         }
+        self.seated.hold(self.contested.len());
     }
 }
 

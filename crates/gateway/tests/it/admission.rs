@@ -104,14 +104,8 @@ async fn the_oldest_silent_connection_goes_when_too_many_prove_nothing() {
 
 #[tokio::test]
 async fn when_descriptors_run_out_newcomers_are_503_and_agents_stay() {
-    // Descriptors of the process, shared with the other tests: a limit below any that comes now refuses everybody.
-    let used = TcpStream::connect(Plane::start().await.address)
-        .await
-        .unwrap()
-        .as_raw_fd();
-    let limit = u64::try_from(used).unwrap();
-    let plane =
-        Plane::start_with(|setup| setup.gateway.admission.descriptor_limit = Some(limit / 2)).await;
+    // Every descriptor is above none at all, and in the first half of what is left.
+    let plane = Plane::start_with(|setup| setup.gateway.admission.descriptor_percent = 0).await;
     let response = refused_handshake(plane.address, None).await;
     assert_eq!(response.status(), 503);
     assert!(response.headers().contains_key("retry-after"));
@@ -123,6 +117,17 @@ async fn when_descriptors_run_out_newcomers_are_503_and_agents_stay() {
             .status,
         503
     );
+}
+
+#[tokio::test]
+async fn the_last_descriptors_are_not_spent_on_refusals() {
+    let plane = Plane::start_with(|setup| {
+        setup.gateway.admission.descriptor_limit = Some(2);
+    })
+    .await;
+    let mut newcomer = Http::connect(plane.address).await;
+    // It need not say anything, and no deadline is waited for.
+    assert!(newcomer.is_ended().await);
 }
 
 #[tokio::test]

@@ -376,6 +376,41 @@ async fn one_connection_carries_no_more_streams_than_allowed() {
 }
 
 #[tokio::test]
+async fn the_streams_of_one_connection_share_its_limit_of_agents() {
+    let plane = Plane::start_with(|setup| setup.gateway.limits.agents_per_connection = 3).await;
+    let one_connection = channel(&plane).await;
+    let mut first = Stream::try_open(one_connection.clone(), None)
+        .await
+        .unwrap();
+    let mut second = Stream::try_open(one_connection, None).await.unwrap();
+    for byte in [1, 2] {
+        let reply = first.say(full_report(uid(byte), 1)).await;
+        assert!(reply.error_response.is_none());
+    }
+    let reply = second.say(full_report(uid(3), 1)).await;
+    assert!(reply.error_response.is_none());
+    for (stream, byte) in [(&mut first, 4), (&mut second, 5)] {
+        let (kind, text) = error_of(&stream.say(full_report(uid(byte), 1)).await);
+        assert_eq!(kind, ServerErrorResponseType::BadRequest);
+        assert!(text.contains("3 agents"), "{text}");
+    }
+    // Another connection has a limit of its own, and a stream that ends makes room.
+    let mut elsewhere = Stream::open(&plane).await;
+    let reply = elsewhere.say(full_report(uid(6), 1)).await;
+    assert!(reply.error_response.is_none());
+    first.messages = None;
+    first.ended().await;
+    wait_until("the end of the first stream", || {
+        !plane.is_connected(uid(1))
+    })
+    .await;
+    for byte in [7, 8] {
+        let reply = second.say(full_report(uid(byte), 1)).await;
+        assert!(reply.error_response.is_none(), "{byte}: {reply:?}");
+    }
+}
+
+#[tokio::test]
 async fn another_method_of_the_service_is_not_found() {
     let plane = Plane::start().await;
     let mut http = Http::connect(plane.address).await;

@@ -9,6 +9,7 @@
 mod admission;
 mod drain;
 mod grpc;
+mod hostile;
 mod metrics;
 mod peers;
 mod plain_http;

@@ -35,7 +35,7 @@ fn value(handle: &PrometheusHandle, name: &str) -> f64 {
 async fn they_exist_at_0_from_the_start() {
     let (_plane, handle) = counted(1).await;
     for name in [
-        "opamp_server_errors_total",
+        "opamp_server_bad_messages_total",
         "opamp_server_connections",
         "opamp_server_oversize_dropped_total",
         "opamp_server_refused_total{reason=\"rate\"}",
@@ -61,7 +61,7 @@ async fn messages_errors_connections_and_refusals_are_counted() {
         assert!((value - expected).abs() < f64::EPSILON, "{name} is {value}");
     };
     is("opamp_server_request_duration_seconds_count", 3.0);
-    is("opamp_server_errors_total", 1.0);
+    is("opamp_server_bad_messages_total", 1.0);
     is("opamp_server_refused_total{reason=\"rate\"}", 2.0);
     drop(refused);
     peer.socket.close(None).await.unwrap();

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A connection whose receive buffer is as small as the system allows.
-async fn narrow(address: SocketAddr) -> TcpStream {
+pub async fn narrow(address: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     socket.connect(&address.into()).unwrap();

@@ -17,13 +17,17 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair,
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use tempfile::TempDir;
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::transport::{Endpoint, Uri};
 
 use crate::{
     peers::{Http, Peer, full_report, uid},
-    plane::{Plane, body_of, within},
+    plane::{PATIENCE, Plane, body_of, within},
+    websocket::{HANDSHAKE, message_frame, read_message},
 };
 
 /// An authority, a server certificate and the files of both.
@@ -329,6 +333,76 @@ async fn a_tls_handshake_that_does_not_come_to_its_end_is_cut() {
     assert!(dripping.is_ended().await);
     let mut without_request = connect(plane.address, pki.client(None, &[])).await.unwrap();
     assert!(within(without_request.read_u8()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_tls_hello_without_an_end_is_cut() {
+    let pki = Pki::new();
+    let tls = pki.tls(ClientAuth::None);
+    let plane = Plane::start_with(|setup| {
+        setup.gateway.tls = Some(tls);
+        // It is not time that ends it.
+        setup.gateway.times.tls_handshake = 4 * PATIENCE;
+    })
+    .await;
+    let mut http = Http::connect(plane.address).await;
+    // Records of 1,000 bytes of a hello that says it has 60,000, of which half are sent.
+    let mut hello = vec![1, 0, 0xea, 0x60];
+    hello.resize(30_000, 0);
+    for piece in hello.chunks(1_000) {
+        let mut record = vec![0x16, 3, 1];
+        record.extend(u16::try_from(piece.len()).unwrap().to_be_bytes());
+        record.extend(piece);
+        // The server may have gone already.
+        within(http.0.write_all(&record)).await.ok();
+    }
+    assert!(http.is_ended().await);
+}
+
+/// As many agents as one connection carries, whose answers are a config each: sent at once, and read only then.
+#[tokio::test]
+async fn answers_that_tls_took_and_the_socket_did_not_arrive_without_a_further_word() {
+    const AGENTS: u8 = 250;
+    let pki = Pki::new();
+    let plane = Plane::start_with(|setup| {
+        setup.gateway.tls = Some(pki.tls(ClientAuth::None));
+        // Nothing else is written that could push out what waits.
+        setup.gateway.times.ping_interval = Duration::from_secs(3600);
+        setup.gateway.times.idle = Duration::from_secs(3600);
+        setup.gateway.times.write_stall = Duration::from_secs(3600);
+    })
+    .await;
+    let config = Arc::new(pki.client(None, &[b"http/1.1"]));
+    let tcp = crate::slow_readers::narrow(plane.address).await;
+    let name = ServerName::try_from("localhost").unwrap();
+    let stream = within(TlsConnector::from(config).connect(name, tcp)).await;
+    let mut raw = Http(stream.unwrap());
+    raw.send(HANDSHAKE).await;
+    assert_eq!(raw.answer().await.status, 101);
+    let reports = |sequence: u64, hash: &[u8]| -> Vec<u8> {
+        let report = |byte| {
+            let mut report = full_report(uid(byte), sequence);
+            let status = report.remote_config_status.as_mut().unwrap();
+            status.last_remote_config_hash = hash.to_vec();
+            message_frame(&report)
+        };
+        (0..AGENTS).flat_map(report).collect()
+    };
+    raw.send(&reports(1, b"")).await;
+    for _ in 0..AGENTS {
+        read_message(&mut raw).await;
+    }
+    for (round, bytes) in (0..).zip([20_000, 25_000, 40_000, 60_000]) {
+        plane.release(&body_of(bytes)).await;
+        for _ in 0..AGENTS {
+            assert!(read_message(&mut raw).await.remote_config.is_some());
+        }
+        // Whoever runs something else is sent it again: all of it together is more than the socket takes.
+        raw.send(&reports(u64::from(round) + 2, &[round])).await;
+        for _ in 0..AGENTS {
+            assert!(read_message(&mut raw).await.remote_config.is_some());
+        }
+    }
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use opamp::proto::{
     ServerToAgentFlags,
 };
 use prost::Message as _;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::{Message, protocol::frame::coding::CloseCode};
 
 use crate::{
@@ -41,7 +41,7 @@ pub async fn raw_websocket(address: SocketAddr) -> Http {
 }
 
 /// A frame as a client sends it, masked with zeros.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let length = payload.len();
     let mut frame = vec![first];
     match u16::try_from(length) {
@@ -60,12 +60,12 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn message_frame(message: &AgentToServer) -> Vec<u8> {
+pub fn message_frame(message: &AgentToServer) -> Vec<u8> {
     frame(0x82, &[&[0][..], &message.encode_to_vec()].concat())
 }
 
 /// The next whole message of the server on a raw connection.
-async fn read_message(raw: &mut Http) -> ServerToAgent {
+pub async fn read_message<S: AsyncRead + AsyncWrite + Unpin>(raw: &mut Http<S>) -> ServerToAgent {
     let mut head = [0; 2];
     within(raw.0.read_exact(&mut head)).await.unwrap();
     assert_eq!(head[0], 0x82);
@@ -79,7 +79,7 @@ async fn read_message(raw: &mut Http) -> ServerToAgent {
 }
 
 /// The code of a Close frame on a raw connection, and whether the server then ends it.
-async fn read_close(raw: &mut Http) -> u16 {
+pub async fn read_close(raw: &mut Http) -> u16 {
     let mut head = [0; 2];
     within(raw.0.read_exact(&mut head)).await.unwrap();
     assert_eq!(head[0], 0x88);

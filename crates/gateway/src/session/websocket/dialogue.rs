@@ -191,7 +191,7 @@ impl Dialogue {
             self.phase = Phase::Done;
             return;
         }
-        self.talk.shared().metrics.errors.increment(1);
+        self.talk.shared().metrics.bad_messages.increment(1);
         tracing::debug!(event = "websocket_violation", peer = %self.talk.peer(), error = %violation);
         let cut = match violation {
             Violation::TooLarge { .. } => Cut::Oversize,
