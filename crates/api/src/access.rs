@@ -25,6 +25,10 @@ const RESOURCE_MAX_BYTES: usize = 512;
 #[derive(Clone)]
 pub(crate) struct Acting(pub Caller);
 
+/// Set on every response to somebody who proved to be an operator.
+#[derive(Clone, Copy, Debug)]
+pub struct ByOperator;
+
 /// Set on the response to a caller whose credential does not reach what was asked for.
 #[derive(Clone)]
 struct OutOfReach;
@@ -49,7 +53,7 @@ pub(crate) async fn guard(State(state): State<ApiState>, request: Request, next:
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let (mut parts, body) = request.into_parts();
-    let (caller, response) = match prove(&state, &mut parts).await {
+    let (caller, mut response) = match prove(&state, &mut parts).await {
         Err(error) => (None, error.into_response()),
         Ok(Proved::OutOfReach(caller)) => {
             // Not allowed to see it: it is not there.
@@ -68,7 +72,10 @@ pub(crate) async fn guard(State(state): State<ApiState>, request: Request, next:
         }
     };
     if let Some(error) = refused(&method, &response) {
-        note(&state, caller, &method, path, error).await;
+        note(&state, caller.clone(), &method, path, error).await;
+    }
+    if caller.is_some() {
+        response.extensions_mut().insert(ByOperator);
     }
     response
 }

@@ -17,6 +17,7 @@ mod selector;
 mod state;
 mod uncut;
 
+pub use access::ByOperator;
 pub use openapi::document;
 pub use state::{ApiState, Readiness};
 

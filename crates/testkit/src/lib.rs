@@ -24,5 +24,5 @@ pub use api::{Answer, Api};
 pub use database::TestDatabase;
 pub use fleetsim::{ConfigStatus, Fleet};
 pub use process::ServerProcess;
-pub use server::{TestServer, TestServerBuilder};
+pub use server::{ADMIN_TOKEN, TestServer, TestServerBuilder};
 pub use wait::{DEADLINE, wait_until, wait_until_some};

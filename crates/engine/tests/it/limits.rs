@@ -131,3 +131,30 @@ async fn rt_06_reports_that_wait_count_with_all_that_is_large_in_them_until_they
     world.commit().await;
     assert!(!is_refused(&world, &mut other));
 }
+
+#[tokio::test]
+async fn an_agent_that_flips_its_description_each_second_leaves_a_bounded_history() {
+    const FLIPS: u32 = 1_200;
+    /// What is kept of one agent, and what it may add between two sweeps.
+    const MOST: usize = 256 + 600;
+    let mut world = World::start().await;
+    let (mut agent, _) = world.connect(1, &[("flips", "0")]);
+    let id = agent.attachment.agent_id();
+    for flip in 1..=FLIPS {
+        agent.say(&world, described(&[("flips", &flip.to_string())]));
+        world.commit().await;
+        world.pass(1);
+        // As often as a server sweeps.
+        if flip % 600 == 0 {
+            while world.engine.sweep(world.now).await.unwrap() {}
+        }
+        if flip % 300 == 0 {
+            let mut reader = world.db.read().await.unwrap();
+            let namespace = Namespace::default();
+            let history = store::agents::history(&mut reader, &namespace, id, None, 10_000);
+            let entries = history.await.unwrap().len();
+            assert!(0 < entries && entries <= MOST, "{entries} after {flip}");
+        }
+    }
+    assert_eq!(world.engine.known_agents(), 1);
+}

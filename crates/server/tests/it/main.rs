@@ -3,6 +3,7 @@
 //! On the database that `TEST_DATABASE` names; see `testkit::database`.
 
 mod access;
+mod attacks;
 mod bad_messages;
 mod bad_requests;
 mod bad_start;
