@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO
 
-.PHONY: help demo test lint bench interop fuzz mutants soak docs-commands
+.PHONY: help demo test lint bench interop fuzz mutants soak docs-commands attacks
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -20,6 +20,9 @@ lint: ## Formatting, clippy with warnings as errors, crate edges, conformance pa
 
 bench: ## Measure the budgets: 15,000 agents, plain and TLS, release build (about 20 minutes)
 	@scripts/bench
+
+attacks: ## Attack a server with 2,000 agents in every way that has a bound, release build (about 10 minutes)
+	@scripts/attacks
 
 interop: ## Run the cases against peers that others wrote (builds a real collector; needs Go and Node.js)
 	@scripts/interop

@@ -130,6 +130,9 @@ impl<'a> Conversation<'a> {
         let first = !std::mem::replace(&mut self.answered, true);
 
         let mut state = shared.slots[self.agent.index].state.lock();
+        if state.outstanding == 1 {
+            shared.latencies.note(self.last_sent);
+        }
         state.outstanding = state.outstanding.saturating_sub(1);
         let before = state.session.version();
         let reaction = state

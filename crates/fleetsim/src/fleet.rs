@@ -19,6 +19,7 @@ use crate::{
     agent::Agent,
     behavior::BehaviorError,
     capacity::{self, CapacityError},
+    latency::Latencies,
     link::{Target, TargetError},
     log::{Log, LogEvent},
     options::{Options, Redial},
@@ -116,6 +117,7 @@ impl Fleet {
             redial: Mutex::new(options.redial),
             contents: Contents::default(),
             counters: Counters::default(),
+            latencies: Latencies::default(),
             slots: Vec::new(),
             closed_loop: AtomicBool::new(false),
             round_ns: AtomicU64::new(0),
@@ -222,6 +224,17 @@ impl Fleet {
     /// Ends what [`Fleet::begin_closed_loop`] began; messages under way are still answered.
     pub fn end_closed_loop(&self) {
         self.shared.closed_loop.store(false, Ordering::Relaxed);
+    }
+
+    /// Measures from now on how long answers take: of each message that an agent sends while none is under way.
+    pub fn begin_timing(&self) {
+        self.shared.latencies.begin();
+    }
+
+    /// Ends what [`Fleet::begin_timing`] began, and gives what was measured.
+    #[must_use]
+    pub fn end_timing(&self) -> Vec<Duration> {
+        self.shared.latencies.end()
     }
 
     /// Waits until `done` says so of the counters; `false` when the time was up first.

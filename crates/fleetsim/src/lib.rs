@@ -2,7 +2,8 @@
 //!
 //! Start with [`Options::new`] and [`Fleet::start`]. The agents are lean: they follow the protocol's
 //! rules, and know nothing else of a collector. For a client to build upon see the `opamp` crate.
-//! [`mod@bench`] measures a server with such a fleet, [`mod@echo`] is the bare server it compares with.
+//! [`mod@bench`] measures a server with such a fleet, [`mod@echo`] is the bare server it compares with,
+//! [`mod@attack`] measures what a server's agents notice while it is attacked.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,6 +24,7 @@
 //! ```
 
 mod agent;
+pub mod attack;
 pub mod behavior;
 pub mod bench;
 pub mod capacity;
@@ -33,6 +35,7 @@ mod conversation;
 pub mod echo;
 mod fleet;
 pub mod labels;
+mod latency;
 mod link;
 pub mod log;
 pub mod options;

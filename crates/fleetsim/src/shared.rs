@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::{
+    latency::Latencies,
     link::Target,
     log::Log,
     options::{Options, Redial},
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) log: Option<Log>,
     /// Dials that may wait for an answer at once.
     pub(crate) dials: Semaphore,
+    /// How long answers took, while that is asked for.
+    pub(crate) latencies: Latencies,
     /// Whether each answer is followed by the next report at once.
     pub(crate) closed_loop: AtomicBool,
     /// What agents do whose connection ended.

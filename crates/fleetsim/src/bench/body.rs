@@ -1,7 +1,7 @@
 //! The configuration that a benchmark releases: a valid collector configuration of a given length.
 
 /// A collector configuration of exactly `bytes` bytes; another `version` is another content.
-pub(super) fn collector_config(bytes: usize, version: u32) -> String {
+pub(crate) fn collector_config(bytes: usize, version: u32) -> String {
     let mut text = format!("# benchmark configuration, version {version}\n{HEAD}");
     for number in 0.. {
         let line = format!(

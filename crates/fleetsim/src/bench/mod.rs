@@ -11,7 +11,7 @@ mod phases;
 mod plan;
 mod record;
 mod report;
-mod server;
+pub(crate) mod server;
 
 use std::{
     path::{Path, PathBuf},
@@ -22,6 +22,7 @@ use std::{
 use runtime::{Clock as _, SystemClock};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
+pub(crate) use self::body::collector_config;
 pub use self::{
     error::BenchError,
     figure::{Figure, Mode},
@@ -157,7 +158,7 @@ fn check(options: &BenchOptions) -> Result<(), BenchError> {
 }
 
 /// Whether a program comes out of cargo's directory for debug builds, or says that it is one.
-fn is_debug_build(program: &Path) -> bool {
+pub(crate) fn is_debug_build(program: &Path) -> bool {
     let resolved = program
         .canonicalize()
         .unwrap_or_else(|_| program.to_owned());
@@ -346,11 +347,11 @@ fn keep(options: &BenchOptions, record: &RunRecord) -> Result<(), BenchError> {
 }
 
 /// A directory of one server, removed with everything in it when it is dropped.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     /// Makes one below the benchmark's directory: the temporary directory may be in memory.
-    fn new(parent: &Path) -> Result<Self, BenchError> {
+    pub(crate) fn new(parent: &Path) -> Result<Self, BenchError> {
         let name = format!("server-{}", uuid::Uuid::new_v4().simple());
         let failed = |path: &Path| BenchError::io(format!("creating {}", path.display()));
         let path = parent.join(name);
@@ -360,7 +361,7 @@ impl Scratch {
         Ok(Self(path))
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }

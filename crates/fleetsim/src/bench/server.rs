@@ -26,14 +26,14 @@ const READY_INTERVAL: Duration = Duration::from_millis(5);
 const API_LIMIT: Duration = Duration::from_secs(60);
 
 /// A program that runs for the benchmark; it is killed when this is dropped.
-pub(super) struct Program {
+pub(crate) struct Program {
     name: String,
     child: Child,
     log: PathBuf,
 }
 
 impl Program {
-    pub(super) fn start(
+    pub(crate) fn start(
         path: &Path,
         arguments: &[&str],
         log: PathBuf,
@@ -62,17 +62,17 @@ impl Program {
         })
     }
 
-    pub(super) fn child(&mut self) -> &mut Child {
+    pub(crate) fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
-    pub(super) fn process(&self) -> Process {
+    pub(crate) fn process(&self) -> Process {
         // A child that was not waited for has an id.
         Process::new(self.child.id().unwrap_or_default())
     }
 
     /// Fails when the program has ended.
-    pub(super) fn still_running(&mut self) -> Result<(), BenchError> {
+    pub(crate) fn still_running(&mut self) -> Result<(), BenchError> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
             Ok(Some(status)) => Err(self.failed(&format!("ended with {status}"))),
@@ -80,7 +80,7 @@ impl Program {
         }
     }
 
-    pub(super) fn failed(&self, what: &str) -> BenchError {
+    pub(crate) fn failed(&self, what: &str) -> BenchError {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let last: Vec<&str> = log.lines().rev().take(10).collect();
         let log = last.into_iter().rev().collect::<Vec<_>>().join("\n");
@@ -92,7 +92,7 @@ impl Program {
     }
 
     /// Kills it as `kill -9` does, and waits until it is gone.
-    pub(super) async fn kill(&mut self) -> Result<(), BenchError> {
+    pub(crate) async fn kill(&mut self) -> Result<(), BenchError> {
         self.child
             .kill()
             .await
@@ -101,10 +101,10 @@ impl Program {
 }
 
 /// Where and how the server under test runs.
-pub(super) struct ServerSetup {
+pub(crate) struct ServerSetup {
     program: PathBuf,
     directory: PathBuf,
-    pub(super) mode: Mode,
+    pub(crate) mode: Mode,
     agents: SocketAddr,
     admin: SocketAddr,
     token: String,
@@ -116,7 +116,7 @@ impl ServerSetup {
     ///
     /// It says where to listen and where to keep its data; everything else is the default, but for
     /// the smoke run, which does not wait a minute for the liveness flush.
-    pub(super) fn new(
+    pub(crate) fn new(
         program: &Path,
         directory: &Path,
         mode: Mode,
@@ -185,11 +185,33 @@ impl ServerSetup {
         Ok(text)
     }
 
+    /// Adds sections to the configuration.
+    pub(crate) fn append(&self, sections: &str) -> Result<(), BenchError> {
+        use std::io::Write as _;
+        let path = self.config_file();
+        let opened = File::options().append(true).open(&path);
+        let written = opened.and_then(|mut file| file.write_all(sections.as_bytes()));
+        written.map_err(BenchError::io(format!("writing {}", path.display())))
+    }
+
     /// Starts the server and waits until it is ready.
-    pub(super) async fn start(&self) -> Result<Server, BenchError> {
+    pub(crate) async fn start(&self) -> Result<Server, BenchError> {
+        self.start_as(&self.program, &[]).await
+    }
+
+    /// Starts the server, which may have so many open files, and waits until it is ready.
+    pub(crate) async fn start_with_open_files(&self, limit: u64) -> Result<Server, BenchError> {
+        let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
+        let server = self.program.display().to_string();
+        self.start_as(Path::new("/bin/sh"), &["-c", &script, &server])
+            .await
+    }
+
+    async fn start_as(&self, program: &Path, arguments: &[&str]) -> Result<Server, BenchError> {
         let config = self.config_file().display().to_string();
         let log = self.directory.join("server.log");
-        let program = Program::start(&self.program, &["--config", &config], log, Stdio::null())?;
+        let arguments = [arguments, &["--config", &config]].concat();
+        let program = Program::start(program, &arguments, log, Stdio::null())?;
         let client = Client::builder().timeout(API_LIMIT).build();
         let client = client.map_err(http("making an HTTP client"))?;
         let base = format!("http://{}", self.admin);
@@ -205,7 +227,7 @@ impl ServerSetup {
     }
 
     /// Where agents dial.
-    pub(super) fn endpoint(&self) -> String {
+    pub(crate) fn endpoint(&self) -> String {
         let scheme = match self.mode {
             Mode::Plain => "ws",
             Mode::Tls => "wss",
@@ -213,20 +235,30 @@ impl ServerSetup {
         format!("{scheme}://{}/v1/opamp", self.agents)
     }
 
+    /// Where agents dial, as an address.
+    pub(crate) fn agent_addr(&self) -> SocketAddr {
+        self.agents
+    }
+
+    /// Where operators dial.
+    pub(crate) fn admin_addr(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// The certificate that agents trust.
-    pub(super) fn cert_pem(&self) -> Option<&str> {
+    pub(crate) fn cert_pem(&self) -> Option<&str> {
         self.certificate.as_ref().map(Certificate::cert_pem)
     }
 }
 
 /// A running server under test.
-pub(super) struct Server {
-    pub(super) program: Program,
+pub(crate) struct Server {
+    pub(crate) program: Program,
     client: Client,
     base: String,
     token: String,
     /// When `/ready` first answered 200.
-    pub(super) ready_at: Instant,
+    pub(crate) ready_at: Instant,
 }
 
 impl Server {
@@ -253,7 +285,7 @@ impl Server {
     }
 
     /// Makes a revision of a config for every agent.
-    pub(super) async fn put_config(&self, name: &str, body: &str) -> Result<(), BenchError> {
+    pub(crate) async fn put_config(&self, name: &str, body: &str) -> Result<(), BenchError> {
         let request = PutConfig {
             kind: "collector".to_owned(),
             body: body.to_owned(),
@@ -268,7 +300,7 @@ impl Server {
     }
 
     /// Releases the newest revision; returns the moment before the first byte was sent.
-    pub(super) async fn release(&self, name: &str) -> Result<Instant, BenchError> {
+    pub(crate) async fn release(&self, name: &str) -> Result<Instant, BenchError> {
         let request = StartRollout {
             strategy: Some("all_at_once".to_owned()),
             ..StartRollout::default()
@@ -282,7 +314,7 @@ impl Server {
     }
 
     /// The server's own count of its fleet.
-    pub(super) async fn fleet(&self) -> Result<FleetCounts, BenchError> {
+    pub(crate) async fn fleet(&self) -> Result<FleetCounts, BenchError> {
         self.call(
             "GET /api/v1/fleet",
             self.client.get(self.url("/api/v1/fleet")),
@@ -290,11 +322,40 @@ impl Server {
         .await
     }
 
-    fn url(&self, path: &str) -> String {
+    /// The HTTP client that its API is asked with.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    async fn call<T: DeserializeOwned>(
+    /// Sends a request of an operator and wants it to succeed.
+    pub(crate) async fn send(&self, what: &str, request: RequestBuilder) -> Result<(), BenchError> {
+        let status = self.send_with_token(request).await.map_err(http(what))?;
+        if status.is_success() {
+            return Ok(());
+        }
+        Err(BenchError::Refused {
+            what: what.to_owned(),
+            status: status.as_u16(),
+            body: String::new(),
+        })
+    }
+
+    /// Sends a request of an operator, reads its answer and gives the status.
+    pub(crate) async fn send_with_token(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<reqwest::StatusCode, reqwest::Error> {
+        let answer = request.bearer_auth(&self.token).send().await?;
+        let status = answer.status();
+        answer.bytes().await?;
+        Ok(status)
+    }
+
+    pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         what: &str,
         request: RequestBuilder,

@@ -1,5 +1,6 @@
 //! The command line of `opamp-fleetsim`.
 
+mod attack;
 mod bench;
 mod echo;
 mod progress;
@@ -34,6 +35,8 @@ enum Command {
     Echo(echo::EchoArgs),
     /// Measure a server exactly as the budgets are defined
     Bench(Box<bench::BenchArgs>),
+    /// Attack a server that has a fleet, and measure what that costs
+    Attack(Box<attack::AttackArgs>),
 }
 
 const GUIDE: &str = "\
@@ -62,6 +65,7 @@ impl Cli {
             Command::Run(args) => args.run(),
             Command::Echo(args) => args.run(),
             Command::Bench(args) => args.run(),
+            Command::Attack(args) => args.run(),
         };
         match done {
             Ok(code) => code,

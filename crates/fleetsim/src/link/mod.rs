@@ -4,7 +4,7 @@
 //! library's own client transports, which are thereby driven at scale as well.
 
 mod dial;
-mod tls;
+pub(crate) mod tls;
 mod ws;
 
 use std::time::Duration;
