@@ -12,7 +12,7 @@ use std::time::Duration;
 use engine::{AgentsAuth, Contest, Engine, EngineOptions, Principal, Probe, Transport};
 use gateway::{Clock, Conversation, GatewayOptions, Sessions};
 use jiff::Timestamp;
-use opamp::model::WireUid;
+use opamp::model::{InstanceUid, WireUid};
 use store::{Db, DbOptions, Location};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
