@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO
 
-.PHONY: help demo test lint bench interop fuzz mutants soak docs-commands attacks
+.PHONY: help demo test lint bench interop fuzz mutants soak docs-commands attacks bench-growth
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -23,6 +23,9 @@ bench: ## Measure the budgets: 15,000 agents, plain and TLS, release build (abou
 
 attacks: ## Attack a server with 2,000 agents in every way that has a bound, release build (about 10 minutes)
 	@scripts/attacks
+
+bench-growth: ## Measure how cost grows: start-up, heartbeats, 100 configs, 1,000 to 19,000 agents (about 25 minutes)
+	@scripts/bench growth
 
 interop: ## Run the cases against peers that others wrote (builds a real collector; needs Go and Node.js)
 	@scripts/interop

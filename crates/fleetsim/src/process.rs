@@ -83,6 +83,15 @@ impl Process {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid))?.count())
     }
 
+    /// Bytes that it had the system write to a disk so far.
+    ///
+    /// # Errors
+    /// When the process is gone or belongs to another user.
+    pub fn written_bytes(self) -> io::Result<u64> {
+        let io = self.read("io")?;
+        status_field(&io, "write_bytes").ok_or_else(|| unreadable("write_bytes"))
+    }
+
     fn read(self, file: &str) -> io::Result<String> {
         std::fs::read_to_string(format!("/proc/{}/{file}", self.pid))
     }

@@ -14,6 +14,8 @@ pub enum Figure {
     StoredChange,
     /// Time until a new config is everywhere.
     FanOut,
+    /// Time of a request for a page of agents while a config goes out.
+    AgentsList,
     /// Time until a fleet whose sockets all closed is back.
     Storm,
     /// Time until a fleet is back after the server was killed.
@@ -32,11 +34,12 @@ pub enum Mode {
 
 impl Figure {
     /// All of them, in the order in which one run measures them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::IdleMemory,
         Self::StatusReport,
         Self::StoredChange,
         Self::FanOut,
+        Self::AgentsList,
         Self::Storm,
         Self::RestartStorm,
     ];
@@ -49,6 +52,7 @@ impl Figure {
             Self::StatusReport => "CPU of a status report",
             Self::StoredChange => "CPU of a stored change",
             Self::FanOut => "fan-out",
+            Self::AgentsList => "list of agents, p99",
             Self::Storm => "storm",
             Self::RestartStorm => "restart storm",
         }
@@ -60,6 +64,7 @@ impl Figure {
         match self {
             Self::IdleMemory => "KiB",
             Self::StatusReport | Self::StoredChange => "µs",
+            Self::AgentsList => "ms",
             Self::FanOut | Self::Storm | Self::RestartStorm => "s",
         }
     }
@@ -72,6 +77,7 @@ impl Figure {
             Self::StatusReport => (16.0, 20.0),
             Self::StoredChange => (60.0, 65.0),
             Self::FanOut => (0.6, 1.0),
+            Self::AgentsList => (30.0, 30.0),
             Self::Storm => (1.5, 8.0),
             Self::RestartStorm => (3.0, 10.0),
         };
@@ -90,7 +96,7 @@ impl Figure {
             Self::StoredChange => ("nothing stored", "nothing stored"),
             Self::FanOut => ("0.7-1.3", "1.5-2.3"),
             Self::Storm => ("2.4", "16.4"),
-            Self::RestartStorm => ("–", "–"),
+            Self::AgentsList | Self::RestartStorm => ("–", "–"),
         };
         match mode {
             Mode::Plain => plain,

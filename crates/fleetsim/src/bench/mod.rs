@@ -1,4 +1,4 @@
-//! The benchmark behind `make bench`: the six measurements of DESIGN.md "Budgets" against a server
+//! The benchmark behind `make bench`: the seven measurements of DESIGN.md "Budgets" against a server
 //! that it starts, and the same of a bare echo server for scale.
 //!
 //! Start with [`run`]. [`BenchOptions::smoke`] is the procedure at a size that a test can afford.
@@ -6,6 +6,8 @@
 mod body;
 mod error;
 mod figure;
+pub mod growth;
+mod list;
 mod machine;
 mod phases;
 mod plan;
@@ -237,6 +239,7 @@ async fn measure_server(
             }
             Figure::StoredChange => phases::stored_change(process, &fleet, &plan).await?,
             Figure::FanOut => phases::fan_out(&server, &fleet, &plan).await?,
+            Figure::AgentsList => list::agents_list(&server, &fleet, &plan).await?,
             Figure::Storm => phases::storm(process, &fleet, &plan).await?,
             Figure::RestartStorm => {
                 phases::restart_storm(&mut server, &setup, &fleet, &plan).await?

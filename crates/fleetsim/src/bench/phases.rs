@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     body::collector_config,
     error::BenchError,
+    list,
     plan::{CONFIG_BYTES, Plan},
     record::Measured,
     server::{Server, ServerSetup},
@@ -34,6 +35,7 @@ pub(super) fn fleet_options(
     let mut options = Options::new(endpoint, plan.agents);
     options.ramp = plan.ramp();
     options.redial = Redial::Every(Duration::from_millis(100));
+    options.labels = list::labels();
     // "its own distinct 4 KiB effective config": it stays the agent's own whatever is applied.
     options.effective_follows_offer = false;
     if let Some(pem) = cert_pem {
@@ -53,7 +55,7 @@ pub(super) async fn attach(options: Options, plan: &Plan) -> Result<Fleet, Bench
 }
 
 /// Releases a version of the config and waits until every agent has checked its hash.
-async fn release(
+pub(super) async fn release(
     server: &Server,
     fleet: &Fleet,
     plan: &Plan,
@@ -61,7 +63,7 @@ async fn release(
 ) -> Result<(Vec<u8>, Instant), BenchError> {
     let body = collector_config(CONFIG_BYTES, version);
     let hash = Sha256::digest(&body).to_vec();
-    server.put_config(CONFIG, &body).await?;
+    server.put_config(CONFIG, "", &body).await?;
     let began = server.release(CONFIG).await?;
     let received = fleet.received(&hash, plan.agents, plan.limit).await;
     in_time(received, plan, || {
@@ -382,7 +384,11 @@ pub(super) fn usage(process: Process) -> Result<Usage, BenchError> {
     )))
 }
 
-fn in_time(came: bool, plan: &Plan, what: impl FnOnce() -> String) -> Result<(), BenchError> {
+pub(super) fn in_time(
+    came: bool,
+    plan: &Plan,
+    what: impl FnOnce() -> String,
+) -> Result<(), BenchError> {
     match came {
         true => Ok(()),
         false => Err(BenchError::Late {

@@ -22,6 +22,8 @@ pub(super) struct Plan {
     /// Health flips a second, and how long.
     pub(super) changes_per_second: f64,
     pub(super) changes: Duration,
+    /// Requests for pages of agents, at least, while configs go out.
+    pub(super) list_requests: usize,
     /// The server's liveness flush: after so long everything that was reported is stored.
     pub(super) liveness_flush: Duration,
     /// Whether the server is told that interval, or has it by default.
@@ -43,6 +45,7 @@ impl Plan {
             closed_loop: Duration::from_secs(10),
             changes_per_second: 2500.0,
             changes: Duration::from_secs(60),
+            list_requests: 1_200,
             liveness_flush: Duration::from_secs(60),
             sets_liveness_flush: false,
             limit: Duration::from_secs(120),
@@ -58,6 +61,7 @@ impl Plan {
             closed_loop: Duration::from_millis(500),
             changes_per_second: 200.0,
             changes: Duration::from_secs(1),
+            list_requests: 40,
             liveness_flush: Duration::from_millis(500),
             sets_liveness_flush: true,
             limit: Duration::from_secs(60),

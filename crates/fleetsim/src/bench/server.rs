@@ -18,10 +18,14 @@ use tokio::process::{Child, Command};
 use super::{error::BenchError, figure::Mode};
 use crate::{certificate::Certificate, process::Process};
 
+/// The database's file in the server's data directory.
+const DATABASE: &str = "opamp.db";
 /// How long a server may take to become ready, migrations and preload included.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 /// How often readiness is asked for; the restart storm counts from the answer.
 const READY_INTERVAL: Duration = Duration::from_millis(5);
+/// How long a server may take to stop in good order.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// Longest wait for one API call.
 const API_LIMIT: Duration = Duration::from_secs(60);
 
@@ -88,6 +92,22 @@ impl Program {
             program: self.name.clone(),
             what: what.to_owned(),
             log,
+        }
+    }
+
+    /// Asks it to stop as SIGTERM does, and waits until it is gone.
+    pub(super) async fn stop(&mut self) -> Result<(), BenchError> {
+        let failed = |name: &str| BenchError::io(format!("stopping {name}"));
+        let pid = self.child.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+            let asked = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            asked.map_err(|error| failed(&self.name)(error.into()))?;
+        }
+        match tokio::time::timeout(STOP_LIMIT, self.child.wait()).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(self.failed(&format!("ended with {status}"))),
+            Ok(Err(error)) => Err(failed(&self.name)(error)),
+            Err(_) => Err(self.failed("did not stop")),
         }
     }
 
@@ -226,6 +246,11 @@ impl ServerSetup {
         Ok(server)
     }
 
+    /// The database's file.
+    pub(super) fn database(&self) -> PathBuf {
+        self.directory.join("data").join(DATABASE)
+    }
+
     /// Where agents dial.
     pub(crate) fn endpoint(&self) -> String {
         let scheme = match self.mode {
@@ -284,10 +309,16 @@ impl Server {
         }
     }
 
-    /// Makes a revision of a config for every agent.
-    pub(crate) async fn put_config(&self, name: &str, body: &str) -> Result<(), BenchError> {
+    /// Makes a revision of a config for the agents that `selector` matches; empty: every agent.
+    pub(crate) async fn put_config(
+        &self,
+        name: &str,
+        selector: &str,
+        body: &str,
+    ) -> Result<(), BenchError> {
         let request = PutConfig {
             kind: "collector".to_owned(),
+            selector: Some(selector.into()),
             body: body.to_owned(),
             message: Some("benchmark".to_owned()),
             ..PutConfig::default()
@@ -325,6 +356,19 @@ impl Server {
     /// The HTTP client that its API is asked with.
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Access to the API for a thread of its own.
+    pub(super) fn access(&self) -> Access {
+        Access {
+            base: self.base.clone(),
+            token: self.token.clone(),
+        }
+    }
+
+    /// Stops it in good order, as SIGTERM does, and waits until it is gone.
+    pub(super) async fn stop(mut self) -> Result<(), BenchError> {
+        self.program.stop().await
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -378,7 +422,14 @@ impl Server {
     }
 }
 
-fn http(what: &str) -> impl FnOnce(reqwest::Error) -> BenchError {
+/// Where the API is, and the right to use it.
+#[derive(Clone)]
+pub(super) struct Access {
+    pub(super) base: String,
+    pub(super) token: String,
+}
+
+pub(super) fn http(what: &str) -> impl FnOnce(reqwest::Error) -> BenchError {
     let what = what.to_owned();
     move |source| BenchError::Http { what, source }
 }

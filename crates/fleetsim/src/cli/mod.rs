@@ -3,6 +3,7 @@
 mod attack;
 mod bench;
 mod echo;
+mod growth;
 mod progress;
 mod run;
 
@@ -37,6 +38,8 @@ enum Command {
     Bench(Box<bench::BenchArgs>),
     /// Attack a server that has a fleet, and measure what that costs
     Attack(Box<attack::AttackArgs>),
+    /// Measure how cost grows: with the fleet, with what is stored, with configs, with time
+    Growth(Box<growth::GrowthArgs>),
 }
 
 const GUIDE: &str = "\
@@ -66,6 +69,7 @@ impl Cli {
             Command::Echo(args) => args.run(),
             Command::Bench(args) => args.run(),
             Command::Attack(args) => args.run(),
+            Command::Growth(args) => args.run(),
         };
         match done {
             Ok(code) => code,

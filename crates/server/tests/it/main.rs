@@ -7,6 +7,7 @@ mod attacks;
 mod bad_messages;
 mod bad_requests;
 mod bad_start;
+mod bench;
 mod configs;
 mod conformance;
 mod crash;
