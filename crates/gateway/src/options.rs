@@ -103,7 +103,7 @@ pub struct Times {
     pub body: Duration,
     /// From the upgrade (or the stream's start) to the first agent that is known on it (30 s).
     pub first_message: Duration,
-    /// Between pings from the server (30 s).
+    /// How long a connection is silent before the server pings it; the first ping comes earlier (30 s).
     pub ping_interval: Duration,
     /// A connection on which nothing arrived for this long is cut (90 s).
     pub idle: Duration,

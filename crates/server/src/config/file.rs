@@ -355,7 +355,7 @@ impl Default for LimitsSection {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TimingSection {
-    /// Between the server's pings on a connection. Default `30s`.
+    /// How long a connection is silent before the server pings it. Default `30s`.
     #[serde(with = "duration")]
     pub ping_interval: Duration,
     /// A connection, or a polling agent, that is silent for this long counts as gone. Default `90s`.

@@ -86,6 +86,13 @@ impl Dialogue {
             .is_some_and(|rare| rare.contests.are_full(message_bytes))
     }
 
+    /// Whether somebody asked for a sign of life.
+    pub fn probes_wait(&self) -> bool {
+        self.rare
+            .as_ref()
+            .is_some_and(|rare| !rare.probes.is_empty())
+    }
+
     /// Keeps what the engine wants of this connection.
     pub fn keep(&mut self, wakes: Wakes) {
         let rare = self.rare();

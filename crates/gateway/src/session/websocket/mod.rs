@@ -213,6 +213,12 @@ impl Session {
                 self.cut(Cut::TooSlow, now);
             }
             Phase::Open if self.blocked.is_none() && self.ping_at <= now => {
+                if self.dialogue.probes_wait() {
+                    // Somebody waits for the answer: what was heard before says nothing.
+                } else if let Some(later) = ping_later(self.heard_at, times, now) {
+                    self.ping_at = later;
+                    return;
+                }
                 self.ping_at = now + times.ping_interval;
                 let mut output = Output::default();
                 output.put_ping();
@@ -399,5 +405,42 @@ impl Session {
             self.blocked = Some(Blocked::new(output, &self.stream, now));
         }
         Ok(())
+    }
+}
+
+/// When to think of a ping again, for a peer that was heard of a moment ago: an agent that sends heartbeats as often as
+/// it would be pinged need not be pinged at all. A ping and its answer cost as much as a heartbeat.
+fn ping_later(heard_at: Instant, times: &Times, now: Instant) -> Option<Instant> {
+    let interval = times.ping_interval;
+    // Later than the interval, so that a heartbeat of that very interval comes first; early enough for an answer.
+    let grace = (interval / 8).min(times.idle.saturating_sub(interval) / 2);
+    (now < heard_at + interval / 2).then_some(heard_at + interval + grace)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn only_a_peer_that_is_silent_is_pinged() {
+        let heard = Instant::now();
+        let mut times = Times {
+            ping_interval: Duration::from_secs(30),
+            idle: Duration::from_secs(90),
+            ..Times::default()
+        };
+        let later =
+            |times: &Times, silent| ping_later(heard, times, heard + Duration::from_secs(silent));
+        let expected = Some(heard + Duration::from_millis(33_750));
+        assert_eq!(later(&times, 0), expected);
+        assert_eq!(later(&times, 14), expected);
+        assert_eq!(later(&times, 15), None, "half an interval of silence");
+        assert_eq!(later(&times, 34), None);
+
+        times.idle = Duration::from_secs(31);
+        let before_it_is_cut = Some(heard + Duration::from_millis(30_500));
+        assert_eq!(later(&times, 0), before_it_is_cut);
     }
 }
