@@ -6,7 +6,8 @@ use domain::{ConfigState, Operator, Requirement, Selector};
 
 use super::list::ListAgents;
 use crate::db::Dialect;
-use crate::sql::Value;
+use crate::sql::{Value, query_built};
+use crate::{Conn, StoreError};
 
 /// Where an agent stands with its desired config; the SQL twin of [`domain::config_state`].
 pub(super) const CONFIG_STATE: &str = "CASE WHEN s.desired_hash IS NULL THEN 'unassigned'
@@ -22,9 +23,35 @@ pub(super) struct Filter {
     pub(super) order: &'static str,
 }
 
+/// A label that at most so many agents have is narrow: their list costs less than a walk through all agents.
+const NARROW_AGENTS: u64 = 1_000;
+
 impl Filter {
+    /// The filter as it is; SQLite walks through all agents where no label is asked for by one value.
     pub(super) fn of(filter: &ListAgents, dialect: Dialect) -> Self {
-        let mut built = Self::start(filter);
+        Self::with(filter, dialect, None)
+    }
+
+    /// The filter for SQLite after a look at how many agents have the labels that it asks for by several values. They
+    /// may be one in a thousand: a walk through all others would take longer than everything else about a page.
+    pub(super) async fn narrowed(filter: &ListAgents, conn: &mut Conn) -> Result<Self, StoreError> {
+        let dialect = conn.dialect();
+        let requirements = filter.selector.requirements();
+        // PostgreSQL knows from its statistics.
+        if dialect == Dialect::Postgres || requirements.iter().any(|one| one_value(one).is_some()) {
+            return Ok(Self::of(filter, dialect));
+        }
+        for (at, requirement) in requirements.iter().enumerate() {
+            let named = matches!(requirement.operator, Operator::In(_) | Operator::Exists);
+            if named && is_narrow(filter, requirement, conn).await? {
+                return Ok(Self::with(filter, dialect, Some(at)));
+            }
+        }
+        Ok(Self::of(filter, dialect))
+    }
+
+    fn with(filter: &ListAgents, dialect: Dialect, narrow: Option<usize>) -> Self {
+        let mut built = Self::start(filter, narrow);
         built.statuses(filter);
         built.text(filter, dialect);
         built
@@ -33,7 +60,7 @@ impl Filter {
     /// Begins with the agents of one label where the selector asks for one, else with the agents' statuses; either
     /// way in the order in which they are listed, so that a page reads no more than it needs. `CROSS JOIN` keeps
     /// SQLite at this order; PostgreSQL chooses by its statistics.
-    fn start(filter: &ListAgents) -> Self {
+    fn start(filter: &ListAgents, narrow: Option<usize>) -> Self {
         let requirements = filter.selector.requirements();
         let driving = requirements
             .iter()
@@ -66,11 +93,28 @@ impl Filter {
             built.push(&format!(" AND {after} < {order}"));
         }
         for (at, requirement) in requirements.iter().enumerate() {
-            if Some(at) != driving {
+            if Some(at) == narrow {
+                let list = built.labelled(filter, requirement);
+                built.push(&format!(" AND s.agent_id IN ({list})"));
+            } else if Some(at) != driving {
                 built.requirement(requirement);
             }
         }
         built
+    }
+
+    /// The agents that have a label with one of its values, as a list of its own: it refers to nothing outside, so
+    /// that it is made once.
+    fn labelled(&mut self, filter: &ListAgents, requirement: &Requirement) -> String {
+        let (ns, key) = (self.value(&filter.namespace), self.value(&*requirement.key));
+        let mut list = format!(
+            "SELECT n.agent_id FROM agent_labels n WHERE n.namespace = {ns} AND n.key = {key}"
+        );
+        if let Operator::In(values) = &requirement.operator {
+            let values = self.list(values);
+            write!(list, " AND n.value IN ({values})").expect("a String takes all text");
+        }
+        list
     }
 
     fn requirement(&mut self, requirement: &Requirement) {
@@ -155,6 +199,27 @@ impl Filter {
         }
         list
     }
+}
+
+/// Whether few agents have a label with one of its values. It looks at no more than those few.
+async fn is_narrow(
+    filter: &ListAgents,
+    requirement: &Requirement,
+    conn: &mut Conn,
+) -> Result<bool, StoreError> {
+    let mut built = Filter {
+        text: String::new(),
+        values: Vec::new(),
+        order: "",
+    };
+    let list = built.labelled(filter, requirement);
+    let most = built.value(NARROW_AGENTS + 1);
+    let text = format!("SELECT COUNT(*) FROM ({list} LIMIT {most})");
+    let count = query_built("counting the agents of a label", text)
+        .bind_all(built.values)
+        .read_one(conn, |row| row.count())
+        .await?;
+    Ok(count.is_some_and(|count| count <= NARROW_AGENTS))
 }
 
 fn one_value(requirement: &Requirement) -> Option<(&str, &str)> {

@@ -78,7 +78,7 @@ pub(super) const SUMMARY: &str = "a.id, a.namespace, a.uid, a.labels_reported, a
 /// # Errors
 /// [`StoreError`].
 pub async fn list(conn: &mut Conn, filter: &ListAgents) -> Result<AgentPage, StoreError> {
-    let mut built = Filter::of(filter, conn.dialect());
+    let mut built = Filter::narrowed(filter, conn).await?;
     // One more than asked for tells whether there is a next page.
     let limit = built.value(u64::from(filter.limit) + 1);
     let text = format!(
@@ -244,18 +244,17 @@ mod tests {
     use domain::{ConfigState, Namespace};
 
     use super::*;
-    use crate::db::Dialect;
     use crate::testing::TestDb;
 
     /// How SQLite would run a list: one line a step.
     async fn plan(t: &TestDb, filter: &ListAgents) -> String {
-        let mut built = Filter::of(filter, Dialect::Sqlite);
+        let mut conn = t.db.read().await.unwrap();
+        let mut built = Filter::narrowed(filter, &mut conn).await.unwrap();
         let limit = built.value(10_u32);
         let text = format!(
             "EXPLAIN QUERY PLAN SELECT 1{} ORDER BY {} LIMIT {limit}",
             built.text, built.order
         );
-        let mut conn = t.db.read().await.unwrap();
         let steps = query_built("explaining", text)
             .bind_all(built.values)
             .read(&mut conn, |row| {
@@ -283,6 +282,15 @@ mod tests {
                 "agent_labels_value",
             ),
             (selected("!legacy"), "sqlite_autoindex_agent_status_1"),
+            // Few agents have it: they are looked up one by one.
+            (
+                selected("region in (a,b),!legacy"),
+                "sqlite_autoindex_agent_status_1 (namespace=? AND agent_id=?)",
+            ),
+            (
+                selected("region"),
+                "sqlite_autoindex_agent_status_1 (namespace=? AND agent_id=?)",
+            ),
             (
                 ListAgents {
                     connected: Some(false),
