@@ -73,7 +73,12 @@ pub(crate) fn decode_layers(
 }
 
 pub(crate) fn encode_health(tree: &Health) -> String {
-    to_json(&HealthView(tree))
+    // Room for a component and its status each: a text that grows is copied again and again.
+    let room = 64 * (1 + tree.components.len());
+    let mut text = Vec::with_capacity(room);
+    serde_json::to_writer(&mut text, &HealthView(tree))
+        .expect("maps with text keys always serialize, and memory takes all of it");
+    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
 pub(crate) fn decode_health(text: &str) -> Result<Health, StoreError> {
