@@ -150,14 +150,16 @@ mod tests {
             for wire in [&bytes[..], &text] {
                 let read = WireUid::from_slice(wire).expect("an identity");
                 prop_assert_eq!(read.uid(), uid);
-                prop_assert_eq!(read.to_bytes().as_slice(), wire);
+                let written = read.to_bytes();
+                prop_assert_eq!(written.as_slice(), wire);
             }
         }
 
         #[test]
         fn what_is_read_is_written_back(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             if let Ok(uid) = WireUid::from_slice(&bytes) {
-                prop_assert_eq!(uid.to_bytes().as_slice(), bytes);
+                let written = uid.to_bytes();
+                prop_assert_eq!(written.as_slice(), bytes);
             }
         }
     }
