@@ -317,7 +317,8 @@ fn hosts(plan: &Plan, dice: &mut Dice) -> Vec<Host> {
                 .map(|_| {
                     number += 1;
                     let uid = InstanceUid::new(dice.bytes());
-                    Machine::new(number, uid, *dice.pick(&ENVIRONMENTS), 1_000)
+                    let env = ENVIRONMENTS[dice.index(ENVIRONMENTS.len())];
+                    Machine::new(number, uid, env, 1_000)
                 })
                 .collect();
             Host::new(mode, machines)
