@@ -24,7 +24,7 @@ pub enum Attack {
     HalfUpgrade,
     /// HTTP/2 prefaces without a request.
     HalfHttp2,
-    /// HTTP/2 heads without their end, 16 KiB each.
+    /// HTTP/2 heads without their end, 8 KiB each.
     HalfHead,
     /// Requests that go on for ever, a byte at a time, on the agent plane.
     SlowlorisAgents,
@@ -54,14 +54,14 @@ pub enum Attack {
     BadMessages,
     /// Reports under the uids of agents that are connected.
     Claims,
-    /// Sessions that change their uid with each message.
-    UidChanges,
     /// 100,000 label keys that nobody else has.
     Labels,
     /// Agents that describe themselves anew each second.
     DescriptionFlips,
     /// Agents that read nothing while configs go out.
     NeverRead,
+    /// Sessions that change their uid with each message: they leave no room for further agents, so they come last.
+    UidChanges,
     /// More connections than the server has descriptors for.
     Descriptors,
     /// No attack, over TLS.
@@ -83,6 +83,8 @@ pub struct Bound {
     pub mib: f64,
     /// Whether every try is refused.
     pub all_refused: bool,
+    /// Whether none is: what is asked for is allowed, and costs no more than this.
+    pub none_refused: bool,
 }
 
 /// How large an attack is.
@@ -152,6 +154,7 @@ impl Attack {
                 None => 64.0,
             },
             all_refused,
+            none_refused: matches!(self, Self::DescriptionFlips | Self::NeverRead),
         }
     }
 

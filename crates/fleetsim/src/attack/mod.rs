@@ -42,6 +42,8 @@ use crate::{
 const ENDS_WITHIN: Duration = Duration::from_secs(20);
 /// Agents for which the bound on their answers is defined.
 const AGENTS: usize = 2_000;
+/// The longest that a request of the API on a new connection may take.
+const API_BUDGET: Duration = Duration::from_secs(1);
 /// What memory is said to have grown by without any attack, in MiB: allocator, caches, the fleet's own reports.
 const NOISE_MIB: f64 = 8.0;
 
@@ -374,6 +376,20 @@ fn judge(options: &AttackOptions, row: &Row, seen: &Seen) -> Vec<String> {
     let Counts { tries, served, .. } = row.counts;
     if bound.all_refused && (tries == 0 || 0 < served) {
         problems.push(format!("{served} of {tries} tries were served"));
+    }
+    if bound.none_refused && (tries == 0 || served < tries) {
+        problems.push(format!("only {served} of {tries} tries were served"));
+    }
+    if row.attack == Attack::Labels && served + 1 != tries {
+        problems.push(format!(
+            "{served} of {tries} tries were served; all but one should be"
+        ));
+    }
+    if !options.smoke && API_BUDGET < seen.asked.slowest {
+        let slowest = row.slowest_api_ms;
+        problems.push(format!(
+            "the API took {slowest:.0} ms; the bound is {API_BUDGET:?}"
+        ));
     }
     if 0 < seen.asked.failures || seen.asked.requests == 0 {
         let Asked {

@@ -97,6 +97,7 @@ pub(super) async fn never_read(victim: Arc<Victim>, count: u64) -> io::Result<()
         let mut peer = open_narrow(&victim).await?;
         let report = report(uid(b'n', number), 1, &labels);
         peer.send(&message_frame(&report)).await?;
+        victim.tally.tried(is_refused(&peer.message().await?));
         held.push(peer);
     }
     victim.ready.cancel();

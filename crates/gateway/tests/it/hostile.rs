@@ -167,7 +167,10 @@ async fn an_http_2_head_that_never_ends_ends_the_connection() {
             .await;
         let flood = http2_frame(CONTINUATION, 0, 1, piece).repeat(10_000_000 / (piece.len() + 900));
         attacker.send(&flood).await;
-        assert_eq!(attacker.ended_with().await, Some(CALM), "{}", piece.len());
+        // The last piece is a frame too large to be looked at, for which nothing more is said.
+        let code = attacker.ended_with().await;
+        let expected = (piece.len() < 8 * 1024).then_some(CALM);
+        assert_eq!(code, expected, "{}", piece.len());
     }
     assert_unharmed(&mut bystander).await;
 }
@@ -368,7 +371,8 @@ async fn rt_04_uids_of_0_and_17_bytes_are_refused_and_make_no_agent() {
             .await
             .post_message(&message)
             .await;
-        assert_eq!(polled.status, 400, "{length}");
+        let (kind, _) = error_of(&polled.message());
+        assert_eq!(kind, ServerErrorResponseType::BadRequest, "{length}");
     }
     assert_eq!(plane.engine.known_agents(), 1, "the bystander alone");
     assert_unharmed(&mut bystander).await;
