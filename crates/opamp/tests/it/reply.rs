@@ -142,6 +142,7 @@ fn cf_05_a_config_is_encoded_once_with_its_hash_and_shared() {
     for reply in &replies {
         assert_eq!(reply.shared().as_ptr(), encoded.as_ptr());
         assert!(reply.head().len() < 32);
+        assert_eq!(reply.to_vec(), [reply.head(), &encoded[..]].concat());
         assert_eq!(
             decoded(reply).remote_config,
             Some(remote_config(&"x".repeat(8192), &[9; 32]))
@@ -187,4 +188,15 @@ fn cp_05_cf_01_cn_01_pk_01_what_the_agent_does_not_claim_is_left_out() {
         .connection_settings
         .unwrap();
     assert!(logs.opamp.is_none() && logs.own_logs.is_some());
+}
+
+#[test]
+fn bytes_that_are_a_message_already_are_sent_as_they_are() {
+    let bytes = bare().encode_to_vec();
+    let message = Encoded::from(bytes.clone());
+    assert_eq!(
+        (message.head(), message.to_vec()),
+        (&bytes[..], bytes.clone())
+    );
+    assert!(!message.is_empty() && Encoded::default().is_empty());
 }
