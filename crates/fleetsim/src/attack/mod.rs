@@ -44,6 +44,10 @@ const ENDS_WITHIN: Duration = Duration::from_secs(20);
 const AGENTS: usize = 2_000;
 /// The longest that a request of the API on a new connection may take.
 const API_BUDGET: Duration = Duration::from_secs(1);
+/// How long memory may take to settle before an attack, how often that is looked at, and what is no more than noise.
+const SETTLES_WITHIN: Duration = Duration::from_secs(20);
+const SETTLE_INTERVAL: Duration = Duration::from_secs(2);
+const SETTLED_KIB: f64 = 512.0;
 /// What memory is said to have grown by without any attack, in MiB: allocator, caches, the fleet's own reports.
 const NOISE_MIB: f64 = 8.0;
 
@@ -267,9 +271,20 @@ async fn watch(
         asked,
     };
     let work = async {
-        // The fleet's own reports have their place in memory before anything is compared.
+        // The fleet's own reports have their place in memory before anything is compared, and the attack before this one
+        // has none any more: the allocator takes seconds to give it back.
         sleep(options.duration / 4).await;
-        let before = rss()?;
+        let mut before = rss()?;
+        let deadline = Instant::now() + SETTLES_WITHIN;
+        while !options.smoke && Instant::now() < deadline {
+            sleep(SETTLE_INTERVAL).await;
+            let now = rss()?;
+            if before - now < SETTLED_KIB {
+                before = now;
+                break;
+            }
+            before = now;
+        }
         let open_files = process
             .open_files()
             .map_err(BenchError::io("counting open files"))?;

@@ -12,7 +12,9 @@ use crate::wire::encode;
 
 /// Agents that one attacking connection carries: as many as it may.
 const AGENTS_PER_CONNECTION: u64 = 256;
-/// Labels of an agent that brings its own: as many as are kept.
+/// Labels of the one agent that brings all of them.
+const ALL_KEYS: usize = 100_000;
+/// Labels of an agent that brings its own: nearly as many as are kept.
 const LABELS_EACH: usize = 100;
 
 /// Speaks for an agent that is connected: the server asks that one, and gives this one another uid.
@@ -46,7 +48,7 @@ pub(super) async fn bring_labels(victim: Arc<Victim>, keys: usize) -> io::Result
     let agents = (keys / LABELS_EACH) as u64;
     let mut peers = Vec::new();
     let mut peer = open(&victim).await?;
-    let all: Vec<_> = (0..keys).map(label).collect();
+    let all: Vec<_> = (0..ALL_KEYS).map(label).collect();
     peer.send(&message_frame(&report(uid(b'l', u64::MAX), 1, &all)))
         .await?;
     victim.tally.tried(is_refused(&peer.message().await?));
