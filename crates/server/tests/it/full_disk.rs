@@ -47,21 +47,26 @@ async fn a_full_disk_refuses_writes_until_there_is_room_and_loses_nothing() {
         json!({"kind": "collector", "selector": "env=prod", "body": SECOND, "message": "too much"});
     if server.writes_files() {
         for _ in 0..3 {
-            let request = api.request(Method::PUT, "/api/v1/configs/base").json(&body);
-            let answer = api.try_send(request).await.expect("an answer");
-            assert_eq!(
-                answer.status,
-                StatusCode::SERVICE_UNAVAILABLE,
-                "{}",
-                answer.text
-            );
-            let problem: Value = answer.json();
-            assert!(
-                problem["type"]
-                    .as_str()
-                    .is_some_and(|kind| kind.ends_with("database-unavailable")),
-                "{problem}"
-            );
+            let revision = api.request(Method::PUT, "/api/v1/configs/base").json(&body);
+            let rollout = api
+                .request(Method::POST, "/api/v1/configs/base/rollouts")
+                .json(&json!({"revision": 1}));
+            for request in [revision, rollout] {
+                let answer = api.try_send(request).await.expect("an answer");
+                assert_eq!(
+                    answer.status,
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "{}",
+                    answer.text
+                );
+                let problem: Value = answer.json();
+                assert!(
+                    problem["type"]
+                        .as_str()
+                        .is_some_and(|kind| kind.ends_with("database-unavailable")),
+                    "{problem}"
+                );
+            }
         }
     }
     assert!(fleet.agents().iter().all(|agent| agent.connected));
