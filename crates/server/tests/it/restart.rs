@@ -2,7 +2,7 @@
 
 use api_types::agents::ConfigState;
 use serde_json::{Value, json};
-use testkit::fleet::{wait_until_all_run, wait_until_connected};
+use testkit::fleet::{sha256_hex, wait_until_all_run, wait_until_connected};
 use testkit::{TestServer, wait_until};
 
 use crate::{FIRST, SECOND, labels};
@@ -23,12 +23,20 @@ async fn a_restart_keeps_everything() {
         .await;
     server.api().release("base", "env=prod", FIRST).await;
     wait_until_all_run(&fleet, FIRST).await;
+    // Whether it was applied is known from memory; what an agent runs is shown once it is stored.
     let applied = async |server: &TestServer| {
         let agents = server.api().agents("").await;
-        agents.len() == 3
-            && agents
-                .iter()
-                .all(|agent| agent.connected && agent.config_state == ConfigState::Applied)
+        let mut known = 0;
+        for agent in &agents {
+            let effective = server.api().agent(&agent.id).await.config.effective;
+            known += usize::from(effective.is_some_and(|config| config.hash == sha256_hex(FIRST)));
+        }
+        known == 3
+            && agents.iter().all(|agent| {
+                agent.connected
+                    && agent.config_state == ConfigState::Applied
+                    && agent.reported_hash.is_some()
+            })
     };
     wait_until("the API to say so", async || applied(&server).await).await;
     let first_id = server.api().agents("").await[0].id.clone();
