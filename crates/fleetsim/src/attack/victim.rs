@@ -57,7 +57,7 @@ pub(super) struct Tally {
     served: AtomicU64,
 }
 
-/// A [`Tally`] at one moment.
+/// What the counters show at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Hostile connections that were opened.
