@@ -332,7 +332,9 @@ impl World {
 fn wakes(running: &mut Running) -> Vec<(ConnId, Vec<Out>)> {
     let mut woken = Vec::new();
     for (conn, link) in &mut running.links {
-        let wakes = link.talk.mailbox().take();
+        let mut wakes = link.talk.mailbox().take();
+        // The engine walks its agents in an order that no seed decides.
+        wakes.agents.sort_by_key(engine::Attachment::agent_id);
         let mut outs = Vec::new();
         for attachment in &wakes.agents {
             outs.extend(waiting(&link.talk, attachment));
