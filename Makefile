@@ -18,7 +18,7 @@ test: ## Run every test on SQLite, then on PostgreSQL where it is installed (REQ
 lint: ## Formatting, clippy with warnings as errors, crate edges, conformance page, documentation build
 	@scripts/lint
 
-bench: ## Measure the budgets: 15,000 agents, plain and TLS, release build (about 20 minutes)
+bench: ## Measure the budgets: 15,000 agents, plain and TLS, release build (about 45 minutes)
 	@scripts/bench
 
 attacks: ## Attack a server with 2,000 agents in every way that has a bound, release build (about 10 minutes)
@@ -33,7 +33,7 @@ interop: ## Run the cases against peers that others wrote (builds a real collect
 fuzz: ## Fuzz everything that parses bytes from a peer (SECONDS_EACH=60 a target; needs nightly Rust and cargo-fuzz)
 	@scripts/fuzz
 
-soak: ## Run server and agents on a simulated clock and network, SEEDS=0..20000 (a range of seeds, about an hour)
+soak: ## Run server and agents on a simulated clock and network, SEEDS=0..20000 (a range of seeds, about 25 minutes)
 	@SEEDS=$${SEEDS:-0..20000} scripts/simulation
 
 mutants: ## Change the session's code one place at a time and list what no test notices (hours; installs cargo-mutants)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::{AgentId, ConfigState, EventKind, Namespace};
+use domain::{ConfigState, EventKind, Namespace};
 use opamp::client::Mode;
 use opamp::model::{AgentDescription, ApplyState, InstanceUid};
 use opamp::proto;
@@ -140,7 +140,7 @@ impl World {
             }
             let claimed = standing
                 .desired
-                .is_some_and(|hash| self.has_claimed(agent, uid, hash.as_bytes()));
+                .is_some_and(|hash| self.has_claimed(uid, hash.as_bytes()));
             if !claimed {
                 wrong.push(format!("{uid}: {standing:?}"));
             }
@@ -157,7 +157,7 @@ impl World {
     }
 
     /// Whether an agent has said that it runs this, under its uid or one that it had before.
-    fn has_claimed(&self, _agent: AgentId, uid: InstanceUid, hash: &[u8]) -> bool {
+    fn has_claimed(&self, uid: InstanceUid, hash: &[u8]) -> bool {
         self.truth.claimed.contains(&(uid, hash.to_vec()))
             || self.former_uids.get(&uid).is_some_and(|former| {
                 former
