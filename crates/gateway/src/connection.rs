@@ -10,7 +10,6 @@ use std::{
     task::{Poll, ready},
 };
 
-use bytes::Bytes;
 use engine::{Principal, Transport};
 use opamp::ws::accept_key;
 use tokio::{
@@ -23,14 +22,17 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     admission::{Reason, Ticket},
     cut::Cut,
-    head::{Asked, First, first},
-    http::serve_http,
+    head::{Asked, First, HTTP2_PREFACE, first},
+    http::{
+        opening::{EMPTY_SETTINGS, GO_AWAY, Opening},
+        serve_http,
+    },
     identity::Certificate,
     refusal::Refusal,
     roster::Open,
     session::{Conversation, websocket::Session},
     shared::Shared,
-    stream::{Socket, Stream, write_all},
+    stream::{Prefixed, Socket, Stream, write_all},
 };
 
 /// What one read of a head takes at most. Upgrades that agents send fit many times over.
@@ -67,8 +69,7 @@ pub(crate) enum Opened {
     },
     /// Something for hyper, with what was read.
     Http {
-        stream: Stream,
-        prefix: Bytes,
+        stream: Prefixed,
         certificate: Option<Certificate>,
         ticket: Ticket,
     },
@@ -107,20 +108,9 @@ async fn establish(accepted: Accepted) -> (Option<Box<Session>>, Open) {
     let upgraded = match opening.await {
         Ok(Opened::Http {
             stream,
-            prefix,
             certificate,
             ticket,
-        }) => {
-            Box::pin(serve_http(
-                &shared,
-                peer,
-                stream,
-                prefix,
-                certificate,
-                ticket,
-            ))
-            .await
-        }
+        }) => Box::pin(serve_http(&shared, peer, stream, certificate, ticket)).await,
         Ok(other) => other,
         Err(error) => lost(peer, &error),
     };
@@ -192,12 +182,7 @@ async fn read_first(
         Stream::Plain(_) => None,
     };
     if stream.alpn_protocol() == Some(b"h2") && shed.is_none() {
-        return Ok(Opened::Http {
-            stream,
-            prefix: Bytes::new(),
-            certificate,
-            ticket,
-        });
+        return open_http2(shared, stream, Vec::new(), certificate, ticket).await;
     }
     let limit = shared.limits.head_bytes;
     let deadline = Instant::now() + shared.times.head;
@@ -240,14 +225,72 @@ async fn read_first(
             )
             .await
         }
+        Head::Other(kept) if kept.starts_with(HTTP2_PREFACE) => {
+            open_http2(shared, stream, kept, certificate, ticket).await
+        }
         Head::Other(prefix) => Ok(Opened::Http {
-            stream,
-            prefix: prefix.into(),
+            stream: Prefixed::new(prefix.into(), stream),
             certificate,
             ticket,
         }),
         Head::TooLarge => refuse(stream, Refusal::HeadTooLarge).await,
     }
+}
+
+/// Waits for the first request of an HTTP/2 connection.
+async fn open_http2(
+    shared: &Shared,
+    mut stream: Stream,
+    mut kept: Vec<u8>,
+    certificate: Option<Certificate>,
+    ticket: Ticket,
+) -> io::Result<Opened> {
+    let deadline = Instant::now() + shared.times.head;
+    let reading = read_opening(&mut stream, &ticket, shared.limits.head_bytes, &mut kept);
+    match timeout_at(deadline, reading).await {
+        Ok(Ok(())) => Ok(Opened::Http {
+            stream: Prefixed::with_own_settings(kept.into(), stream),
+            certificate,
+            ticket,
+        }),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::QuotaExceeded => {
+            shared.metrics.cut(Cut::Oversize).increment(1);
+            write_all(&mut stream, &GO_AWAY).await?;
+            Err(error)
+        }
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(too_slow(shared)),
+    }
+}
+
+/// Reads up to the end of the first request's head, and keeps what was read.
+async fn read_opening(
+    stream: &mut Stream,
+    ticket: &Ticket,
+    limit: usize,
+    kept: &mut Vec<u8>,
+) -> io::Result<()> {
+    // Some peers say nothing before the server did.
+    write_all(stream, &EMPTY_SETTINGS).await?;
+    let mut opening = Opening::new(limit);
+    let mut is_whole = opening.see(kept)?;
+    while !is_whole {
+        is_whole = poll_fn(|cx| {
+            READ_BUFFER.with_borrow_mut(|buffer| {
+                let mut buffer = ReadBuf::new(buffer);
+                ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
+                let read = buffer.filled();
+                if read.is_empty() {
+                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                }
+                keep(kept, read);
+                Poll::Ready(opening.see(read))
+            })
+        })
+        .await?;
+        ticket.spoke();
+    }
+    Ok(())
 }
 
 /// The answer to a handshake: a principal and the bytes of the 101, or a refusal.

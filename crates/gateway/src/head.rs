@@ -12,7 +12,7 @@ pub(crate) const OPAMP_PATH: &str = "/v1/opamp";
 const MAX_HEADERS: usize = 64;
 
 /// How HTTP/2 with prior knowledge begins.
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the first bytes of a connection are.
 #[derive(Debug, PartialEq, Eq)]

@@ -13,7 +13,12 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use crate::http::opening::Opening;
+use crate::http::opening::Unacknowledged;
+
+/// What is read at once while an acknowledgment is looked for.
+const FILTERED_BYTES: usize = 1024;
+/// The most that is held back of a frame's head.
+const FILTERED_SPARE_BYTES: usize = 16;
 
 /// TCP, or TLS over it. One type, so that everything above exists once; TLS is boxed because plain connections would pay for its size.
 pub(crate) enum Stream {
@@ -187,8 +192,8 @@ impl AsyncWrite for Stream {
 pub(crate) struct Prefixed {
     prefix: Bytes,
     stream: Stream,
-    /// Of HTTP/2, until the first request.
-    opening: Option<Box<Opening>>,
+    /// Of HTTP/2, until the settings that were sent by hand are acknowledged.
+    unacknowledged: Option<Box<Unacknowledged>>,
 }
 
 impl Prefixed {
@@ -196,14 +201,14 @@ impl Prefixed {
         Self {
             prefix,
             stream,
-            opening: None,
+            unacknowledged: None,
         }
     }
 
-    /// A stream of HTTP/2, whose first frames are looked at.
-    pub fn opening(prefix: Bytes, stream: Stream, opening: Opening) -> Self {
+    /// A stream of HTTP/2 on which settings were sent of which the reader does not know.
+    pub fn with_own_settings(prefix: Bytes, stream: Stream) -> Self {
         Self {
-            opening: Some(Box::new(opening)),
+            unacknowledged: Some(Box::new(Unacknowledged::new())),
             ..Self::new(prefix, stream)
         }
     }
@@ -229,6 +234,43 @@ impl Prefixed {
         }
         Poll::Ready(Ok(()))
     }
+
+    /// Reads in small pieces what is not all for the reader: for as long as the first answer takes to the peer and back.
+    fn poll_filtered(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+        mut filter: Box<Unacknowledged>,
+    ) -> Poll<io::Result<()>> {
+        let mut piece = [0; FILTERED_BYTES];
+        let mut passed = Vec::new();
+        // What was held back comes on top of a piece.
+        let room = buffer.remaining().saturating_sub(FILTERED_SPARE_BYTES);
+        let room = room.clamp(1, FILTERED_BYTES);
+        loop {
+            let mut read = ReadBuf::new(&mut piece[..room]);
+            match self.poll_next(cx, &mut read) {
+                Poll::Ready(Ok(())) => {}
+                other => {
+                    self.unacknowledged = Some(filter);
+                    return other;
+                }
+            }
+            let is_end = read.filled().is_empty();
+            let found = filter.pass(read.filled(), &mut passed);
+            if is_end || found || !passed.is_empty() {
+                buffer.put_slice(&passed);
+                if !found {
+                    self.unacknowledged = Some(filter);
+                    return Poll::Ready(Ok(()));
+                }
+                return match passed.is_empty() {
+                    true => self.poll_next(cx, buffer),
+                    false => Poll::Ready(Ok(())),
+                };
+            }
+        }
+    }
 }
 
 impl AsyncRead for Prefixed {
@@ -238,14 +280,10 @@ impl AsyncRead for Prefixed {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buffer.filled().len();
-        ready!(this.poll_next(cx, buffer))?;
-        if let Some(opening) = &mut this.opening
-            && opening.see(&buffer.filled()[before..])?
-        {
-            this.opening = None;
+        match this.unacknowledged.take() {
+            None => this.poll_next(cx, buffer),
+            Some(filter) => this.poll_filtered(cx, buffer, filter),
         }
-        Poll::Ready(Ok(()))
     }
 }
 

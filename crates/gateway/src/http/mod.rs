@@ -17,7 +17,6 @@ use std::{
     task::Poll,
 };
 
-use bytes::Bytes;
 use engine::Principal;
 use hyper::{service::service_fn, upgrade::OnUpgrade};
 use hyper_util::{
@@ -27,7 +26,6 @@ use hyper_util::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use self::opening::Opening;
 use crate::{
     admission::Ticket,
     connection::Opened,
@@ -36,7 +34,7 @@ use crate::{
     options::{Limits, Times},
     session::Seats,
     shared::Shared,
-    stream::{Prefixed, Stream},
+    stream::Prefixed,
 };
 
 /// What an HTTP/2 peer may send on one stream without being read.
@@ -87,8 +85,7 @@ pub(crate) struct Busy(Arc<Connection>);
 pub(crate) async fn serve_http(
     shared: &Arc<Shared>,
     peer: SocketAddr,
-    stream: Stream,
-    prefix: Bytes,
+    stream: Prefixed,
     certificate: Option<Certificate>,
     ticket: Ticket,
 ) -> Opened {
@@ -113,10 +110,7 @@ pub(crate) async fn serve_http(
         }
     });
     let builder = builder(&shared.times, &shared.limits);
-    let io = TokioIo::new(match is_http2(&prefix, &stream) {
-        true => Prefixed::opening(prefix, stream, Opening::new(shared.limits.head_bytes)),
-        false => Prefixed::new(prefix, stream),
-    });
+    let io = TokioIo::new(stream);
     drive(
         &connection,
         builder.serve_connection_with_upgrades(io, service),
@@ -127,11 +121,6 @@ pub(crate) async fn serve_http(
         Some((upgrade, principal)) => take_over(upgrade, principal).await,
         None => Opened::Closed,
     }
-}
-
-/// Whether the peer chose HTTP/2: by its first bytes, or in the handshake.
-fn is_http2(prefix: &[u8], stream: &Stream) -> bool {
-    prefix.starts_with(b"PRI") || stream.alpn_protocol() == Some(b"h2")
 }
 
 /// Polls hyper beside the deadlines that it does not have.
