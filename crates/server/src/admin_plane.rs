@@ -28,13 +28,14 @@ use tower_service::Service;
 use tracing::{debug, warn};
 
 use crate::config::AdminTls;
+use crate::first_head::Headed;
 
 /// Connections at once; people, scripts and scrapers, not agents.
 const MAX_CONNECTIONS: usize = 1024;
 /// From a connection to its TLS handshake's end, and from there to its first request's head.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// What the head of a request may be; the longest selectors in a query fit.
-const HEAD_BYTES: u32 = 32 * 1024;
+const HEAD_BYTES: u32 = 12 * 1024;
 /// Requests that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 64;
 /// What an HTTP/2 peer may send unread, on one stream and on all of a connection.
@@ -101,6 +102,7 @@ impl AdminPlane {
                         peer,
                         watcher: graceful.watcher(),
                         stranger: Arc::new(stranger),
+                        shutdown: shutdown.clone(),
                     };
                     let serving = handle(stream, self.tls.clone(), connection, permit);
                     strangers.attach(number, connections.spawn(serving));
@@ -211,6 +213,7 @@ struct Connection {
     peer: SocketAddr,
     watcher: Watcher,
     stranger: Arc<Stranger>,
+    shutdown: CancellationToken,
 }
 
 async fn handle(
@@ -253,6 +256,19 @@ impl Connection {
             .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
             .max_local_error_reset_streams(MAX_ERROR_RESETS);
         let asked = CancellationToken::new();
+        // A peer that never comes to the end of its first head costs little more than what it sent.
+        let first = timeout(HANDSHAKE, Headed::read(stream, HEAD_BYTES as usize));
+        let stream = tokio::select! {
+            biased;
+            () = self.shutdown.cancelled() => return,
+            first = first => match first {
+                Ok(Ok(stream)) => stream,
+                _ => {
+                    debug!(event = "admin_connection_failed", peer = %self.peer, error = "no request", "a connection broke off");
+                    return;
+                }
+            },
+        };
         let service = TowerToHyperService::new(Asked {
             router: self.router,
             asked: asked.clone(),

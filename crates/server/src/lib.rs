@@ -12,6 +12,7 @@ pub mod data_dir;
 mod digest;
 mod draft;
 mod error;
+mod first_head;
 mod lifecycle;
 mod loops;
 pub mod metrics;
