@@ -34,7 +34,7 @@ const RELEASE_INTERVAL: Duration = Duration::from_millis(500);
 /// Bytes of such a config.
 const RELEASE_BYTES: usize = 256 * 1024;
 /// Agents that attackers may add to the fleet.
-pub(super) const SPARE_AGENTS: usize = 5_000;
+pub(super) const SPARE_AGENTS: usize = 15_000;
 /// One of so many reports is a change of health, which is stored; in the others only times changed.
 const FLIP_ONE_IN: u64 = 20;
 
