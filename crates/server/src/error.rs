@@ -41,6 +41,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The system has no more threads.
+    #[error("the system gives no threads for the admin plane")]
+    Threads(#[source] io::Error),
     /// The system has no randomness.
     #[error("the system gives no random bytes")]
     Randomness,

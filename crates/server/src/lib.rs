@@ -4,6 +4,7 @@
 //! [`config::Settings`] for what it is told, and at [`Server::start`] for what it then does.
 
 mod admin_plane;
+mod admin_threads;
 mod admin_token;
 pub mod backup;
 pub mod cli;

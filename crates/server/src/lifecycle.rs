@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::admin_plane::AdminPlane;
+use crate::admin_threads::AdminThreads;
 use crate::admin_token::{self, TokenPlace};
 use crate::config::{DatabasePlace, Settings};
 use crate::data_dir::DataDir;
@@ -39,6 +41,8 @@ pub struct Server {
     readiness: watch::Sender<Readiness>,
     agent_plane: Tasks,
     admin_plane: Tasks,
+    /// Connections to the database may have been opened on them: they outlive it.
+    admin_threads: AdminThreads,
     loops: Tasks,
     /// Held until everything else has ended.
     _data_dir: DataDir,
@@ -61,7 +65,8 @@ impl Server {
         let engine = Engine::open(db, options::engine(&settings)?, clock.now()).await?;
         let token = admin_token::prepare(&engine, &data_dir, &settings, clock.now()).await?;
         let gateway = Gateway::bind(options::gateway(&settings, &clock)?, engine.clone())?;
-        let admin = bind_admin(&settings).await?;
+        let admin_threads = AdminThreads::start().map_err(StartError::Threads)?;
+        let admin = bind_admin(&settings, &admin_threads).await?;
         let (agent_addr, admin_addr) = (gateway.local_addr(), admin.1);
         let mut server = Self {
             engine,
@@ -74,6 +79,7 @@ impl Server {
             readiness: watch::Sender::new(Readiness::Starting),
             agent_plane: Tasks::new(settings.timing.drain + PLANE_GRACE),
             admin_plane: Tasks::new(PLANE_GRACE),
+            admin_threads,
             loops: Tasks::new(LOOPS_GRACE),
             _data_dir: data_dir,
         };
@@ -105,8 +111,11 @@ impl Server {
         };
         loops.start(&mut self.loops);
         let router = api::router(self.api_state(metrics));
-        self.admin_plane
-            .start("admin_plane", |shutdown| admin.serve(router, shutdown));
+        let admin_threads = &self.admin_threads;
+        self.admin_plane.start("admin_plane", |shutdown| {
+            let serving = admin_threads.spawn(admin.serve(router, shutdown));
+            async { serving.await.map_err(io::Error::other)? }
+        });
         self.agent_plane
             .start("agent_plane", |shutdown| serve_agents(gateway, shutdown));
         self.readiness.send_replace(Readiness::Ready);
@@ -206,9 +215,13 @@ fn open_data_dir(settings: &Settings) -> Result<DataDir, StartError> {
     }
 }
 
-async fn bind_admin(settings: &Settings) -> Result<(AdminPlane, SocketAddr), StartError> {
-    let address = settings.admin_address;
-    let bound = AdminPlane::bind(address, settings.admin_tls.as_ref()).await;
+async fn bind_admin(
+    settings: &Settings,
+    threads: &AdminThreads,
+) -> Result<(AdminPlane, SocketAddr), StartError> {
+    let (address, tls) = (settings.admin_address, settings.admin_tls.clone());
+    let binding = threads.spawn(async move { AdminPlane::bind(address, tls.as_ref()).await });
+    let bound = binding.await.map_err(io::Error::other).flatten();
     let with_address = bound.and_then(|plane| plane.local_addr().map(|address| (plane, address)));
     with_address.map_err(|source| StartError::AdminAddress { address, source })
 }

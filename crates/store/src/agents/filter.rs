@@ -24,7 +24,7 @@ pub(super) struct Filter {
 }
 
 /// A label that at most so many agents have is narrow: their list costs less than a walk through all agents.
-const NARROW_AGENTS: u64 = 1_000;
+const NARROW_AGENTS: u64 = 2_000;
 
 impl Filter {
     /// The filter as it is; SQLite walks through all agents where no label is asked for by one value.
