@@ -12,6 +12,10 @@ use tokio::{io::AsyncWrite, time::Instant};
 
 use crate::stream::Stream;
 
+/// What one connection writes before the others of its thread have their turn. A large config to many agents would
+/// otherwise keep the thread for as long as it takes to copy all of it into sockets.
+const TURN_BYTES: usize = 64 * 1024;
+
 /// Frames that are not written yet, in order: own bytes, then a shared slice, then own bytes again.
 #[derive(Default)]
 pub(super) struct Output {
@@ -20,6 +24,8 @@ pub(super) struct Output {
     shared: Bytes,
     after: Vec<u8>,
     after_sent: usize,
+    /// Whether it was its own turn's end that stopped it, and not the socket.
+    gave_way: bool,
 }
 
 impl Output {
@@ -63,6 +69,7 @@ impl Output {
             shared,
             after,
             after_sent,
+            gave_way: _,
         } = other;
         let end = self.end();
         end.extend_from_slice(&own[own_sent..]);
@@ -85,20 +92,40 @@ impl Output {
         self.own.len() - self.own_sent + self.shared.len() + self.after.len() - self.after_sent
     }
 
-    /// Writes all of it and flushes.
+    /// Writes all of it and flushes; after [`TURN_BYTES`] it lets others go first and comes back by itself.
     pub fn poll_send(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.gave_way = false;
+        let mut left = TURN_BYTES;
         while !self.is_empty() {
-            let slices = [
-                IoSlice::new(&self.own[self.own_sent..]),
-                IoSlice::new(&self.shared),
-                IoSlice::new(&self.after[self.after_sent..]),
-            ];
-            match ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices))? {
+            if left == 0 {
+                self.gave_way = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &self.slices(left)))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.advance(written),
+                written => {
+                    self.advance(written);
+                    left -= written;
+                }
             }
         }
         Pin::new(stream).poll_flush(cx)
+    }
+
+    /// The next bytes, so many at most.
+    fn slices(&self, most: usize) -> [IoSlice<'_>; 3] {
+        let mut left = most;
+        [
+            &self.own[self.own_sent..],
+            &self.shared,
+            &self.after[self.after_sent..],
+        ]
+        .map(|bytes: &[u8]| {
+            let taken = bytes.len().min(left);
+            left -= taken;
+            IoSlice::new(&bytes[..taken])
+        })
     }
 
     fn advance(&mut self, mut written: usize) {
@@ -146,7 +173,65 @@ impl Blocked {
             self.progress_at = now;
             self.was_read |= self.waited;
         }
-        self.waited |= sent.is_pending();
+        self.waited |= sent.is_pending() && !self.output.gave_way;
         sent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        task::{Wake, Waker},
+    };
+
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::stream::Socket;
+
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_message_goes_out_in_turns_and_giving_way_is_no_sign_of_life() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _peer = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (tcp, _) = listener.accept().await.unwrap();
+        tcp.writable().await.unwrap();
+        let mut stream = Stream::Plain(Socket::new(tcp));
+        let wakes = Arc::new(Wakes(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut cx = Context::from_waker(&waker);
+        // Two turns and a bit, in three slices, which the buffers of a loopback socket take.
+        let output = Output {
+            own: vec![1; 1_000],
+            shared: vec![2; 2 * TURN_BYTES].into(),
+            after: vec![3; 1_000],
+            ..Output::default()
+        };
+        let all = output.len();
+        let mut blocked = Blocked::new(output, &stream, Instant::now());
+        for turn in 1..=2 {
+            let sent = blocked.poll_send(&mut stream, &mut cx, Instant::now());
+            assert!(sent.is_pending());
+            assert_eq!(blocked.output.len(), all - turn * TURN_BYTES);
+            assert_eq!(wakes.0.load(Ordering::SeqCst), turn);
+        }
+        let sent = blocked.poll_send(&mut stream, &mut cx, Instant::now());
+        assert!(matches!(sent, Poll::Ready(Ok(()))));
+        assert!(blocked.output.is_empty());
+        // The socket was never full: nobody need have read.
+        assert!(!blocked.was_read);
     }
 }
