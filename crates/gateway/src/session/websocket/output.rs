@@ -14,7 +14,7 @@ use crate::stream::Stream;
 
 /// What one connection writes before the others of its thread have their turn. A large config to many agents would
 /// otherwise keep the thread for as long as it takes to copy all of it into sockets.
-const TURN_BYTES: usize = 64 * 1024;
+const TURN_BYTES: usize = 16 * 1024;
 
 /// Frames that are not written yet, in order: own bytes, then a shared slice, then own bytes again.
 #[derive(Default)]
