@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::{ConfigState, EventKind, Namespace};
+use domain::{AgentId, ConfigState, Event, EventKind, Labels, Namespace};
 use opamp::client::Mode;
 use opamp::model::{AgentDescription, ApplyState, InstanceUid};
 use opamp::proto;
@@ -116,7 +116,7 @@ impl World {
         }
     }
 
-    /// After each step, from memory.
+    /// After each event at which what the server knows may change, from memory.
     pub fn check_memory(&mut self) {
         let Some(running) = &self.node.running else {
             return;
@@ -169,43 +169,48 @@ impl World {
     /// After each commit, from the database: nothing goes back to what was said before, and nothing counts as applied
     /// that was not offered and said to be applied.
     pub async fn check_stored(&mut self) {
-        self.check_descriptions().await;
-        self.check_events().await;
-    }
-
-    async fn check_descriptions(&mut self) {
+        let commits = store::testing::commits_begun(&self.node.db);
+        if std::mem::replace(&mut self.commits_checked, commits) == commits {
+            return;
+        }
         let mut conn = self.node.db.read().await.expect("the database is readable");
-        let stored = store::agents::load_all(&mut conn)
+        let described = store::testing::self_descriptions(&mut conn)
             .await
             .expect("the agents are readable");
+        let newest = store::events::latest(&mut conn)
+            .await
+            .expect("the events are readable");
+        let events = match self.last_event < newest {
+            true => {
+                store::events::list_after(&mut conn, &Namespace::default(), self.last_event, 1_000)
+                    .await
+                    .expect("the events are readable")
+            }
+            false => Vec::new(),
+        };
         drop(conn);
-        for agent in stored {
-            let revision = agent
-                .labels
-                .reported
-                .get("revision")
-                .and_then(|text| text.parse().ok());
+        self.check_descriptions(described);
+        self.check_events(events);
+    }
+
+    fn check_descriptions(&mut self, stored: Vec<(AgentId, InstanceUid, Labels)>) {
+        for (id, uid, said) in stored {
+            let revision = said.get("revision").and_then(|text| text.parse().ok());
             let Some(revision) = revision else { continue };
-            let before = self.truth.described.insert(agent.id, revision);
+            let before = self.truth.described.insert(id, revision);
             // Over plain HTTP a request may come late, and nothing tells that it is old until the next one.
-            let may_be_old = self.truth.polling.contains(&agent.uid)
-                || self.truth.first_words.contains(&(agent.uid, revision));
+            let may_be_old = self.truth.polling.contains(&uid)
+                || self.truth.first_words.contains(&(uid, revision));
             if before.is_some_and(|before| revision < before) && !may_be_old {
                 self.violated(
                     "an agent's newer word is never replaced by an older one",
-                    format!("{}: {before:?} became {revision}", agent.uid),
+                    format!("{uid}: {before:?} became {revision}"),
                 );
             }
         }
     }
 
-    async fn check_events(&mut self) {
-        let mut conn = self.node.db.read().await.expect("the database is readable");
-        let events =
-            store::events::list_after(&mut conn, &Namespace::default(), self.last_event, 1_000)
-                .await
-                .expect("the events are readable");
-        drop(conn);
+    fn check_events(&mut self, events: Vec<Event>) {
         for event in events {
             self.last_event = event.id;
             if event.kind != EventKind::ConfigApplied {

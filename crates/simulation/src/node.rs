@@ -20,6 +20,9 @@ use tokio::sync::oneshot;
 use crate::schedule::ConnId;
 use crate::work::Work;
 
+/// Longer than any run.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
+
 /// What outlives a server process, and the process while it runs.
 pub(crate) struct Node {
     pub db: Db,
@@ -84,8 +87,6 @@ pub(crate) struct Held {
 impl Held {
     /// Asks the other connection.
     pub fn new(number: u64, uid: WireUid, contest: Contest, message: Vec<u8>) -> Self {
-        // Longer than any run: the simulated clock decides when it is too late.
-        const NEVER: Duration = Duration::from_secs(24 * 3600);
         let (too_late, over) = oneshot::channel::<()>();
         let outcome = Box::pin(async move {
             let alive = tokio::select! {
@@ -126,7 +127,7 @@ impl Node {
     /// A database, with a server on it.
     pub async fn new(seed: u64, on_file: bool, clock: &Arc<AtomicI64>) -> Self {
         let place = if on_file {
-            Place::File(tempfile::tempdir().expect("a temporary directory"))
+            Place::File(directory())
         } else {
             Place::Memory
         };
@@ -223,14 +224,25 @@ fn peer_of(host: usize) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::new(10, 0, 0, last), 4_000))
 }
 
+/// A directory for a database: in memory where the system has such a place. Processes are killed here and machines are
+/// not, so nothing is learnt from waiting for a disk.
+fn directory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .expect("a temporary directory")
+}
+
 async fn open(place: &Place, now: Timestamp) -> Db {
     let location = match place {
         Place::Memory => Location::SqliteMemory,
         Place::File(dir) => Location::Sqlite(dir.path().join("opamp.db")),
     };
-    Db::open(&DbOptions::new(location), now)
-        .await
-        .expect("the database opens")
+    let options = DbOptions {
+        // The simulated clock alone decides what takes too long, however slow the machine is.
+        acquire_timeout: NEVER,
+        ..DbOptions::new(location)
+    };
+    Db::open(&options, now).await.expect("the database opens")
 }
 
 /// The simulated time of day.

@@ -139,6 +139,42 @@ pub(crate) enum Event {
     Mishap,
 }
 
+impl Event {
+    /// Whether what the server knows of agents may change at it. At most others it does not even learn that they
+    /// happen; at [`Self::Standings`] it only lists what is to be stored.
+    pub fn concerns_server(&self) -> bool {
+        match self {
+            Self::Dial { .. }
+            | Self::HostStart { .. }
+            | Self::Wake { .. }
+            | Self::Tried { .. }
+            | Self::Accepted { .. }
+            | Self::Response { .. }
+            | Self::RequestTimeout { .. }
+            | Self::Mishap
+            | Self::Standings { .. }
+            | Self::Arrive {
+                way: Way::ToAgent, ..
+            } => false,
+            Self::Dialled { .. }
+            | Self::Arrive {
+                way: Way::ToServer, ..
+            }
+            | Self::Request { .. }
+            | Self::Commit { .. }
+            | Self::Flush { .. }
+            | Self::Reconcile { .. }
+            | Self::Expire { .. }
+            | Self::LookAfter { .. }
+            | Self::ProbeOver { .. }
+            | Self::WorkDone { .. }
+            | Self::ServerCrash { .. }
+            | Self::ServerStart
+            | Self::Operate(_) => true,
+        }
+    }
+}
+
 /// The events to come.
 #[derive(Default)]
 pub(crate) struct Schedule {

@@ -53,6 +53,8 @@ pub(crate) struct World {
     pub twins: u64,
     pub former_uids: BTreeMap<InstanceUid, Vec<InstanceUid>>,
     pub last_event: EventId,
+    /// Commits whose outcome was looked at.
+    pub commits_checked: u64,
     violation: Option<Violation>,
     steps: u64,
 }
@@ -101,6 +103,7 @@ impl World {
             twins: 0,
             former_uids: BTreeMap::new(),
             last_event: EventId::default(),
+            commits_checked: 0,
             violation: None,
             steps: 0,
         };
@@ -140,8 +143,14 @@ impl World {
         while let Some(event) = self.schedule.next_before(end) {
             self.set_clock();
             self.steps += 1;
-            self.step(event).await;
-            self.check_memory();
+            let concerns_server = event.concerns_server();
+            if let Some(event) = self.step(event) {
+                // In a box: it is large, and most events are none of these.
+                Box::pin(self.use_database(event)).await;
+            }
+            if concerns_server {
+                self.check_memory();
+            }
             self.outcome()?;
         }
         self.set_clock();
@@ -157,7 +166,8 @@ impl World {
         self.violation.take().map_or(Ok(()), Err)
     }
 
-    async fn step(&mut self, event: Event) {
+    /// Lets an event happen, or gives it back if it needs the database.
+    fn step(&mut self, event: Event) -> Option<Event> {
         if self.plan.tells {
             self.tell(&event);
         }
@@ -201,19 +211,33 @@ impl World {
             } if self.is_live(host, life) => {
                 self.gave_up_asking(host, request);
             }
-            Event::Commit { life } if self.serves(life) => self.commit().await,
-            Event::Flush { life } if self.serves(life) => self.flush().await,
-            Event::Reconcile { life, again } if self.serves(life) => self.reconcile(again).await,
             Event::Standings { life } if self.serves(life) => self.note_standings(),
             Event::Expire { life } if self.serves(life) => self.expire(),
             Event::LookAfter { life, conn } if self.serves(life) => self.look_after(conn),
             Event::ProbeOver { life, contest } if self.serves(life) => self.probe_over(contest),
+            Event::Mishap => self.mishap(),
+            Event::Commit { .. }
+            | Event::Flush { .. }
+            | Event::Reconcile { .. }
+            | Event::WorkDone { .. }
+            | Event::ServerCrash { .. }
+            | Event::ServerStart
+            | Event::Operate(_) => return Some(event),
+            // About a process that is no more, or lost on its way.
+            _ => {}
+        }
+        None
+    }
+
+    async fn use_database(&mut self, event: Event) {
+        match event {
+            Event::Commit { life } if self.serves(life) => self.commit().await,
+            Event::Flush { life } if self.serves(life) => self.flush().await,
+            Event::Reconcile { life, again } if self.serves(life) => self.reconcile(again).await,
             Event::WorkDone { life } if self.serves(life) => self.finish_work().await,
             Event::ServerCrash { life } if self.serves(life) => self.crash_server().await,
             Event::ServerStart => self.start_server().await,
             Event::Operate(intent) => self.operate(intent).await,
-            Event::Mishap => self.mishap(),
-            // About a process that is no more, or lost on its way.
             _ => {}
         }
     }

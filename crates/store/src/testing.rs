@@ -14,18 +14,20 @@ mod server;
 
 pub(crate) use commits::NextCommit;
 pub use commits::{
-    CommitStop, Stop, StopAt, commit_stop, lose_next_commit, refuse_next_commit, spare_next_commit,
-    stop_next_commit,
+    CommitStop, Stop, StopAt, commit_stop, commits_begun, lose_next_commit, refuse_next_commit,
+    spare_next_commit, stop_next_commit,
 };
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use domain::model::InstanceUid;
+use domain::{AgentId, Labels};
 use jiff::Timestamp;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 
-use crate::{Db, DbOptions, Location};
+use crate::{Conn, Db, DbOptions, Location, StoreError};
 
 /// A database of its own for one test.
 #[derive(Debug)]
@@ -128,6 +130,25 @@ impl TestDb {
             on_server(server, format!("DROP DATABASE {name} WITH (FORCE)")).await;
         }
     }
+}
+
+/// What agents say of themselves, as it is stored: id, uid and the labels that come from it.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn self_descriptions(
+    conn: &mut Conn,
+) -> Result<Vec<(AgentId, InstanceUid, Labels)>, StoreError> {
+    let text = "SELECT id, uid, labels_reported FROM agents";
+    crate::sql::query("reading what agents say of themselves", text)
+        .read(conn, |row| {
+            let id = row.agent()?;
+            let uid = InstanceUid::from_slice(row.bytes()?).map_err(|_| StoreError::Corrupt {
+                what: "instance uid",
+            })?;
+            Ok((id, uid, crate::codec::decode_labels(row.text()?)?))
+        })
+        .await
 }
 
 /// Lets a SQLite database grow no further, as on a full disk.

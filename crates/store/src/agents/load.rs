@@ -21,10 +21,11 @@ pub async fn load_all(conn: &mut Conn) -> Result<Vec<StoredAgent>, StoreError> {
     loop {
         let after = agents.last().map(|last| (last.namespace.clone(), last.id));
         let page = load_page(conn, after.as_ref().map(|(ns, id)| (ns, *id)), PAGE).await?;
-        if page.is_empty() {
+        let is_last = page.len() < PAGE as usize;
+        agents.extend(page);
+        if is_last {
             return Ok(agents);
         }
-        agents.extend(page);
     }
 }
 

@@ -84,6 +84,9 @@ pub struct Tx {
 #[derive(Debug, Default)]
 pub(crate) struct Commits {
     lost: AtomicU64,
+    /// How many were begun.
+    #[cfg(feature = "testing")]
+    pub(crate) begun: AtomicU64,
     /// What is to become of the next commit.
     #[cfg(feature = "testing")]
     pub(crate) next: parking_lot::Mutex<crate::testing::NextCommit>,
@@ -92,6 +95,12 @@ pub(crate) struct Commits {
 impl Commits {
     pub(super) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Acquire)
+    }
+
+    #[cfg(feature = "testing")]
+    fn begin(&self) -> crate::testing::NextCommit {
+        self.begun.fetch_add(1, Ordering::AcqRel);
+        std::mem::take(&mut *self.next.lock())
     }
 }
 
@@ -115,7 +124,7 @@ impl Tx {
     pub async fn commit(self) -> Result<(), StoreError> {
         let mut underway = Underway(Some(&self.commits));
         #[cfg(feature = "testing")]
-        let mut staged = std::mem::take(&mut *self.commits.next.lock());
+        let mut staged = self.commits.begin();
         #[cfg(feature = "testing")]
         staged.before().await?;
         let (durable, dialect) = (self.conn.is_durable(), self.conn.dialect());

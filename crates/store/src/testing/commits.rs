@@ -1,5 +1,7 @@
 //! What tests have become of a commit: one that fails, one whose outcome gets lost, one that stops half-way.
 
+use std::sync::atomic::Ordering;
+
 use tokio::sync::oneshot;
 
 use crate::{Db, StoreError};
@@ -81,6 +83,12 @@ impl NextCommit {
             stop.released.await.ok();
         }
     }
+}
+
+/// How many commits were begun: while it stays the same, nothing that is stored changes.
+#[must_use]
+pub fn commits_begun(db: &Db) -> u64 {
+    db.commits().begun.load(Ordering::Acquire)
 }
 
 /// Has the next commit happen and its caller told that the database was lost.
