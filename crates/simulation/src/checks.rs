@@ -43,7 +43,8 @@ impl World {
     }
 
     /// The server has taken a message that came over a connection. The first over an older connection may come after
-    /// all others, when no connection is left that could tell: then nothing shows that it is old.
+    /// all others, when no connection is left that could tell, or the one that is does not answer when it is asked:
+    /// then nothing shows that it is old.
     pub fn note_taken(&mut self, conn: ConnId, message: &[u8]) {
         let Ok(said) = proto::AgentToServer::decode(message) else {
             return;
@@ -59,7 +60,8 @@ impl World {
             .get_mut(&conn)
             .is_some_and(|link| link.spoke.insert(uid));
         let has_rival = running.links.iter().any(|(other, link)| {
-            *other != conn && link.spoke.contains(&uid) && !self.network.is_broken(*other)
+            let answers = link.probes.is_empty() && !self.network.is_broken(*other);
+            *other != conn && link.spoke.contains(&uid) && answers
         });
         if let Some(revision) = revision_of(said).filter(|_| is_first && !has_rival) {
             self.truth.first_words.insert((uid, revision));

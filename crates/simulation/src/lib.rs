@@ -42,6 +42,10 @@ pub struct Plan {
     pub pace_ms: u64,
     /// How late reports are committed.
     pub commit_interval: Duration,
+    /// Between two flushes of what is known of agents' liveness, while things go wrong.
+    pub flush_interval: Duration,
+    /// Whether the agents' first processes have said much before: their numbers are high.
+    pub veterans: bool,
     /// Whether each server process opens a file, instead of one database in memory.
     pub on_file: bool,
     /// Whether to print each event.
@@ -94,6 +98,12 @@ impl Plan {
             ]),
             on_file: dice.percent(5),
             tells: false,
+            flush_interval: *dice.pick(&[
+                Duration::from_secs(1),
+                Duration::from_secs(5),
+                Duration::from_secs(60),
+            ]),
+            veterans: dice.percent(50),
         }
     }
 }

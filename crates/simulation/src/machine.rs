@@ -49,7 +49,8 @@ pub(crate) struct Disk {
 }
 
 impl Machine {
-    pub fn new(number: usize, uid: InstanceUid, env: &'static str, started: u64) -> Self {
+    /// An agent whose process has said so many messages before.
+    pub fn new(number: usize, uid: InstanceUid, env: &'static str, said: u64) -> Self {
         let disk = Disk {
             uid,
             revision: 1,
@@ -59,10 +60,10 @@ impl Machine {
         };
         let mut machine = Self {
             number,
-            session: session_of(&disk),
+            session: session_of(&disk, said),
             disk,
             healthy: true,
-            started,
+            started: 1_000,
             trying: None,
             lies: false,
         };
@@ -72,7 +73,7 @@ impl Machine {
 
     /// The process ends and another starts on what the disk keeps.
     pub fn restart(&mut self, started: u64) {
-        self.session = session_of(&self.disk);
+        self.session = session_of(&self.disk, 0);
         self.healthy = true;
         self.started = started;
         self.trying = None;
@@ -202,9 +203,10 @@ fn status(last_hash: Vec<u8>, state: ApplyState, error: &str) -> RemoteConfigSta
     }
 }
 
-fn session_of(disk: &Disk) -> ClientSession {
+fn session_of(disk: &Disk, said: u64) -> ClientSession {
     ClientSession::new(SessionOptions {
         heartbeat_interval: Duration::from_secs(30),
+        first_sequence_num: said,
         ..SessionOptions::new(disk.uid, CAPABILITIES)
     })
 }

@@ -150,11 +150,12 @@ impl World {
     /// Does what the engine left word for, until nothing is left to do.
     pub fn look_around(&mut self) {
         loop {
+            // First what a contest asks of the other connection, then the word that it left for it.
+            let settled = self.settle();
             let Some(running) = &mut self.node.running else {
                 return;
             };
             let woken = wakes(running);
-            let settled = self.settle();
             if woken.is_empty() && !settled {
                 break;
             }

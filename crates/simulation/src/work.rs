@@ -78,7 +78,7 @@ impl World {
     /// Sets the timers of a server that has just started.
     pub fn drive_server(&mut self) {
         let life = self.node.life;
-        self.schedule.after(MINUTE, Event::Flush { life });
+        self.plan_flush();
         self.schedule
             .after(Duration::ZERO, Event::Reconcile { life, again: true });
         self.schedule.after(STANDINGS, Event::Standings { life });
@@ -121,13 +121,22 @@ impl World {
         if self.is_busy() {
             return self.schedule.after(BUSY, Event::Flush { life });
         }
-        self.schedule.after(MINUTE, Event::Flush { life });
+        self.plan_flush();
         self.start_work(|engine, mut obstacles, _| async move {
             obstacles.arm();
             engine.flush_liveness().await.ok();
             Outcome::Flushed
         })
         .await;
+    }
+
+    fn plan_flush(&mut self) {
+        let life = self.node.life;
+        let wait = match self.calm {
+            true => MINUTE,
+            false => self.plan.flush_interval,
+        };
+        self.schedule.after(wait, Event::Flush { life });
     }
 
     pub async fn reconcile(&mut self, again: bool) {

@@ -342,7 +342,7 @@ fn hosts(plan: &Plan, dice: &mut Dice) -> Vec<Host> {
                     number += 1;
                     let uid = InstanceUid::new(dice.bytes());
                     let env = ENVIRONMENTS[dice.index(ENVIRONMENTS.len())];
-                    Machine::new(number, uid, env, 1_000)
+                    Machine::new(number, uid, env, if plan.veterans { 1_000 } else { 0 })
                 })
                 .collect();
             Host::new(mode, machines)

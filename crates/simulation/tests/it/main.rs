@@ -1,4 +1,4 @@
-//! A few seeds in each test run; `scripts/soak` and CI run thousands.
+//! A few seeds in each test run; `scripts/simulation` and CI run thousands.
 
 use simulation::{Plan, Summary, run, run_all};
 
