@@ -53,7 +53,7 @@ pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0
 /// The frame of a head, as large as it may be, without its last byte.
 fn half_head() -> Vec<u8> {
     const FRAME_HEAD_BYTES: usize = 9;
-    let payload = [0; HEAD_BYTES - FRAME_HEAD_BYTES];
+    let payload = [0; HEAD_BYTES - PREFACE.len() - FRAME_HEAD_BYTES];
     let mut frame = super::http2::frame(super::http2::HEADERS, 0, 1, &payload);
     frame.pop();
     frame
