@@ -30,7 +30,7 @@ bench-growth: ## Measure how cost grows: start-up, heartbeats, 100 configs, 1,00
 interop: ## Run the cases against peers that others wrote (builds a real collector; needs Go and Node.js)
 	@scripts/interop
 
-fuzz: ## Fuzz everything that parses bytes from a peer (SECONDS_EACH=60 a target; needs nightly Rust and cargo-fuzz)
+fuzz: ## Fuzz everything that parses bytes from a peer (SECONDS_EACH=60 a target; installs cargo-fuzz; docs/fuzzing.md)
 	@scripts/fuzz
 
 soak: ## Run server and agents on a simulated clock and network, SEEDS=0..20000 (a range of seeds, about 25 minutes)

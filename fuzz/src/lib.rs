@@ -1,9 +1,10 @@
 //! What is done with bytes from a peer, one function for each fuzz target.
 //!
-//! Run one with `cargo +nightly fuzz run ws_decoder`, or all of them over random bytes with
-//! `cargo test --no-default-features`.
+//! `scripts/fuzz` runs all of them, docs/fuzzing.md says what came of it; `cargo test --no-default-features` runs them over
+//! random bytes.
 
 mod config;
+pub mod seeds;
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use opamp::model::{AgentCapabilities, AgentDescription, Attribute, InstanceUid, 
 use opamp::server;
 use opamp::ws::{Decoder, Violation, server_accepts, strip_header};
 
-pub use config::otelcol_yaml;
+pub use config::{otelcol_merge, otelcol_yaml};
 
 /// Small enough that the bounds are hit.
 const LIMITS: Limits =
@@ -73,7 +74,38 @@ pub fn server_receive(data: &[u8]) {
     }
 }
 
-/// A server's messages, each behind a byte of its length: the agent stays in order whatever comes.
+/// An agent's messages one after the other, each behind two bytes of its length: what is stored is read again as it
+/// was and decides the same, and a message that is refused changes nothing.
+pub fn server_session(data: &[u8]) {
+    let mut wire = WireState::default();
+    for message in messages(data) {
+        let before = wire;
+        let Ok(received) = server::receive(&mut wire, message, &LIMITS) else {
+            assert_eq!(wire, before);
+            continue;
+        };
+        assert_eq!(WireState::from_bytes(&wire.to_bytes()).expect("what was written"), wire);
+        // A number that comes again is said to be one, but what comes with it may be other news.
+        assert_eq!(received.repeated, before.sequence_num.is_some() && before.sequence_num == wire.sequence_num);
+        // Another process would have answered the same.
+        let mut stored = WireState::from_bytes(&before.to_bytes()).expect("what was written");
+        let again = server::receive(&mut stored, message, &LIMITS).expect("it was received before");
+        assert_eq!(stored, wire);
+        assert_eq!(format!("{again:?}"), format!("{received:?}"));
+    }
+}
+
+/// Messages, each behind two bytes of its length; the last may be cut off.
+fn messages(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (length, tail) = data.split_first_chunk()?;
+        let (message, rest) = tail.split_at(tail.len().min(u16::from_be_bytes(*length).into()));
+        data = rest;
+        Some(message)
+    })
+}
+
+/// A server's messages, each behind two bytes of its length: the agent stays in order whatever comes.
 pub fn client_receive(data: &[u8]) {
     let mut now = Instant::now();
     let limits = Limits { message_bytes: 1 << 16, ..LIMITS };
@@ -84,11 +116,8 @@ pub fn client_receive(data: &[u8]) {
         non_identifying: Vec::new(),
     });
     session.connected(Mode::Stream, now);
-    let mut rest = data;
-    while let Some((&length, tail)) = rest.split_first() {
-        let (message, tail) = tail.split_at(tail.len().min(length.into()));
-        rest = tail;
-        now += Duration::from_millis(length.into());
+    for message in messages(data) {
+        now += Duration::from_millis(message.len() as u64);
         drop(session.receive(message, now));
         let mut sent = 0;
         while let Some(message) = session.poll_send(now) {

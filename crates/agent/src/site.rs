@@ -498,4 +498,19 @@ mod tests {
         );
         assert!(Offered::of(&map(&[("", "just text\n")])).is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_offered_is_refused_or_can_be_read(
+            bodies in proptest::collection::vec("[ab:{}\\[\\],'\"|>&*!#?.~<0-9\n -]{0,30}", 0..4),
+        ) {
+            let names = ["", "b", "a", "c"];
+            let entries: Vec<_> = names.into_iter().zip(bodies.iter().map(String::as_str)).collect();
+            match Offered::of(&map(&entries)) {
+                Ok(Offered::Empty) => assert!(bodies.iter().all(String::is_empty)),
+                Ok(Offered::Bytes(bytes)) => assert!(Document::parse(&bytes).is_ok()),
+                Err(reason) => assert!(!reason.is_empty()),
+            }
+        }
+    }
 }

@@ -11,6 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// What is read at once.
 const READ_BYTES: usize = 4096;
 
+/// A line feed, and an empty line with its carriage return.
+const EMPTY_LINE_BYTES: usize = 3;
+
 /// A stream whose first bytes were read already.
 pub struct Headed<S> {
     head: Vec<u8>,
@@ -26,7 +29,10 @@ impl<S: AsyncRead + Unpin> Headed<S> {
     /// The peer ended before that.
     pub async fn read(mut stream: S, most_bytes: usize) -> io::Result<Self> {
         let mut head = Vec::new();
-        while head.len() < most_bytes && !is_whole(&head) {
+        let mut looked_at = 0;
+        while head.len() < most_bytes && !is_whole(&head[looked_at..]) {
+            // An empty line may have begun in what is there; looking at all of it each time adds up over small pieces.
+            looked_at = head.len().saturating_sub(EMPTY_LINE_BYTES - 1);
             poll_fn(|cx| {
                 let mut piece = [0; READ_BYTES];
                 let mut piece = ReadBuf::new(&mut piece);
@@ -162,5 +168,44 @@ mod tests {
         let (peer, stream) = tokio::io::duplex(10);
         drop(peer);
         assert!(Headed::read(stream, 5_000).await.is_err());
+    }
+
+    /// Sends bytes in pieces and ends; what the head came to, and everything that is read after it.
+    async fn headed(sent: &[u8], piece: usize, most_bytes: usize) -> io::Result<(usize, Vec<u8>)> {
+        let (mut peer, stream) = tokio::io::duplex(piece);
+        let sending = async move {
+            // The reader may be gone before the end.
+            peer.write_all(sent).await.ok();
+        };
+        let reading = async {
+            let mut stream = Headed::read(stream, most_bytes).await?;
+            let mut all = Vec::new();
+            let head = stream.head.len();
+            stream.read_to_end(&mut all).await?;
+            Ok((head, all))
+        };
+        tokio::join!(sending, reading).1
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_in_any_pieces_are_read_again_or_have_no_whole_head(
+            text in "([a-c:/ ]|\r\n|\n|\r){0,40}",
+            raw in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..20),
+            piece in 1_usize..12,
+            most_bytes in 1_usize..60,
+        ) {
+            let sent = [text.as_bytes(), &raw].concat();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let first = (0..=sent.len()).find(|end| is_whole(&sent[..*end]));
+            match runtime.block_on(headed(&sent, piece, most_bytes)) {
+                Ok((head, all)) => {
+                    assert_eq!(all, sent);
+                    let needed = first.map_or(most_bytes, |end| end.min(most_bytes));
+                    assert!((needed..needed + piece).contains(&head), "{head} bytes for {needed}");
+                }
+                Err(_) => assert!(first.is_none() && sent.len() < most_bytes),
+            }
+        }
     }
 }

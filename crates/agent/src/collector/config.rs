@@ -118,16 +118,22 @@ fn reachable(endpoint: &str) -> String {
 
 /// `text` with `${env:NAME}`, `${env:NAME:-default}` and `${NAME}` replaced; nothing where that is not all there is.
 fn expand(text: &str, variable: &impl Fn(&str) -> Option<String>) -> Option<String> {
-    let Some((before, rest)) = text.split_once("${") else {
-        return Some(text.to_owned());
-    };
-    let (reference, after) = rest.split_once('}')?;
-    let reference = reference.strip_prefix("env:").unwrap_or(reference);
-    let (name, default) = reference
-        .split_once(":-")
-        .map_or((reference, None), |(name, default)| (name, Some(default)));
-    let value = variable(name).or_else(|| default.map(str::to_owned))?;
-    Some(format!("{before}{value}{}", expand(after, variable)?))
+    let mut expanded = String::new();
+    let mut rest = text;
+    // A loop: who writes configurations may repeat references until a recursion has no stack left.
+    while let Some((before, reference)) = rest.split_once("${") {
+        let (reference, after) = reference.split_once('}')?;
+        let reference = reference.strip_prefix("env:").unwrap_or(reference);
+        let (name, default) = reference
+            .split_once(":-")
+            .map_or((reference, None), |(name, default)| (name, Some(default)));
+        let value = variable(name).or_else(|| default.map(str::to_owned))?;
+        expanded.push_str(before);
+        expanded.push_str(&value);
+        rest = after;
+    }
+    expanded.push_str(rest);
+    Some(expanded)
 }
 
 #[cfg(test)]
@@ -230,5 +236,23 @@ mod tests {
                 ..ConfigFacts::default()
             }
         );
+    }
+
+    #[test]
+    fn references_without_end_are_read_to_their_end() {
+        let level = format!("{}info", "${A:-}".repeat(200_000));
+        let facts = of(&[&format!(
+            "service: {{telemetry: {{logs: {{level: '{level}'}}}}}}\n"
+        )]);
+        assert!(facts.says_ready);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_endpoint_is_taken_or_left_alone(endpoint in r"(\$\{|\}|env:|:-|PORT|A|:|[a-z0-9.\[\]]){0,12}") {
+            let used = "service: {extensions: [health_check]}\n";
+            let url = url(&format!("extensions: {{health_check: {{endpoint: '{endpoint}'}}}}\n{used}"));
+            proptest::prop_assert!(url.is_none_or(|url| url.starts_with("http://")));
+        }
     }
 }

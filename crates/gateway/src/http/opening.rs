@@ -159,6 +159,8 @@ impl Unacknowledged {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn frame(kind: u8, flags: u8, length: usize) -> Vec<u8> {
@@ -234,6 +236,99 @@ mod tests {
             }
             assert!(found);
             assert_eq!(passed, [&before[..], &after].concat(), "{piece}");
+        }
+    }
+
+    /// Where the first request's head ends, and whether there is too much before it, read off whole bytes.
+    fn end_of_head(bytes: &[u8], most_bytes: usize) -> Result<Option<usize>, ()> {
+        let mut at = PREFACE_BYTES;
+        while let Some(head) = bytes.get(at..at + FRAME_HEAD_BYTES) {
+            let length =
+                usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+            at += FRAME_HEAD_BYTES + length;
+            if most_bytes < at {
+                return Err(());
+            }
+            if matches!(head[3], 1 | 9) && head[4] & 4 != 0 {
+                return Ok((at <= bytes.len()).then_some(at));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The bytes without the first acknowledgment and without what may be the beginning of one.
+    fn without_acknowledgment(bytes: &[u8]) -> (Vec<u8>, bool) {
+        let mut at = PREFACE_BYTES;
+        while let Some(head) = bytes.get(at..at + FRAME_HEAD_BYTES) {
+            if head[..4] == [0, 0, 0, 4] && head[4] & 1 == 1 {
+                return (
+                    [&bytes[..at], &bytes[at + FRAME_HEAD_BYTES..]].concat(),
+                    true,
+                );
+            }
+            at += FRAME_HEAD_BYTES
+                + (usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]));
+        }
+        (bytes[..at.min(bytes.len())].to_vec(), false)
+    }
+
+    fn any_frames() -> impl Strategy<Value = Vec<u8>> {
+        let kind = prop_oneof![Just(0), Just(1), Just(4), Just(9), any::<u8>()];
+        let flags = prop_oneof![Just(0), Just(1), Just(4), any::<u8>()];
+        let some = (kind, flags, prop_oneof![Just(0), 0_usize..90])
+            .prop_map(|(kind, flags, length)| frame(kind, flags, length));
+        let frames = prop::collection::vec(some, 0..12);
+        // The end may be missing, and anything may follow.
+        (
+            frames,
+            0_usize..12,
+            prop::collection::vec(any::<u8>(), 0..40),
+        )
+            .prop_map(|(frames, cut, more)| {
+                let mut bytes = opened(&frames);
+                bytes.truncate(bytes.len() - cut);
+                bytes.extend(more);
+                bytes
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_in_whatever_pieces_the_opening_ends_where_the_head_does(
+            bytes in any_frames(),
+            piece in 1_usize..50,
+            most_bytes in 30_usize..600,
+        ) {
+            let mut opening = Opening::new(most_bytes);
+            let mut seen = Ok(None);
+            for (number, part) in bytes.chunks(piece).enumerate() {
+                match opening.see(part) {
+                    Ok(false) => continue,
+                    Ok(true) => seen = Ok(Some(number * piece + part.len())),
+                    Err(_) => seen = Err(()),
+                }
+                break;
+            }
+            // It is noticed with the piece in which it ends.
+            let end = end_of_head(&bytes, most_bytes);
+            let noticed = end.map(|end| end.map(|end| (end.div_ceil(piece) * piece).min(bytes.len())));
+            prop_assert_eq!(seen, noticed);
+        }
+
+        #[test]
+        fn whatever_comes_in_whatever_pieces_one_acknowledgment_is_taken_out(
+            bytes in any_frames(),
+            piece in 1_usize..50,
+        ) {
+            let (mut filter, mut passed, mut found) = (Unacknowledged::new(), Vec::new(), false);
+            for part in bytes.chunks(piece) {
+                if found {
+                    passed.extend_from_slice(part);
+                } else {
+                    found = filter.pass(part, &mut passed);
+                }
+            }
+            prop_assert_eq!((passed, found), without_acknowledgment(&bytes));
         }
     }
 }
