@@ -147,6 +147,9 @@ pub(crate) async fn a_commit_of_unknown_outcome_is_counted(t: &TestDb) {
 pub(crate) async fn a_commit_whose_caller_goes_away_is_counted(t: &TestDb) {
     let mut tx = t.db.begin().await.unwrap();
     meta::set(&mut tx, "k", "v").await.unwrap();
+    // An answer of the database may be there as soon as it is asked.
+    let (stop, _held) = store::testing::commit_stop(store::testing::StopAt::AfterIt);
+    store::testing::stop_next_commit(&t.db, stop);
     {
         let mut commit = std::pin::pin!(tx.commit());
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
