@@ -23,13 +23,18 @@ pub use state::{ApiState, Readiness};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use tokio::runtime::Handle;
 use utoipa_axum::router::OpenApiRouter;
 
 /// The largest request body, in bytes, where a route does not say otherwise.
 const REQUEST_MAX_BYTES: usize = 64 << 10;
 
-/// The admin plane's routes.
+/// The admin plane's routes. Writes run on the runtime that this is called on, whichever serves the routes.
+///
+/// # Panics
+/// Outside of a runtime.
 pub fn router(state: ApiState) -> Router {
+    let writers = Handle::current();
     let (routes, _) = described().split_for_parts();
     routes
         .method_not_allowed_fallback(routes::no_such_method)
@@ -39,7 +44,10 @@ pub fn router(state: ApiState) -> Router {
             state.clone(),
             access::guard,
         ))
-        .layer(axum::middleware::from_fn(uncut::finish_writes))
+        .layer(axum::middleware::from_fn_with_state(
+            writers,
+            uncut::finish_writes,
+        ))
         .with_state(state)
 }
 
