@@ -10,11 +10,14 @@
 //! comments and anchors do not survive a merge.
 
 mod base64;
+mod check;
+mod component;
 mod document;
 mod emit;
 mod error;
 mod extensions;
 mod flat_keys;
+mod inventory;
 mod map_builder;
 mod merge;
 mod parse;
@@ -23,15 +26,20 @@ mod resolve;
 mod scalar;
 mod secrets;
 mod sections;
+mod service;
 mod strict;
 mod syntax;
 mod tree;
 mod value;
 
+pub use check::{Code, Finding, Severity, Surroundings, check};
+pub use component::{ComponentId, IdError, Kind, PipelineId, Signal};
 pub use document::{Document, Limits};
 pub use error::{Fault, ParseError, Position};
 pub use extensions::{Extension, HealthCheck};
+pub use inventory::{Inventory, Support};
 pub use merge::{Merged, Overridden, merge};
 pub use redact::{redact, redact_pair};
+pub use service::{Link, Pipeline, Place, Service, ServiceFault, Unreadable, Used};
 pub use tree::{Content, Entry, Key, Map, Node, Origin, Path, Scalar, Step, Style, Typed};
 pub use value::Value;

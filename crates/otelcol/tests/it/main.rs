@@ -6,6 +6,7 @@
     reason = "a test that cannot go on should stop"
 )]
 
+mod checks;
 mod errors;
 mod generate;
 mod hostile;

@@ -12,14 +12,14 @@ use proptest::test_runner::TestRunner;
 
 use crate::generate::document;
 
-struct Reference {
+pub(crate) struct Reference {
     binary: PathBuf,
     directory: PathBuf,
 }
 
 impl Reference {
     /// The binary and a place for this test's files, or none where the test is to be left out.
-    fn find(test: &str) -> Option<Self> {
+    pub(crate) fn find(test: &str) -> Option<Self> {
         let given = std::env::var_os("OTELCOL_BIN").map(PathBuf::from);
         match given.or_else(cached).filter(|binary| binary.is_file()) {
             Some(binary) => {
@@ -54,6 +54,25 @@ impl Reference {
             command.arg("--config").arg(file);
         }
         command.output().unwrap()
+    }
+
+    /// What `components` prints.
+    pub(crate) fn components(&self) -> Vec<u8> {
+        let output = Command::new(&self.binary).arg("components").output();
+        output.unwrap().stdout
+    }
+
+    /// Whether the Collector would run with a document, or why it would not.
+    pub(crate) fn validate(&self, document: &str) -> Result<(), String> {
+        let file = self.directory.join("validated.yaml");
+        std::fs::write(&file, document).unwrap();
+        let mut command = Command::new(&self.binary);
+        let output = command.arg("validate").arg("--config").arg(file).output();
+        let output = output.unwrap();
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
     }
 
     /// What the Collector makes of documents, or its error.

@@ -1,0 +1,168 @@
+//! What components a build of the Collector has, and which signals they support.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::component::{Kind, Signal};
+use crate::document::Document;
+use crate::error::ParseError;
+use crate::tree::Map;
+
+/// The components of a build.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// The version of the build, where it is known.
+    pub version: Option<String>,
+    components: BTreeMap<(Kind, Box<str>), Support>,
+}
+
+/// The signals that a component supports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Support {
+    /// It is there; what it supports is not known (agents report names only).
+    Unknown,
+    /// Of receivers, processors and exporters; empty for extensions.
+    Signals(BTreeSet<Signal>),
+    /// Of connectors: from which signal to which.
+    Pairs(BTreeSet<(Signal, Signal)>),
+}
+
+impl Inventory {
+    /// Reads what `otelcol components` prints.
+    ///
+    /// # Errors
+    /// It is not YAML. What has another form than expected is left out: the Collector calls it unstable.
+    pub fn parse(printed: &[u8]) -> Result<Self, ParseError> {
+        let document = Document::parse(printed)?;
+        let version = document.get("buildinfo.version");
+        let mut inventory = Self {
+            version: version.and_then(|node| node.as_str()).map(str::to_owned),
+            ..Self::default()
+        };
+        for kind in Kind::ALL {
+            let section = document.root().get(kind.section());
+            let items = section.and_then(|node| node.as_list()).unwrap_or_default();
+            for map in items.iter().filter_map(|item| item.as_map()) {
+                if let Some(name) = map.get("name").and_then(|node| node.as_str()) {
+                    inventory.add(kind, name, support(kind, map));
+                }
+            }
+        }
+        Ok(inventory)
+    }
+
+    /// An inventory of names alone, as agents report it.
+    pub fn of_names<'n>(names: impl IntoIterator<Item = (Kind, &'n str)>) -> Self {
+        let mut inventory = Self::default();
+        for (kind, name) in names {
+            inventory.add(kind, name, Support::Unknown);
+        }
+        inventory
+    }
+
+    /// What a type of component supports; none where the build does not have it.
+    pub fn support(&self, kind: Kind, component_type: &str) -> Option<&Support> {
+        self.components.get(&(kind, component_type.into()))
+    }
+
+    /// The types of a kind, in the order of their names.
+    pub fn types(&self, kind: Kind) -> impl Iterator<Item = &str> {
+        let all = self.components.keys();
+        all.filter(move |(of, _)| *of == kind)
+            .map(|(_, name)| &**name)
+    }
+
+    /// True when nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.components.is_empty()
+    }
+
+    fn add(&mut self, kind: Kind, name: &str, support: Support) {
+        self.components.insert((kind, name.into()), support);
+    }
+}
+
+impl Support {
+    /// Whether a pipeline of this signal may use the component; what is not known counts as yes.
+    pub fn has(&self, signal: Signal) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::Signals(signals) => signals.contains(&signal),
+            Self::Pairs(pairs) => pairs
+                .iter()
+                .any(|(from, to)| *from == signal || *to == signal),
+        }
+    }
+
+    /// Whether a connector takes one signal and gives the other; what is not known counts as yes.
+    pub fn connects(&self, from: Signal, to: Signal) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::Signals(_) => false,
+            Self::Pairs(pairs) => pairs.contains(&(from, to)),
+        }
+    }
+}
+
+fn support(kind: Kind, component: &Map) -> Support {
+    let Some(stability) = component.get("stability").and_then(|node| node.as_map()) else {
+        return Support::Unknown;
+    };
+    let supported = stability.iter().filter(|entry| {
+        let level = entry.value.as_str().unwrap_or_default();
+        !matches!(level, "" | "Undefined")
+    });
+    let names = supported.map(|entry| entry.key.name());
+    if kind == Kind::Connector {
+        let pair = |name: &str| {
+            let (from, to) = name
+                .split_once("-to-")
+                .or_else(|| name.split_once("_to_"))?;
+            Some((Signal::named(from)?, Signal::named(to)?))
+        };
+        return Support::Pairs(names.filter_map(pair).collect());
+    }
+    Support::Signals(names.filter_map(Signal::named).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_collector_prints_is_read() {
+        let printed = b"buildinfo: {command: otelcol, version: 0.149.0}
+receivers:
+    - name: hostmetrics
+      module: example.com/m v1
+      stability: {logs: Development, metrics: Beta, traces: Undefined}
+processors: []
+connectors:
+    - name: count
+      stability: {logs-to-logs: Undefined, logs-to-metrics: Alpha, traces-to-metrics: Alpha}
+extensions:
+    - name: opamp
+      stability: {extension: Alpha}
+";
+        let inventory = Inventory::parse(printed).unwrap();
+        assert_eq!(inventory.version.as_deref(), Some("0.149.0"));
+        let host = inventory.support(Kind::Receiver, "hostmetrics").unwrap();
+        assert!(host.has(Signal::Logs) && host.has(Signal::Metrics) && !host.has(Signal::Traces));
+        let count = inventory.support(Kind::Connector, "count").unwrap();
+        assert!(count.connects(Signal::Logs, Signal::Metrics));
+        assert!(!count.connects(Signal::Logs, Signal::Logs));
+        assert!(inventory.support(Kind::Extension, "opamp").is_some());
+        assert_eq!(inventory.support(Kind::Processor, "batch"), None);
+        assert_eq!(
+            inventory.types(Kind::Receiver).collect::<Vec<_>>(),
+            ["hostmetrics"]
+        );
+    }
+
+    #[test]
+    fn names_alone_support_what_is_asked_for() {
+        let inventory = Inventory::of_names([(Kind::Connector, "count")]);
+        let count = inventory.support(Kind::Connector, "count").unwrap();
+        assert!(count.connects(Signal::Logs, Signal::Logs) && count.has(Signal::Profiles));
+        assert!(Inventory::default().is_empty() && !inventory.is_empty());
+    }
+}

@@ -1,0 +1,244 @@
+//! Static checks: each code on the smallest configuration that has the fault, and the real Collector as the judge of errors.
+
+use std::collections::BTreeSet;
+
+use otelcol::{Code, Document, Finding, Inventory, Severity, Surroundings, check};
+
+use crate::reference::Reference;
+
+const COMPONENTS: &str = "
+buildinfo: {version: 1.2.3}
+receivers:
+  - {name: otlp, stability: {logs: Stable, metrics: Stable, traces: Stable}}
+  - {name: hostmetrics, stability: {logs: Development, metrics: Beta, traces: Undefined}}
+processors:
+  - {name: batch, stability: {logs: Beta, metrics: Beta, traces: Beta}}
+  - {name: memory_limiter, stability: {logs: Beta, metrics: Beta, traces: Beta}}
+exporters:
+  - {name: debug, stability: {logs: Alpha, metrics: Alpha, traces: Alpha}}
+connectors:
+  - {name: count, stability: {traces-to-metrics: Alpha, logs-to-metrics: Alpha}}
+  - {name: forward, stability: {traces-to-traces: Beta, metrics-to-metrics: Beta, logs-to-logs: Beta}}
+extensions:
+  - {name: health_check, stability: {extension: Alpha}}
+";
+
+fn found(text: &str) -> Vec<Finding> {
+    let inventory = Inventory::parse(COMPONENTS.as_bytes()).unwrap();
+    let variables = BTreeSet::from(["SET".to_owned()]);
+    let around = Surroundings {
+        inventory: Some(&inventory),
+        variables: Some(&variables),
+    };
+    check(&Document::parse(text.as_bytes()).unwrap(), &around)
+}
+
+fn codes(text: &str) -> Vec<(Code, u32)> {
+    found(text)
+        .iter()
+        .map(|finding| (finding.code, finding.origin.position.line))
+        .collect()
+}
+
+/// A configuration that is well, with one line more or less in it.
+fn with(section: &str, pipeline: &str) -> String {
+    format!(
+        "receivers: {{otlp: {{protocols: {{grpc: }}}}}}\nexporters: {{debug: }}\n{section}\nservice:\n  pipelines:\n    {pipeline}\n"
+    )
+}
+
+const WELL: &str = "traces: {receivers: [otlp], exporters: [debug]}";
+
+/// Each fault alone, where the finding is, and what it is.
+fn faults() -> Vec<(Code, u32, String)> {
+    let traces = |more: &str| format!("traces: {{receivers: [otlp], exporters: [debug]{more}}}");
+    let two = |section: &str, a: &str, b: &str| with(section, &format!("{a}\n    {b}"));
+    vec![
+        (Code::UnknownKey, 3, with("reciever: {}", WELL)),
+        (Code::UnknownKey, 6, with("", &traces(", exporter: [debug]"))),
+        (Code::WrongKind, 3, with("processors: [batch]", WELL)),
+        (Code::WrongKind, 3, with("processors: x", WELL)),
+        (Code::WrongKind, 6, with("", "traces: {receivers: otlp, exporters: [debug]}")),
+        (Code::WrongKind, 6, with("", "traces: {receivers: [otlp, {}], exporters: [debug]}")),
+        (Code::BadId, 3, with("processors: {batch/: }", WELL)),
+        (Code::BadId, 3, with("processors: {ba-tch: }", WELL)),
+        (Code::BadId, 6, with("", "spans: {receivers: [otlp], exporters: [debug]}")),
+        (Code::BadId, 6, with("", &traces(", processors: ['batch/a b']"))),
+        (Code::EmptyPipeline, 6, with("", "traces: {receivers: [], exporters: [debug]}")),
+        (Code::EmptyPipeline, 6, with("", "traces: {receivers: [otlp]}")),
+        (Code::UndefinedComponent, 6, with("", &traces(", processors: [batch]"))),
+        (Code::UndefinedComponent, 6, with("", "traces: {receivers: [otlp/2, otlp], exporters: [debug]}")),
+        (Code::UndefinedComponent, 6, with("", "traces: {receivers: [otlp], exporters: [debug, otlp]}")),
+        (
+            Code::RepeatedProcessor,
+            6,
+            with("processors: {batch: }", &traces(", processors: [batch, batch]")),
+        ),
+        (Code::UnknownComponent, 3, with("processors: {bach: }", &traces(", processors: [bach]"))),
+        (
+            Code::UnsupportedSignal,
+            6,
+            "receivers: {hostmetrics: {scrapers: {cpu: }}}\nexporters: {debug: }\n\nservice:\n  pipelines:\n    traces: {receivers: [hostmetrics], exporters: [debug]}\n".to_owned(),
+        ),
+        (
+            Code::LooseConnector,
+            6,
+            with("connectors: {count: }", "traces: {receivers: [otlp], exporters: [debug, count]}"),
+        ),
+        (
+            Code::LooseConnector,
+            6,
+            with("connectors: {count: }", "metrics: {receivers: [otlp, count], exporters: [debug]}"),
+        ),
+        (
+            Code::PipelineCycle,
+            6,
+            two(
+                "connectors: {forward/a: , forward/b: }",
+                "traces: {receivers: [otlp, forward/a], exporters: [forward/b]}",
+                "traces/2: {receivers: [forward/b], exporters: [debug, forward/a]}",
+            ),
+        ),
+        (Code::UnusedComponent, 3, with("processors: {batch: }", WELL)),
+        (Code::UnusedComponent, 3, with("extensions: {health_check: }", WELL)),
+        (Code::RepeatedComponent, 6, with("", "traces: {receivers: [otlp, otlp], exporters: [debug]}")),
+        (
+            Code::LateMemoryLimiter,
+            6,
+            with(
+                "processors: {batch: , memory_limiter: {check_interval: 1s, limit_mib: 9}}",
+                &traces(", processors: [batch, memory_limiter]"),
+            ),
+        ),
+        (Code::GatedSignal, 6, with("", "profiles: {receivers: [otlp], exporters: [debug]}")),
+    ]
+}
+
+#[test]
+fn each_fault_is_found_where_it_stands() {
+    assert_eq!(codes(&with("", WELL)), []);
+    for (code, line, text) in faults() {
+        let found = codes(&text);
+        assert!(found.contains(&(code, line)), "{code}: {found:?}\n{text}");
+    }
+}
+
+#[test]
+fn an_error_never_comes_alone_with_the_wrong_severity() {
+    for (code, _, text) in faults() {
+        let worst = found(&text).iter().map(Finding::severity).max().unwrap();
+        assert!(code.severity() <= worst, "{text}");
+        if code.severity() == Severity::Error {
+            assert_eq!(worst, Severity::Error, "{text}");
+        }
+    }
+}
+
+#[test]
+fn nothing_to_run() {
+    assert_eq!(
+        codes("receivers: {otlp: }\n"),
+        [
+            (Code::NothingToRun, 0),
+            (Code::NothingToRun, 0),
+            (Code::UnusedComponent, 1)
+        ]
+    );
+}
+
+#[test]
+fn an_id_of_a_connector_and_an_exporter_is_ambiguous() {
+    let text = "receivers: {otlp: }\nexporters: {forward: }\nconnectors: {forward: }\nservice: {pipelines: {
+      traces: {receivers: [otlp], exporters: [forward]}, traces/2: {receivers: [forward], exporters: [forward]}}}\n";
+    assert!(codes(text).contains(&(Code::AmbiguousId, 3)));
+}
+
+#[test]
+fn connectors_that_lead_on_are_well() {
+    let text = with(
+        "connectors: {count: , forward: }",
+        "traces: {receivers: [otlp], exporters: [count, forward]}
+    traces/b: {receivers: [forward], exporters: [debug]}
+    metrics: {receivers: [count], exporters: [debug]}",
+    );
+    assert_eq!(codes(&text), []);
+}
+
+#[test]
+fn what_stands_behind_a_reference_may_be_well() {
+    let text = with(
+        "processors: ${file:/etc/p.yaml}",
+        "traces: {receivers: [otlp, '${env:SET}'], processors: [batch], exporters: [debug]}",
+    );
+    assert_eq!(codes(&text), []);
+}
+
+#[test]
+fn settings_that_are_regretted() {
+    let exporter = |settings: &str| {
+        with("", WELL).replace(
+            "exporters: {debug: }",
+            &format!("exporters: {{debug: {settings}}}"),
+        )
+    };
+    for (settings, code) in [
+        (
+            "{endpoint: 'a.example:4317', tls: {insecure: true}}",
+            Code::InsecureTransport,
+        ),
+        (
+            "{endpoint: 'http://a.example:4318'}",
+            Code::InsecureTransport,
+        ),
+        ("{headers: {x-key: abc}}", Code::PlaintextSecret),
+        ("{auth: {password: abc}}", Code::PlaintextSecret),
+        ("{endpoint: '${env:NOWHERE}:1'}", Code::UnsetVariable),
+    ] {
+        assert_eq!(codes(&exporter(settings)), [(code, 2)], "{settings}");
+    }
+    for settings in [
+        "{endpoint: 'localhost:4317', tls: {insecure: true}}",
+        "{endpoint: 'https://a.example:4318'}",
+        "{headers: {x-key: '${env:SET}'}}",
+        "{endpoint: '${env:NOWHERE:-a}:1'}",
+    ] {
+        assert_eq!(codes(&exporter(settings)), [], "{settings}");
+    }
+}
+
+#[test]
+fn the_same_codes_have_the_same_names_forever() {
+    let names: Vec<&str> = Code::ALL.iter().map(|code| code.name()).collect();
+    let distinct: BTreeSet<&str> = names.iter().copied().collect();
+    assert_eq!(distinct.len(), names.len());
+    assert!(names.contains(&"undefined-component") && names.contains(&"pipeline-cycle"));
+}
+
+#[test]
+fn the_collector_refuses_what_is_an_error_and_takes_the_rest() {
+    let Some(collector) = Reference::find("checks") else {
+        return;
+    };
+    let inventory = Inventory::parse(&collector.components()).unwrap();
+    let around = Surroundings {
+        inventory: Some(&inventory),
+        variables: None,
+    };
+    let mut judged = 0;
+    for (code, _, text) in faults() {
+        let findings = check(&Document::parse(text.as_bytes()).unwrap(), &around);
+        let worst = findings.iter().map(Finding::severity).max();
+        // Only with its feature gate.
+        if code == Code::GatedSignal {
+            continue;
+        }
+        let verdict = collector.validate(&text);
+        assert_eq!(
+            worst == Some(Severity::Error),
+            verdict.is_err(),
+            "{findings:#?}\n{verdict:?}\n{text}"
+        );
+        judged += 1;
+    }
+    assert!(20 < judged);
+}
