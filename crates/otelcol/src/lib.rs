@@ -4,6 +4,7 @@
 //! `confmap`), refuses what it refuses, and says where and what to do. It never follows a text
 //! beyond its limits, so it is fit for texts that strangers wrote. [`merge`] joins several
 //! documents as several `--config` are joined and remembers where every value came from.
+//! [`Service::of`] is what it makes of components and pipelines, [`check`] what is wrong with it.
 //! [`redact`] takes the secrets out of a text for display. [`Value`] is what remains for comparing.
 //!
 //! Left out: `${env:…}` and its kin stay as they are, since only the Collector can resolve them;
