@@ -166,7 +166,7 @@ impl Session {
         let stalled = self
             .blocked
             .as_ref()
-            .map(|blocked| blocked.progress_at + times.write_stall);
+            .and_then(|blocked| blocked.stalls_at(times.write_stall));
         stalled.map_or(next, |stalled| stalled.min(next))
     }
 
@@ -182,11 +182,11 @@ impl Session {
         if self.dialogue.talk.shared().roster.is_closed() {
             return self.abandon(Cut::Draining);
         }
-        if self
+        let stalled = self
             .blocked
             .as_ref()
-            .is_some_and(|blocked| blocked.progress_at + times.write_stall <= now)
-        {
+            .and_then(|blocked| blocked.stalls_at(times.write_stall));
+        if stalled.is_some_and(|stalled| stalled <= now) {
             return self.abandon(Cut::SlowReader);
         }
         let Dialogue {
