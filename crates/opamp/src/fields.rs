@@ -164,5 +164,10 @@ mod tests {
         assert_eq!(varint(&[0x80; 11]), None);
         assert_eq!(varint(&[0x80]), None);
         assert_eq!(varint(&[0x80, 0x80, 0x00]), Some((0, 3)));
+        // Of a tenth byte only one bit is one of the 64.
+        let ten = |last| [[0x80; 9].as_slice(), &[last]].concat();
+        assert_eq!(varint(&ten(0)), Some((0, 10)));
+        assert_eq!(varint(&ten(1)), Some((1 << 63, 10)));
+        assert_eq!(varint(&ten(2)), None);
     }
 }

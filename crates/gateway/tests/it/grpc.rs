@@ -300,6 +300,18 @@ async fn a_stream_on_which_nobody_makes_himself_known_is_ended() {
 }
 
 #[tokio::test]
+async fn a_stream_whose_agent_made_itself_known_goes_on_when_its_first_message_would_be_late() {
+    let plane =
+        Plane::start_with(|setup| setup.gateway.times.first_message = Duration::from_secs(2)).await;
+    let mut agent = Stream::open(&plane).await;
+    agent.say(full_report(uid(1), 1)).await;
+    let mut silent = Stream::open(&plane).await;
+    assert_eq!(silent.ended().await.code(), Code::DeadlineExceeded);
+    agent.say(heartbeat(uid(1), 2)).await;
+    assert!(plane.is_connected(uid(1)));
+}
+
+#[tokio::test]
 async fn id_06_a_second_stream_for_a_live_agent_is_another_agent() {
     let plane = Plane::start().await;
     let mut first = Stream::open(&plane).await;

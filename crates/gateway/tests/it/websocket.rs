@@ -450,6 +450,17 @@ async fn a_connection_on_which_nobody_makes_himself_known_is_cut() {
 }
 
 #[tokio::test]
+async fn an_agent_that_made_itself_known_is_not_cut_when_its_first_message_would_be_late() {
+    let plane =
+        Plane::start_with(|setup| setup.gateway.times.first_message = Duration::from_secs(2)).await;
+    let (mut agent, _) = Peer::report(&plane, uid(1)).await;
+    let mut silent = Peer::connect(&plane, uid(2)).await;
+    assert_eq!(silent.closed().await.reason.as_str(), "no_first_message");
+    agent.beat().await;
+    assert!(plane.is_connected(uid(1)));
+}
+
+#[tokio::test]
 async fn a_peer_that_does_not_answer_a_close_frame_is_dropped() {
     let plane = Plane::start_with(|setup| {
         setup.gateway.times.first_message = Duration::from_millis(100);

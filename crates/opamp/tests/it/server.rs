@@ -625,6 +625,54 @@ fn cf_09_several_files_in_any_order_are_the_same_config() {
     );
 }
 
+/// Fields 2 and 5 are times in health alone: here they are a version and a hash.
+#[test]
+fn a_package_s_offered_hash_is_part_of_its_status() {
+    let report = |sequence_num, offered: u8| {
+        let package = proto::PackageStatus {
+            name: "p".to_owned(),
+            agent_has_version: "1".to_owned(),
+            server_offered_hash: vec![offered],
+            ..Default::default()
+        };
+        AgentToServer {
+            package_statuses: Some(proto::PackageStatuses {
+                packages: [("p".to_owned(), package)].into(),
+                ..Default::default()
+            }),
+            ..message(sequence_num)
+        }
+    };
+    let mut wire = known();
+    for (sequence_num, offered, is_news) in [(2, 1, true), (3, 1, false), (4, 2, true)] {
+        let received = receive(&mut wire, &report(sequence_num, offered)).unwrap();
+        assert_eq!(received.changes.package_statuses.is_some(), is_news);
+    }
+}
+
+#[test]
+fn an_entry_of_a_map_with_two_values_is_malformed() {
+    let received = |bodies: &[&str]| {
+        let mut entry = Vec::new();
+        for body in bodies {
+            let file = proto::AgentConfigFile {
+                body: body.as_bytes().to_vec(),
+                ..Default::default()
+            };
+            prost::encoding::message::encode(2, &file, &mut entry);
+        }
+        let mut effective = Vec::new();
+        let mut map = Vec::new();
+        prost::encoding::bytes::encode(1, &entry, &mut map);
+        prost::encoding::bytes::encode(1, &map, &mut effective);
+        let mut bytes = message(2).encode_to_vec();
+        prost::encoding::bytes::encode(6, &effective, &mut bytes);
+        receive_bytes(&mut known(), &bytes, &Limits::SERVER)
+    };
+    assert!(received(&["1"]).unwrap().changes.effective_config.is_some());
+    assert!(matches!(received(&["1", "2"]), Err(Malformed::Encoding)));
+}
+
 #[test]
 fn an_empty_part_is_there_all_the_same() {
     let mut wire = known();
