@@ -269,6 +269,28 @@ mod tests {
     }
 
     #[test]
+    fn no_bytes_but_zeros_stand_for_never_seen() {
+        assert!(Digest::default().is_none() && Digest::new([0; 16]).is_none());
+        let mut bytes = [0; 16];
+        bytes[15] = 1;
+        assert!(!Digest::new(bytes).is_none());
+    }
+
+    #[test]
+    fn what_is_wrong_with_stored_bytes_is_said() {
+        let check = |error: InvalidWireState, text: &str| assert_eq!(error.to_string(), text);
+        check(InvalidWireState::Empty, "a wire state of no bytes");
+        check(
+            InvalidWireState::Version { found: 9 },
+            "a wire state of version 9",
+        );
+        check(
+            InvalidWireState::Length { bytes: 7 },
+            "a wire state of 7 bytes",
+        );
+    }
+
+    #[test]
     fn other_versions_and_lengths_are_refused() {
         let mut bytes = WireState::default().to_bytes();
         assert_eq!(WireState::from_bytes(&[]), Err(InvalidWireState::Empty));
