@@ -219,6 +219,24 @@ async fn contested_agents_count_as_agents_of_the_connection() {
 }
 
 #[tokio::test]
+async fn an_agent_that_was_taken_over_counts_once() {
+    let plane = Plane::start_with(|setup| {
+        setup.gateway.limits.agents_per_connection = 2;
+        setup.gateway.times.probe = Duration::from_millis(200);
+    })
+    .await;
+    // Not read from any more, so no ping is answered.
+    let (_silent, _) = Peer::report(&plane, uid(1)).await;
+    let mut proxy = Peer::connect(&plane, uid(0)).await;
+    for (byte, sequence) in [(1, 2), (2, 1)] {
+        let reply = proxy.say(full_report(uid(byte), sequence)).await;
+        assert!(reply.error_response.is_none(), "{byte}: {reply:?}");
+    }
+    let refused = proxy.say(full_report(uid(3), 1)).await;
+    assert_eq!(error_of(&refused).0, ServerErrorResponseType::BadRequest);
+}
+
+#[tokio::test]
 async fn nothing_is_read_while_contests_hold_as_much_as_one_message() {
     // The header is a byte, too.
     let message_bytes = full_report(uid(1), 2).encoded_len() + 1;

@@ -390,6 +390,32 @@ async fn cm_01_a_command_travels_alone_and_what_waits_follows() {
 }
 
 #[tokio::test]
+async fn what_waited_for_a_poll_follows_on_a_connection_without_a_further_word() {
+    let plane = Plane::start().await;
+    let mut http = Http::connect(plane.address).await;
+    assert_eq!(http.post_message(&full_report(uid(1), 1)).await.status, 200);
+    let (namespace, agent) = (Namespace::default(), plane.agent(uid(1)));
+    plane
+        .engine
+        .send_command(&namespace, agent, Command::Restart)
+        .unwrap();
+    let message = CustomMessage {
+        capability: "com.example.x".into(),
+        kind: "greeting".into(),
+        data: b"hi".to_vec(),
+    };
+    plane
+        .engine
+        .send_custom(&namespace, agent, message)
+        .unwrap();
+    // Nothing woke this connection: the answer to its first message says that there is more.
+    let mut peer = Peer::connect(&plane, uid(1)).await;
+    let command = peer.say(heartbeat(uid(1), 2)).await;
+    assert!(command.command.is_some());
+    assert_eq!(peer.receive().await.custom_message.unwrap().data, b"hi");
+}
+
+#[tokio::test]
 async fn an_agent_that_is_deleted_is_closed() {
     let plane = Plane::start().await;
     let (mut peer, _) = Peer::report(&plane, uid(1)).await;
