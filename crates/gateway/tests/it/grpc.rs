@@ -18,6 +18,7 @@ use tonic::{Code, Request, Status, Streaming, transport::Channel};
 use crate::{
     peers::{Http, Peer, error_of, full_report, heartbeat, uid},
     plane::{PATIENCE, Plane, body_of, wait_until, within},
+    slow_readers::release_until_cut,
 };
 
 /// One stream.
@@ -361,13 +362,11 @@ async fn a_stream_that_is_not_read_is_cut() {
             .await;
     let mut slow = Stream::open(&plane).await;
     slow.say(full_report(uid(1), 1)).await;
-    let (mut other, _) = Peer::report(&plane, uid(2)).await;
-    for number in 0..8 {
-        plane.release(&body_of(900_000 + number)).await;
-        other.receive().await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    wait_until("the cut", || !plane.is_connected(uid(1))).await;
+    let (other, _) = Peer::report(&plane, uid(2)).await;
+    let reading = other.reads_all();
+    release_until_cut(&plane, uid(1)).await;
+    assert!(plane.is_connected(uid(2)) && !reading.is_finished());
+    reading.abort();
 }
 
 #[tokio::test]
@@ -444,7 +443,8 @@ async fn a_stream_that_waits_does_not_stop_the_others_of_its_connection() {
         body: vec![b'x'; 200_000],
         ..Default::default()
     };
-    for sequence in 1..5 {
+    // Until the server reads no more of it.
+    for sequence in 1.. {
         let config_map = Some(opamp::proto::AgentConfigMap {
             config_map: [(String::new(), file.clone())].into(),
         });
@@ -452,9 +452,12 @@ async fn a_stream_that_waits_does_not_stop_the_others_of_its_connection() {
             effective_config: Some(opamp::proto::EffectiveConfig { config_map }),
             ..full_report(uid(1), sequence)
         };
-        waiting.send(large).await;
+        assert!(sequence < 1_000, "a contest is read without end");
+        let sent = tokio::time::timeout(Duration::from_millis(200), waiting.send(large)).await;
+        if sent.is_err() {
+            break;
+        }
     }
-    tokio::time::sleep(Duration::from_millis(100)).await;
     let mut other = Stream::try_open(channel, None).await.unwrap();
     let reply = other.say(full_report(uid(2), 1)).await;
     assert!(reply.error_response.is_none());

@@ -164,6 +164,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         }
     }
 
+    /// Reads all the time: a pause of the test is no reason to cut it. Ends only with the connection, or where it is aborted.
+    pub fn reads_all(mut self) -> tokio::task::JoinHandle<()>
+    where
+        S: Send + 'static,
+    {
+        tokio::spawn(async move { while let Some(Ok(_)) = self.socket.next().await {} })
+    }
+
     /// The next frame, whatever it is.
     pub async fn frame(&mut self) -> Message {
         within(self.socket.next())

@@ -355,10 +355,8 @@ async fn a_description_and_an_effective_config_over_their_limits_are_bad_request
     );
 }
 
-#[tokio::test]
-async fn cm_01_a_command_travels_alone_and_what_waits_follows() {
-    let plane = Plane::start().await;
-    let (mut peer, _) = Peer::report(&plane, uid(1)).await;
+/// Has a command and a greeting wait for the first agent.
+fn restart_and_greet(plane: &Plane) {
     let (namespace, agent) = (Namespace::default(), plane.agent(uid(1)));
     plane
         .engine
@@ -373,6 +371,13 @@ async fn cm_01_a_command_travels_alone_and_what_waits_follows() {
         .engine
         .send_custom(&namespace, agent, message)
         .unwrap();
+}
+
+#[tokio::test]
+async fn cm_01_a_command_travels_alone_and_what_waits_follows() {
+    let plane = Plane::start().await;
+    let (mut peer, _) = Peer::report(&plane, uid(1)).await;
+    restart_and_greet(&plane);
 
     let command = peer.receive().await;
     assert_eq!(
@@ -394,20 +399,7 @@ async fn what_waited_for_a_poll_follows_on_a_connection_without_a_further_word()
     let plane = Plane::start().await;
     let mut http = Http::connect(plane.address).await;
     assert_eq!(http.post_message(&full_report(uid(1), 1)).await.status, 200);
-    let (namespace, agent) = (Namespace::default(), plane.agent(uid(1)));
-    plane
-        .engine
-        .send_command(&namespace, agent, Command::Restart)
-        .unwrap();
-    let message = CustomMessage {
-        capability: "com.example.x".into(),
-        kind: "greeting".into(),
-        data: b"hi".to_vec(),
-    };
-    plane
-        .engine
-        .send_custom(&namespace, agent, message)
-        .unwrap();
+    restart_and_greet(&plane);
     // Nothing woke this connection: the answer to its first message says that there is more.
     let mut peer = Peer::connect(&plane, uid(1)).await;
     let command = peer.say(heartbeat(uid(1), 2)).await;

@@ -166,7 +166,7 @@ impl Session {
         let stalled = self
             .blocked
             .as_ref()
-            .and_then(|blocked| blocked.stalls_at(times.write_stall));
+            .map(|blocked| blocked.progress_at + times.write_stall);
         stalled.map_or(next, |stalled| stalled.min(next))
     }
 
@@ -181,13 +181,6 @@ impl Session {
         let times = self.times();
         if self.dialogue.talk.shared().roster.is_closed() {
             return self.abandon(Cut::Draining);
-        }
-        let stalled = self
-            .blocked
-            .as_ref()
-            .and_then(|blocked| blocked.stalls_at(times.write_stall));
-        if stalled.is_some_and(|stalled| stalled <= now) {
-            return self.abandon(Cut::SlowReader);
         }
         let Dialogue {
             phase,
@@ -259,12 +252,18 @@ impl Session {
     /// Writes, pushes and reads until there is nothing to do or the turn is over; ready when the connection is over.
     fn drive(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
         let mut turn = TURN;
+        let write_stall = self.times().write_stall;
         loop {
             // What is written goes first, so that a slow reader makes nothing more to write.
             if let Some(blocked) = &mut self.blocked {
                 let sent = blocked.poll_send(&mut self.stream, cx, now);
                 if blocked.was_read {
                     self.heard_at = self.heard_at.max(blocked.progress_at);
+                }
+                // Only now: after a pause of the whole server the peer may long have made room.
+                if sent.is_pending() && blocked.progress_at + write_stall <= now {
+                    self.abandon(Cut::SlowReader);
+                    return Poll::Ready(Ok(()));
                 }
                 ready!(sent)?;
                 self.blocked = None;

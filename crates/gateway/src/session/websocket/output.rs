@@ -4,7 +4,6 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
@@ -161,11 +160,6 @@ impl Blocked {
         })
     }
 
-    /// When a peer that takes nothing is cut; never while it is others that are waited for.
-    pub fn stalls_at(&self, write_stall: Duration) -> Option<Instant> {
-        (!self.output.gave_way).then(|| self.progress_at + write_stall)
-    }
-
     /// Goes on writing, and notes whether the peer takes anything.
     pub fn poll_send(
         &mut self,
@@ -233,7 +227,6 @@ mod tests {
             assert!(sent.is_pending());
             assert_eq!(blocked.output.len(), all - turn * TURN_BYTES);
             assert_eq!(wakes.0.load(Ordering::SeqCst), turn);
-            assert_eq!(blocked.stalls_at(Duration::ZERO), None);
         }
         let sent = blocked.poll_send(&mut stream, &mut cx, Instant::now());
         assert!(matches!(sent, Poll::Ready(Ok(()))));
