@@ -33,3 +33,38 @@ pub(crate) async fn finish_writes(
         Err(stopped) => axum::response::IntoResponse::into_response(ApiError::internal(&stopped)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, body::Body, middleware::from_fn_with_state, routing::get};
+    use http_body_util::BodyExt as _;
+    use tokio::runtime::Builder;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[test]
+    fn reads_run_where_they_come_in_and_writes_where_they_are_to() {
+        let there = Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .unwrap();
+        let here = Builder::new_current_thread().build().unwrap();
+        let runtime = || async { Handle::current().id().to_string() };
+        let router = Router::new()
+            .route("/", get(runtime).post(runtime))
+            .layer(from_fn_with_state(there.handle().clone(), finish_writes));
+        for (method, expected) in [
+            (Method::GET, here.handle().id()),
+            (Method::POST, there.handle().id()),
+        ] {
+            let mut request = Request::new(Body::empty());
+            *request.method_mut() = method;
+            let told = here.block_on(async {
+                let answer = router.clone().oneshot(request).await.unwrap();
+                answer.into_body().collect().await.unwrap().to_bytes()
+            });
+            assert_eq!(told, expected.to_string());
+        }
+    }
+}
