@@ -69,6 +69,8 @@ pub(crate) struct State {
     pub wire: WireState,
     /// The newest claim; an [`Attachment`] with an older one no longer speaks for the agent.
     pub epoch: Epoch,
+    /// How many reports of it were handed to the store.
+    pub reports: u64,
     pub link: Option<Link>,
     pub labels: LabelsBySource,
     pub approval: Approval,
@@ -227,6 +229,7 @@ impl State {
             replaced_uid: None,
             wire: WireState::default(),
             epoch: Epoch::default(),
+            reports: 0,
             link: None,
             labels: LabelsBySource::default(),
             approval,

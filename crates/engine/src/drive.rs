@@ -161,6 +161,8 @@ impl Engine {
                 at: offered.at(),
             });
         }
+        state.reports += 1;
+        report.number = state.reports;
         report.wire = Some(Box::from(state.wire.to_bytes()));
         report.last_seen = Some(agent.last_seen());
         Some(report)
@@ -438,7 +440,8 @@ fn liveness_of(agent: &LiveAgent) -> Option<Liveness> {
         namespace: agent.namespace.clone(),
         agent: agent.id,
         last_seen: agent.last_seen(),
-        wire: Some(Box::from(state.wire.to_bytes())),
+        follows: state.reports,
+        wire: Box::from(state.wire.to_bytes()),
         health_times: state.health_times.take(),
     })
 }

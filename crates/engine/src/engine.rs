@@ -178,6 +178,7 @@ impl Engine {
             .unwrap_or_default();
         state.wire.restored();
         state.epoch = stored.epoch;
+        state.reports = stored.reports;
         state.labels = stored.labels;
         state.healthy = stored.healthy;
         state.start_time_unix_nano = stored.start_time_unix_nano;

@@ -305,7 +305,8 @@ fn liveness(n: u32) -> Liveness {
         agent: agent(n),
         namespace: Namespace::default(),
         last_seen: at(60),
-        wire: Some(Box::from([1; 200])),
+        follows: 0,
+        wire: Box::from([1; 200]),
         health_times: Some(HealthTimes::new([7; 22])),
     }
 }

@@ -77,6 +77,9 @@ CREATE TABLE agent_status (
     package_statuses       TEXT,            -- JSON
     custom_capabilities    TEXT,            -- JSON
     connection_settings    TEXT,            -- JSON
+    reports                {int} NOT NULL,  -- the number of the newest report stored
+    reported_at            {int},           -- when the agent was last seen by then
+    wire                   {bytes},         -- the session's state by then
     PRIMARY KEY (namespace, agent_id)
 ){table};
 -- The agents that need a look are few.
@@ -90,6 +93,7 @@ CREATE TABLE agent_liveness (
     namespace    {name} NOT NULL,
     agent_id     {bytes} NOT NULL,
     last_seen    {int} NOT NULL,
+    follows      {int} NOT NULL,  -- the report that was the newest; what stands here counts if it still is; -1: none
     wire         {bytes},  -- the session's state
     health_times {bytes},  -- newer than those in agent_status when flushed_at is later than health_at
     flushed_at   {int} NOT NULL,

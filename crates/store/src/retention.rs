@@ -118,6 +118,7 @@ async fn offline(
         "SELECT s.namespace, s.agent_id FROM agent_status s
          CROSS JOIN agent_liveness l
          WHERE s.connected = 0 AND l.namespace = s.namespace AND l.agent_id = s.agent_id AND l.last_seen < $1
+             AND COALESCE(s.reported_at, 0) < $1
              AND COALESCE(s.detached_at, 0) < $1
          ORDER BY s.namespace, s.agent_id LIMIT $2",
     )

@@ -167,16 +167,16 @@ async fn create(tx: &mut Tx, new: &[&Prepared<'_>]) -> Result<(), StoreError> {
     let mut statuses = Bulk::new(
         DURING,
         "WITH v (namespace, id, epoch) AS (VALUES {rows})
-         INSERT INTO agent_status (namespace, agent_id, epoch, connected)
-         SELECT v.namespace, v.id, v.epoch, 0 FROM v JOIN agents a ON a.namespace = v.namespace AND a.id = v.id
+         INSERT INTO agent_status (namespace, agent_id, epoch, connected, reports)
+         SELECT v.namespace, v.id, v.epoch, 0, 0 FROM v JOIN agents a ON a.namespace = v.namespace AND a.id = v.id
          WHERE 1 = 1 ON CONFLICT DO NOTHING",
         3,
     );
     let mut liveness = Bulk::new(
         DURING,
         "WITH v (namespace, id, at) AS (VALUES {rows})
-         INSERT INTO agent_liveness (namespace, agent_id, last_seen, flushed_at)
-         SELECT v.namespace, v.id, v.at, 0 FROM v JOIN agents a ON a.namespace = v.namespace AND a.id = v.id
+         INSERT INTO agent_liveness (namespace, agent_id, last_seen, follows, flushed_at)
+         SELECT v.namespace, v.id, v.at, -1, 0 FROM v JOIN agents a ON a.namespace = v.namespace AND a.id = v.id
          WHERE 1 = 1 ON CONFLICT DO NOTHING",
         3,
     );
@@ -261,7 +261,7 @@ async fn write(tx: &mut Tx, live: &[&Prepared<'_>]) -> Result<(), StoreError> {
     health(live).run(tx).await?;
     configs(live).run(tx).await?;
     statuses(live).run(tx).await?;
-    liveness(live).run(tx).await?;
+    sessions(live).run(tx).await?;
     changes.write(tx).await
 }
 
@@ -344,19 +344,24 @@ fn attachments(live: &[&Prepared<'_>]) -> (Bulk, Bulk) {
     (attached, detached)
 }
 
+/// Health and, with it, the session: health is what changes most, and each further statement writes the row again.
 fn health(live: &[&Prepared<'_>]) -> Bulk {
     let mut bulk = Bulk::new(
         DURING,
-        "WITH v (namespace, agent_id, healthy, health, times, at) AS MATERIALIZED (VALUES {rows})
-         UPDATE agent_status SET healthy = v.healthy, health = v.health, health_times = v.times, health_at = v.at
+        "WITH v (namespace, agent_id, healthy, health, times, at, reports, reported_at, wire)
+             AS MATERIALIZED (VALUES {rows})
+         UPDATE agent_status SET healthy = v.healthy, health = v.health, health_times = v.times, health_at = v.at,
+             reports = v.reports, reported_at = COALESCE(v.reported_at, agent_status.reported_at),
+             wire = COALESCE(v.wire, agent_status.wire)
          FROM v WHERE agent_status.namespace = v.namespace AND agent_status.agent_id = v.agent_id",
-        6,
+        9,
     );
     for one in live {
         let (Some(new), Some((tree, times))) = (&one.report.health, &one.health) else {
             continue;
         };
         let [ns, id] = key(&one.report);
+        let [reports, reported_at, wire] = session(&one.report);
         bulk.row([
             ns,
             id,
@@ -364,6 +369,9 @@ fn health(live: &[&Prepared<'_>]) -> Bulk {
             tree.as_str().into(),
             times.as_slice().into(),
             one.report.at.into(),
+            reports,
+            reported_at,
+            wire,
         ]);
     }
     bulk
@@ -454,24 +462,31 @@ fn statuses(live: &[&Prepared<'_>]) -> Bulk {
     bulk
 }
 
-fn liveness(live: &[&Prepared<'_>]) -> Bulk {
+/// Where the session is after a report: the columns reports, reported_at and wire.
+fn session(report: &AgentReport) -> [Value; 3] {
+    [
+        report.number.into(),
+        report.last_seen.into(),
+        report.wire.as_deref().into(),
+    ]
+}
+
+/// The sessions of the reports that say nothing of health.
+fn sessions(live: &[&Prepared<'_>]) -> Bulk {
     let mut bulk = Bulk::new(
         DURING,
-        "WITH v (namespace, agent_id, last_seen, wire) AS MATERIALIZED (VALUES {rows})
-         UPDATE agent_liveness SET last_seen = COALESCE(v.last_seen, agent_liveness.last_seen),
-             wire = COALESCE(v.wire, agent_liveness.wire)
-         FROM v WHERE agent_liveness.namespace = v.namespace AND agent_liveness.agent_id = v.agent_id",
-        4,
+        "WITH v (namespace, agent_id, reports, reported_at, wire) AS MATERIALIZED (VALUES {rows})
+         UPDATE agent_status SET reports = v.reports,
+             reported_at = COALESCE(v.reported_at, agent_status.reported_at),
+             wire = COALESCE(v.wire, agent_status.wire)
+         FROM v WHERE agent_status.namespace = v.namespace AND agent_status.agent_id = v.agent_id",
+        5,
     );
     for report in live.iter().map(|one| &one.report) {
-        if report.last_seen.is_some() || report.wire.is_some() {
+        if report.health.is_none() {
             let [ns, id] = key(report);
-            bulk.row([
-                ns,
-                id,
-                report.last_seen.into(),
-                report.wire.as_deref().into(),
-            ]);
+            let [reports, reported_at, wire] = session(report);
+            bulk.row([ns, id, reports, reported_at, wire]);
         }
     }
     bulk

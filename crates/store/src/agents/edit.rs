@@ -202,7 +202,7 @@ pub async fn forget_sessions(tx: &mut Tx, at: Timestamp, reason: &str) -> Result
         .bind(reason)
         .run(tx)
         .await?;
-    let text = "UPDATE agent_status SET offered_hash = NULL, offered_at = NULL";
+    let text = "UPDATE agent_status SET offered_hash = NULL, offered_at = NULL, wire = NULL";
     query("forgetting all offers", text).run(tx).await?;
     let text = "UPDATE agent_liveness SET wire = NULL";
     query("forgetting all sessions", text)

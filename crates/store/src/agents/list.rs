@@ -69,8 +69,9 @@ pub struct AgentPage {
 
 /// The columns of a summary, for [`read_summary`].
 pub(super) const SUMMARY: &str = "a.id, a.namespace, a.uid, a.labels_reported, a.labels_operator, a.labels_credential,
-    a.capabilities, a.approval, a.version, a.created_at, l.last_seen, s.connected, s.node, s.transport, s.remote_addr,
-    s.attached_at, s.detached_at, s.detach_reason, s.healthy, s.health, s.offered_hash, s.offered_at, s.desired_hash,
+    a.capabilities, a.approval, a.version, a.created_at,
+    CASE WHEN l.follows = s.reports THEN l.last_seen ELSE COALESCE(s.reported_at, l.last_seen) END,
+    s.connected, s.node, s.transport, s.remote_addr, s.attached_at, s.detached_at, s.detach_reason, s.healthy, s.health, s.offered_hash, s.offered_at, s.desired_hash,
     s.answered_hash, s.answered_state, s.answered_error";
 
 /// One page of the agents that a filter admits.

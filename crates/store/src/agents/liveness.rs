@@ -19,19 +19,20 @@ impl Db {
         sorted.sort_by(|a, b| (&a.namespace, a.agent).cmp(&(&b.namespace, b.agent)));
         let mut bulk = Bulk::new(
             "storing when agents were last seen",
-            "WITH v (namespace, agent_id, last_seen, wire, times) AS MATERIALIZED (VALUES {rows})
-             UPDATE agent_liveness SET last_seen = v.last_seen, wire = COALESCE(v.wire, agent_liveness.wire),
+            "WITH v (namespace, agent_id, last_seen, follows, wire, times) AS MATERIALIZED (VALUES {rows})
+             UPDATE agent_liveness SET last_seen = v.last_seen, follows = v.follows, wire = v.wire,
                  health_times = COALESCE(v.times, agent_liveness.health_times),
                  flushed_at = CASE WHEN v.times IS NULL THEN agent_liveness.flushed_at ELSE v.last_seen END
              FROM v WHERE agent_liveness.namespace = v.namespace AND agent_liveness.agent_id = v.agent_id",
-            5,
+            6,
         );
         for row in sorted {
             bulk.row([
                 (&row.namespace).into(),
                 row.agent.into(),
                 row.last_seen.into(),
-                row.wire.as_deref().into(),
+                row.follows.into(),
+                row.wire.as_ref().into(),
                 row.health_times
                     .as_ref()
                     .map(domain::model::HealthTimes::to_bytes)

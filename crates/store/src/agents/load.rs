@@ -44,8 +44,11 @@ pub async fn load_page(
     query(
         "loading agents",
         "SELECT a.namespace, a.id, a.uid, a.labels_reported, a.labels_operator, a.labels_credential, a.capabilities,
-             a.approval, s.epoch, s.connected, l.wire, s.answered_hash, s.answered_state, s.offered_hash, s.offered_at,
-             s.desired_hash, s.healthy, s.health_times, s.health_at, l.health_times, l.flushed_at, l.last_seen
+             a.approval, s.epoch, s.connected, s.reports,
+             CASE WHEN l.follows = s.reports THEN l.wire ELSE s.wire END,
+             s.answered_hash, s.answered_state, s.offered_hash, s.offered_at,
+             s.desired_hash, s.healthy, s.health_times, s.health_at, l.health_times, l.flushed_at,
+             CASE WHEN l.follows = s.reports THEN l.last_seen ELSE COALESCE(s.reported_at, l.last_seen) END
          FROM agents a CROSS JOIN agent_status s CROSS JOIN agent_liveness l
          WHERE (a.namespace, a.id) > ($1, $2) AND s.namespace = a.namespace AND s.agent_id = a.id
              AND l.namespace = a.namespace AND l.agent_id = a.id
@@ -68,6 +71,7 @@ fn read_agent(row: &mut Columns<'_>) -> Result<StoredAgent, StoreError> {
         approval: read_approval(row)?,
         epoch: Epoch(row.int()?),
         connected: row.flag()?,
+        reports: row.count()?,
         wire: row.opt_bytes()?.map(Into::into),
         answered: read_answered(row)?,
         offered: read_offered(row)?,

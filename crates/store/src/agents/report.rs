@@ -20,6 +20,8 @@ pub struct AgentReport {
     pub epoch: Epoch,
     /// When.
     pub at: Timestamp,
+    /// Counts the agent's reports: a session's state that was flushed belongs to one of them.
+    pub number: u64,
     /// The agent was made by this report.
     pub created: Option<NewAgent>,
     /// The agent has another instance uid now.
@@ -132,8 +134,10 @@ pub struct Liveness {
     pub namespace: Namespace,
     /// When it was last seen.
     pub last_seen: Timestamp,
+    /// The number of its newest report ([`AgentReport::number`]), which is committed.
+    pub follows: u64,
     /// Its session's state; never ahead of what is committed of its reports.
-    pub wire: Option<Box<[u8]>>,
+    pub wire: Box<[u8]>,
     /// The times of its health tree as it is stored.
     pub health_times: Option<HealthTimes>,
 }
@@ -147,6 +151,7 @@ impl AgentReport {
             namespace,
             epoch,
             at,
+            number: 0,
             created: None,
             uid: None,
             attachment: None,
@@ -176,6 +181,7 @@ impl AgentReport {
         }
         self.epoch = later.epoch;
         self.at = later.at;
+        self.number = later.number;
         later_wins!(
             created,
             uid,

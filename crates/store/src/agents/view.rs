@@ -31,7 +31,9 @@ pub struct StoredAgent {
     pub epoch: Epoch,
     /// Whether that attachment stands.
     pub connected: bool,
-    /// Its session's state as of the last flush.
+    /// The number of its newest report.
+    pub reports: u64,
+    /// Its session's state as of the last report or flush.
     pub wire: Option<Box<[u8]>>,
     /// What it last said of a remote config.
     pub answered: Option<Answered>,

@@ -100,6 +100,7 @@ contract! {
     ],
     liveness: [
         a_flush_moves_the_last_seen_time_and_the_session,
+        the_session_is_that_of_the_newest_report_or_of_a_flush_after_it,
         flushed_times_join_the_tree_they_belong_to,
         times_of_an_older_tree_are_not_shown,
         fifteen_thousand_agents_flush_and_preload,

@@ -35,7 +35,8 @@ pub(crate) async fn agents_offline_too_long_are_forgotten(t: &TestDb) {
         agent: agent_id(n),
         namespace: ns(),
         last_seen: at(20 * DAY),
-        wire: None,
+        follows: 0,
+        wire: Box::from([1]),
         health_times: None,
     };
     t.db.flush_liveness(&[seen(3)]).await.unwrap();
