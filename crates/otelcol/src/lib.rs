@@ -28,6 +28,7 @@ mod scalar;
 mod secrets;
 mod sections;
 mod service;
+mod spelling;
 mod strict;
 mod syntax;
 mod tree;

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::component::{ComponentId, IdError, Kind, PipelineId, Signal};
+use crate::component::{ComponentId, IdError, Kind, PipelineId};
 use crate::document::Document;
+use crate::spelling::Spelling;
 use crate::tree::{Content, Map, Node, Origin, Path, Step};
 
 /// The service that a configuration describes, as far as it can be read.
@@ -193,27 +194,13 @@ impl Service {
         }
         links
     }
-
-    /// The signals of the pipelines that use a component.
-    pub fn signals_of(&self, kind: Kind, id: &ComponentId) -> BTreeSet<Signal> {
-        let of = |(pipeline_id, pipeline): (&PipelineId, &Pipeline)| {
-            let used = match kind {
-                Kind::Receiver => &pipeline.receivers,
-                Kind::Processor => &pipeline.processors,
-                Kind::Exporter => &pipeline.exporters,
-                Kind::Connector | Kind::Extension => return None,
-            };
-            let is_used = used.iter().any(|used| used.id == *id);
-            is_used.then_some(pipeline_id.signal())
-        };
-        self.pipelines.iter().filter_map(of).collect()
-    }
 }
 
 #[derive(Default)]
 struct Reading {
     service: Service,
     path: Path,
+    spelling: Spelling,
 }
 
 impl Reading {
@@ -233,14 +220,12 @@ impl Reading {
             let place = self.place_of(entry.key.name(), entry.value.origin);
             match ComponentId::parse(entry.key.name()) {
                 Err(reason) => self.fault(place, bad_id(entry.key.name(), reason)),
+                Ok(id) if self.service.defines(kind, &id) => {
+                    let text = entry.key.name().to_owned();
+                    self.fault(place, ServiceFault::SameId { text });
+                }
                 Ok(id) => {
-                    if let Some(first) = self.service.components.get(&(kind, id.clone())) {
-                        let text = entry.key.name().to_owned();
-                        debug_assert!(first.path != place.path, "keys of a map are distinct");
-                        self.fault(place, ServiceFault::SameId { text });
-                    } else {
-                        self.service.components.insert((kind, id), place);
-                    }
+                    self.service.components.insert((kind, id), place);
                 }
             }
         }
@@ -364,7 +349,7 @@ impl Reading {
             let key = entry.key.name();
             if !known.contains(&key) {
                 let place = self.place_of(key, entry.value.origin);
-                let meant = similar(key, known);
+                let meant = self.spelling.similar(key, known);
                 let key = key.to_owned();
                 self.fault(place, ServiceFault::UnknownKey { key, meant });
             }
@@ -404,29 +389,4 @@ fn wrong_kind(wanted: &'static str, node: &Node) -> ServiceFault {
 /// Whether only the Collector knows what stands here.
 fn is_reference(node: &Node) -> bool {
     node.as_str().is_some_and(|text| text.contains("${"))
-}
-
-/// The known name that differs in the fewest places, if in two at most.
-pub(crate) fn similar<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
-    // A name that is much longer than all known ones is none of them misspelled.
-    if 64 < name.len() {
-        return None;
-    }
-    let distances = known.iter().map(|known| (distance(name, known), *known));
-    let (distance, nearest) = distances.min()?;
-    (distance <= 2).then_some(nearest)
-}
-
-/// How many characters must be put in, taken out or replaced.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.chars().enumerate() {
-            let replaced = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
