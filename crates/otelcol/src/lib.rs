@@ -42,6 +42,6 @@ pub use extensions::{Extension, HealthCheck};
 pub use inventory::{Inventory, Support};
 pub use merge::{Merged, Overridden, merge};
 pub use redact::{redact, redact_pair};
-pub use service::{Link, Pipeline, Place, Service, ServiceFault, Unreadable, Used};
+pub use service::{Ends, Pipeline, Place, Service, ServiceFault, Unreadable, Used};
 pub use tree::{Content, Entry, Key, Map, Node, Origin, Path, Scalar, Step, Style, Typed};
 pub use value::Value;

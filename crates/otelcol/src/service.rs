@@ -1,6 +1,6 @@
 //! What a configuration makes: the components it defines, the pipelines of them, and which feeds which.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::component::{ComponentId, IdError, Kind, PipelineId};
 use crate::document::Document;
@@ -102,15 +102,13 @@ pub enum ServiceFault {
     },
 }
 
-/// Data that goes from one pipeline to another, by a connector.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Link {
-    /// Whose exporter the connector is.
-    pub from: PipelineId,
-    /// The connector.
-    pub connector: ComponentId,
-    /// Whose receiver it is.
-    pub to: PipelineId,
+/// The pipelines that a connector joins, each with the first place in it that names the connector.
+#[derive(Debug, Clone, Default)]
+pub struct Ends<'s> {
+    /// Those that give it data: it is among their exporters.
+    pub from: Vec<(&'s PipelineId, &'s Place)>,
+    /// Those that it gives data: it is among their receivers.
+    pub to: Vec<(&'s PipelineId, &'s Place)>,
 }
 
 /// The sections of a configuration.
@@ -174,25 +172,33 @@ impl Service {
         })
     }
 
-    /// What the connectors carry from pipeline to pipeline, if they support every pair of signals.
-    pub fn links(&self) -> BTreeSet<Link> {
-        let mut links = BTreeSet::new();
-        for (from, source) in &self.pipelines {
-            for used in &source.exporters {
-                if !self.defines(Kind::Connector, &used.id) {
-                    continue;
+    /// Every connector that is defined, and what it joins. Which signals it carries from one to another is for its type to say.
+    pub fn connectors(&self) -> BTreeMap<&ComponentId, Ends<'_>> {
+        let defined = self.components.keys();
+        let mut connectors: BTreeMap<&ComponentId, Ends<'_>> = defined
+            .filter(|(kind, _)| *kind == Kind::Connector)
+            .map(|(_, id)| (id, Ends::default()))
+            .collect();
+        for (id, pipeline) in &self.pipelines {
+            for used in &pipeline.exporters {
+                if let Some(ends) = connectors.get_mut(&used.id) {
+                    once(&mut ends.from, id, &used.place);
                 }
-                let takers = self.pipelines.iter().filter(|(_, pipeline)| {
-                    pipeline.receivers.iter().any(|taker| taker.id == used.id)
-                });
-                links.extend(takers.map(|(to, _)| Link {
-                    from: from.clone(),
-                    connector: used.id.clone(),
-                    to: to.clone(),
-                }));
+            }
+            for used in &pipeline.receivers {
+                if let Some(ends) = connectors.get_mut(&used.id) {
+                    once(&mut ends.to, id, &used.place);
+                }
             }
         }
-        links
+        connectors
+    }
+}
+
+/// Puts a pipeline behind the others, unless it is the last of them already.
+fn once<'s>(ends: &mut Vec<(&'s PipelineId, &'s Place)>, id: &'s PipelineId, place: &'s Place) {
+    if ends.last().is_none_or(|(last, _)| *last != id) {
+        ends.push((id, place));
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a misspelled name may have been meant to be.
 
-/// The most names among which one is looked for; the largest known build has 120 components of a kind.
+/// The most names among which one is looked for; the contrib distribution has about a hundred receivers.
 pub(crate) const MOST_KNOWN: usize = 256;
 /// The most bytes of a name that may be another one misspelled.
 const MOST_BYTES: usize = 64;

@@ -1,6 +1,7 @@
 //! The tree of a document: values with the text and style they were written in, and where.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::Position;
 pub use crate::resolve::Typed;
@@ -227,8 +228,8 @@ pub struct Path(Vec<Step>);
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
-    /// Into a map.
-    Key(Box<str>),
+    /// Into a map. Shared, since a long name on the way to many values would be copied for each of them.
+    Key(Arc<str>),
     /// Into a list, counted from 0.
     Index(usize),
 }

@@ -5,6 +5,7 @@
 
 mod code;
 mod components;
+mod cycles;
 mod graph;
 mod settings;
 mod shape;

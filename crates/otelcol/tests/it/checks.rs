@@ -165,6 +165,42 @@ fn connectors_that_lead_on_are_well() {
 }
 
 #[test]
+fn a_circle_is_told_with_a_few_of_its_ways() {
+    let exporters = "traces: {receivers: [otlp, forward], exporters: [debug, forward]}";
+    let more: String = (0..3)
+        .map(|number| {
+            format!("    traces/{number}: {{receivers: [forward], exporters: [forward]}}\n")
+        })
+        .collect();
+    let text = with(
+        "connectors: {forward: , forward/on: }",
+        &format!(
+            "{exporters}\n{more}    traces/in: {{receivers: [otlp], exporters: [forward, forward/on]}}\n    traces/out: {{receivers: [forward, forward/on], exporters: [debug]}}"
+        ),
+    );
+    let told: Vec<String> = found(&text).into_iter().map(|f| f.message).collect();
+    assert_eq!(
+        told,
+        [
+            "data goes round in a circle: forward brings it from traces to traces, traces to traces/0, traces to traces/1 and 13 ways more"
+        ]
+    );
+}
+
+#[test]
+fn what_leads_from_one_circle_to_another_is_in_none() {
+    let text = with(
+        "connectors: {forward/a: , forward/b: , forward/on: }",
+        "traces: {receivers: [otlp, forward/a], exporters: [forward/a, forward/on]}
+    traces/2: {receivers: [forward/b, forward/on], exporters: [debug, forward/b]}",
+    );
+    assert_eq!(
+        codes(&text),
+        [(Code::PipelineCycle, 6), (Code::PipelineCycle, 7)]
+    );
+}
+
+#[test]
 fn what_stands_behind_a_reference_may_be_well() {
     let text = with(
         "processors: ${file:/etc/p.yaml}",
