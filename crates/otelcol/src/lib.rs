@@ -34,7 +34,7 @@ mod syntax;
 mod tree;
 mod value;
 
-pub use check::{Code, Finding, Severity, Surroundings, check};
+pub use check::{Code, Finding, MOST_FINDINGS, Severity, Surroundings, check};
 pub use component::{ComponentId, IdError, Kind, PipelineId, Signal};
 pub use document::{Document, Limits};
 pub use error::{Fault, ParseError, Position};

@@ -250,6 +250,15 @@ impl Path {
         other.0.starts_with(&self.0)
     }
 
+    /// About how many bytes it takes to show.
+    pub(crate) fn bytes(&self) -> usize {
+        let of = |step: &Step| match step {
+            Step::Key(name) => name.len() + 2,
+            Step::Index(_) => 8,
+        };
+        self.0.iter().map(of).sum()
+    }
+
     pub(crate) fn push(&mut self, step: Step) {
         self.0.push(step);
     }

@@ -103,6 +103,8 @@ codes! {
     PlaintextSecret = "plaintext-secret", Warning;
     /// An environment variable that is not set and has no default.
     UnsetVariable = "unset-variable", Warning;
+    /// More was found than is told.
+    MoreFindings = "more-findings", Advice;
 }
 
 impl fmt::Display for Code {

@@ -1,5 +1,7 @@
 //! Single settings: transport without TLS, secrets in the text, variables that nobody sets.
 
+use std::collections::BTreeSet;
+
 use super::{Code, Findings, Surroundings};
 use crate::component::Kind;
 use crate::document::Document;
@@ -73,24 +75,22 @@ impl Walk<'_, '_> {
         let is_value = !matches!(scalar.typed(), Typed::Null | Typed::Bool(_));
         let is_plaintext = is_value && self.is_secret && !secrets::is_reference(text);
         if is_plaintext || secrets::holds_private_key(text) {
-            let place = self.place(node);
-            self.findings.add(
+            self.add(
                 Code::PlaintextSecret,
-                &place,
+                node,
                 format!("the secret of \"{name}\" stands in the text"),
                 "put it where the collector runs and refer to it, such as ${env:NAME} or ${file:/path}",
             );
         }
-        if let Some(known) = self.around.variables {
-            for variable in variables(text) {
-                if !known.contains(variable) {
-                    let place = self.place(node);
-                    let message = format!("the variable {variable} is not set, and has no default");
-                    let advice = format!("set it, or write ${{env:{variable}:-default}}");
-                    self.findings
-                        .add(Code::UnsetVariable, &place, message, advice);
-                }
-            }
+        let Some(known) = self.around.variables else {
+            return;
+        };
+        // A text may name the same one often.
+        let unset = variables(text).filter(|variable| !known.contains(*variable));
+        for variable in unset.collect::<BTreeSet<_>>() {
+            let message = format!("the variable {variable} is not set, and has no default");
+            let advice = format!("set it, or write ${{env:{variable}:-default}}");
+            self.add(Code::UnsetVariable, node, message, advice);
         }
     }
 
@@ -126,17 +126,24 @@ impl Walk<'_, '_> {
             None if is_clear => "data leaves the machine without TLS",
             None => return,
         };
-        let place = self.place(endpoint);
         let advice =
             "use TLS with a ca_file that vouches for the other end, or an endpoint on this machine";
-        self.findings
-            .add(Code::InsecureTransport, &place, message, advice);
+        self.add(Code::InsecureTransport, endpoint, message, advice);
     }
 
-    fn place(&self, node: &Node) -> Place {
-        Place {
-            path: self.path.clone(),
-            origin: node.origin,
+    fn add(
+        &mut self,
+        code: Code,
+        node: &Node,
+        message: impl Into<String>,
+        advice: impl Into<String>,
+    ) {
+        // Ways can be long, and this is asked for every value.
+        if self.findings.wants(code, node.origin) {
+            let path = self.path.clone();
+            let origin = node.origin;
+            self.findings
+                .add(code, &Place { path, origin }, message, advice);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use otelcol::{Code, Document, Finding, Inventory, Severity, Surroundings, check};
+use otelcol::{Code, Document, Finding, Inventory, MOST_FINDINGS, Severity, Surroundings, check};
 
 use crate::reference::Reference;
 
@@ -198,6 +198,65 @@ fn what_leads_from_one_circle_to_another_is_in_none() {
         codes(&text),
         [(Code::PipelineCycle, 6), (Code::PipelineCycle, 7)]
     );
+}
+
+/// So many exporters that each have a password in the text, all of them used.
+fn with_passwords(count: usize) -> String {
+    let ids: Vec<String> = (0..count).map(|number| format!("debug/{number}")).collect();
+    let defined: String = ids
+        .iter()
+        .map(|id| format!("  {id}: {{password: x}}\n"))
+        .collect();
+    format!(
+        "receivers: {{otlp: }}\nexporters:\n{defined}service:\n  pipelines:\n    traces: {{receivers: [otlp], exporters: [{}]}}\n",
+        ids.join(", ")
+    )
+}
+
+#[test]
+fn findings_are_cut_where_there_are_too_many_and_errors_are_told_all_the_same() {
+    let all = codes(&with_passwords(MOST_FINDINGS));
+    assert_eq!(all.len(), MOST_FINDINGS);
+    assert!(
+        all.iter()
+            .zip(3..)
+            .all(|(found, line)| *found == (Code::PlaintextSecret, line))
+    );
+
+    // The error stands behind all of them.
+    for count in [MOST_FINDINGS, 5 * MOST_FINDINGS] {
+        let text = with_passwords(count).replace("[otlp]", "[otlp, jaeger]");
+        let cut = codes(&text);
+        let line_of_error = u32::try_from(count).unwrap() + 5;
+        let (end, told) = cut.split_at(MOST_FINDINGS - 1);
+        assert!(
+            end.iter()
+                .zip(3..)
+                .all(|(found, line)| *found == (Code::PlaintextSecret, line))
+        );
+        assert_eq!(
+            told,
+            [
+                (Code::UndefinedComponent, line_of_error),
+                (Code::MoreFindings, line_of_error)
+            ]
+        );
+    }
+}
+
+#[test]
+fn what_findings_quote_is_bounded_too() {
+    let name = "x".repeat(1000);
+    let pipelines: String = (0..900)
+        .map(|number| format!("    traces/{name}{number}: {{receivers: [otlp/{name}{number}], exporters: [debug]}}\n"))
+        .collect();
+    let found = found(&with("", pipelines.trim()));
+    let bytes: usize = found
+        .iter()
+        .map(|finding| finding.path.to_string().len() + finding.message.len())
+        .sum();
+    assert!(500_000 < bytes && bytes < 1_100_000, "{bytes}");
+    assert_eq!(found.last().unwrap().code, Code::MoreFindings);
 }
 
 #[test]
