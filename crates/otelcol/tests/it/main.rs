@@ -7,7 +7,9 @@
 )]
 
 mod checks;
+mod corpus;
 mod errors;
+mod faults;
 mod generate;
 mod hostile;
 mod merging;

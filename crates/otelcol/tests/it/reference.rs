@@ -12,6 +12,9 @@ use proptest::test_runner::TestRunner;
 
 use crate::generate::document;
 
+/// Variables that are set where the Collector runs here.
+pub(crate) const VARIABLES: [&str; 2] = ["INGEST_TOKEN", "OPAMP_TOKEN"];
+
 pub(crate) struct Reference {
     binary: PathBuf,
     directory: PathBuf,
@@ -41,19 +44,13 @@ impl Reference {
     }
 
     fn print_config(&self, documents: &[&str]) -> Output {
-        let mut command = Command::new(&self.binary);
-        command.args([
+        let arguments = [
             "print-config",
             "--mode=unredacted",
             "--validate=false",
             "--format=json",
-        ]);
-        for (index, document) in documents.iter().enumerate() {
-            let file = self.directory.join(format!("{index}.yaml"));
-            std::fs::write(&file, document).unwrap();
-            command.arg("--config").arg(file);
-        }
-        command.output().unwrap()
+        ];
+        self.run(&arguments, documents)
     }
 
     /// What `components` prints.
@@ -64,15 +61,28 @@ impl Reference {
 
     /// Whether the Collector would run with a document, or why it would not.
     pub(crate) fn validate(&self, document: &str) -> Result<(), String> {
-        let file = self.directory.join("validated.yaml");
-        std::fs::write(&file, document).unwrap();
-        let mut command = Command::new(&self.binary);
-        let output = command.arg("validate").arg("--config").arg(file).output();
-        let output = output.unwrap();
+        self.validate_all(&[document])
+    }
+
+    /// Whether the Collector would run with documents, or why it would not.
+    pub(crate) fn validate_all(&self, documents: &[&str]) -> Result<(), String> {
+        let output = self.run(&["validate"], documents);
         match output.status.success() {
             true => Ok(()),
             false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
         }
+    }
+
+    fn run(&self, arguments: &[&str], documents: &[&str]) -> Output {
+        let mut command = Command::new(&self.binary);
+        command.args(arguments);
+        command.envs(VARIABLES.map(|name| (name, "value")));
+        for (index, document) in documents.iter().enumerate() {
+            let file = self.directory.join(format!("{index}.yaml"));
+            std::fs::write(&file, document).unwrap();
+            command.arg("--config").arg(file);
+        }
+        command.output().unwrap()
     }
 
     /// What the Collector makes of documents, or its error.
@@ -87,7 +97,7 @@ impl Reference {
     }
 
     /// The Collector reads the documents as we do, and reads what we merged of them as the same.
-    fn agrees(&self, documents: &[&str]) {
+    pub(crate) fn agrees(&self, documents: &[&str]) {
         let shown = documents.join("\n--- next document\n");
         let ours = merge(documents.iter().map(|text| {
             Document::parse(text.as_bytes()).unwrap_or_else(|e| panic!("{e}\n{shown}"))

@@ -1,0 +1,148 @@
+//! The corpus: configurations as people write them, in `tests/corpus`. A file is one configuration, a directory the layers of
+//! one. The real Collector takes all of them, and so must the checks.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use otelcol::{Document, Finding, Inventory, Severity, Surroundings, check, merge};
+
+use crate::reference::Reference;
+
+/// A configuration of the corpus.
+pub(crate) struct Config {
+    pub(crate) name: String,
+    /// Its layers in the order in which they are merged; most have one.
+    pub(crate) layers: Vec<String>,
+}
+
+impl Config {
+    /// The layers merged.
+    pub(crate) fn document(&self) -> Document {
+        let layers = self.layers.iter().map(|text| {
+            Document::parse(text.as_bytes()).unwrap_or_else(|e| panic!("{}: {e}", self.name))
+        });
+        merge(layers).document
+    }
+
+    fn texts(&self) -> Vec<&str> {
+        self.layers.iter().map(String::as_str).collect()
+    }
+}
+
+/// All of them, in the order of their names.
+pub(crate) fn corpus() -> Vec<Config> {
+    files(&directory().join("corpus"))
+        .into_iter()
+        .map(|path| Config {
+            name: path.file_stem().unwrap().to_str().unwrap().to_owned(),
+            layers: match path.is_dir() {
+                true => files(&path).iter().map(|layer| read(layer)).collect(),
+                false => vec![read(&path)],
+            },
+        })
+        .collect()
+}
+
+/// What the Collector that `interop/collector` builds has, as it printed it.
+pub(crate) fn inventory() -> &'static Inventory {
+    static INVENTORY: LazyLock<Inventory> = LazyLock::new(|| {
+        let printed = std::fs::read(directory().join("components.yaml")).unwrap();
+        Inventory::parse(&printed).unwrap()
+    });
+    &INVENTORY
+}
+
+/// The variables that the corpus names without a default.
+pub(crate) fn variables() -> BTreeSet<String> {
+    crate::reference::VARIABLES.map(str::to_owned).into()
+}
+
+/// What there is to be said about a document.
+pub(crate) fn findings(document: &Document) -> Vec<Finding> {
+    let around = Surroundings {
+        inventory: Some(inventory()),
+        variables: Some(&variables()),
+    };
+    check(document, &around)
+}
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+fn errors(document: &Document) -> Vec<Finding> {
+    let mut findings = findings(document);
+    findings.retain(|finding| finding.severity() == Severity::Error);
+    findings
+}
+
+#[test]
+fn no_configuration_of_the_corpus_has_an_error() {
+    let corpus = corpus();
+    assert!(150 <= corpus.len(), "{}", corpus.len());
+    for config in corpus {
+        assert_eq!(errors(&config.document()), [], "{}", config.name);
+    }
+}
+
+#[test]
+fn the_collector_takes_every_configuration_of_the_corpus() {
+    let Some(collector) = Reference::find("corpus") else {
+        return;
+    };
+    let refused: Vec<String> = corpus()
+        .iter()
+        .filter_map(|config| {
+            let verdict = collector.validate_all(&config.texts());
+            let reason = verdict.err()?;
+            Some(format!("{}: {reason}", config.name))
+        })
+        .collect();
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
+}
+
+#[test]
+fn the_collector_reads_and_merges_the_corpus_as_we_do() {
+    let Some(collector) = Reference::find("corpus_merged") else {
+        return;
+    };
+    let (mut compared, mut resolved) = (0, 0);
+    for config in corpus() {
+        // What it prints has other values in place of references.
+        if config
+            .layers
+            .iter()
+            .any(|text| text.replace("$$", "").contains("${"))
+        {
+            resolved += 1;
+            continue;
+        }
+        collector.agrees(&config.texts());
+        compared += 1;
+    }
+    println!(
+        "corpus: {compared} configurations are printed as we merge them, {resolved} have references and were not compared"
+    );
+    assert!(120 <= compared, "{compared}");
+}
+
+#[test]
+fn the_inventory_is_what_the_collector_prints() {
+    let Some(collector) = Reference::find("inventory") else {
+        return;
+    };
+    let printed = Inventory::parse(&collector.components()).unwrap();
+    assert_eq!(&printed, inventory());
+}
