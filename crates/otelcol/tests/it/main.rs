@@ -9,10 +9,12 @@
 mod checks;
 mod corpus;
 mod errors;
+mod examples;
 mod faults;
 mod generate;
 mod hostile;
 mod merging;
+mod pages;
 mod properties;
 mod reading;
 mod redaction;

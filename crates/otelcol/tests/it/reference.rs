@@ -115,6 +115,14 @@ impl Reference {
     }
 }
 
+/// The Collector takes a tenth of a second for each text: one in so many is given to it, and all with `JUDGE_ALL=1`.
+pub(crate) fn one_in(usually: usize) -> usize {
+    match std::env::var("JUDGE_ALL").is_ok_and(|all| all == "1") {
+        true => 1,
+        false => usually,
+    }
+}
+
 impl Drop for Reference {
     fn drop(&mut self) {
         std::fs::remove_dir_all(&self.directory).ok();
