@@ -31,7 +31,8 @@ fn there_in_the_build(service: &Service, inventory: &Inventory, findings: &mut F
     let mut spelling = Spelling::default();
     for ((kind, id), place) in &service.components {
         let component_type = id.component_type();
-        if inventory.support(*kind, component_type).is_some() {
+        let may_be_there = !inventory.knows_all(*kind);
+        if may_be_there || inventory.support(*kind, component_type).is_some() {
             continue;
         }
         let types = known.iter().find(|(of, _)| of == kind);

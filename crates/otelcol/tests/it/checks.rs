@@ -23,8 +23,13 @@ extensions:
   - {name: health_check, stability: {extension: Alpha}}
 ";
 
+/// How the Collector says which processors it has.
+const REFUSED: &str =
+    "'processors' unknown type: \"x\" for id: \"x\" (valid values: [memory_limiter batch])";
+
 fn found(text: &str) -> Vec<Finding> {
-    let inventory = Inventory::parse(COMPONENTS.as_bytes()).unwrap();
+    let mut inventory = Inventory::parse(COMPONENTS.as_bytes()).unwrap();
+    inventory.complete(REFUSED);
     let variables = BTreeSet::from(["SET".to_owned()]);
     let around = Surroundings {
         inventory: Some(&inventory),
@@ -132,6 +137,16 @@ fn an_error_never_comes_alone_with_the_wrong_severity() {
             assert_eq!(worst, Severity::Error, "{text}");
         }
     }
+}
+
+#[test]
+fn what_may_have_been_left_out_of_an_inventory_may_be_there() {
+    // Of exporters not all are known here.
+    let text = with("processors: {bach: }", WELL).replace("debug", "debugger");
+    assert_eq!(
+        codes(&text),
+        [(Code::UnknownComponent, 3), (Code::UnusedComponent, 3)]
+    );
 }
 
 #[test]
@@ -314,7 +329,7 @@ fn the_collector_refuses_what_is_an_error_and_takes_the_rest() {
     let Some(collector) = Reference::find("checks") else {
         return;
     };
-    let inventory = Inventory::parse(&collector.components()).unwrap();
+    let inventory = collector.inventory();
     let around = Surroundings {
         inventory: Some(&inventory),
         variables: None,

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use otelcol::{Document, Value, merge};
+use otelcol::{Document, Inventory, Value, merge};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -14,6 +14,15 @@ use crate::generate::document;
 
 /// Variables that are set where the Collector runs here.
 pub(crate) const VARIABLES: [&str; 2] = ["INGEST_TOKEN", "OPAMP_TOKEN"];
+
+/// A document that no Collector takes, so that it says what it has of each kind.
+const NO_SUCH_TYPES: &str = "\
+receivers: {no_such_type: {}}
+processors: {no_such_type: {}}
+exporters: {no_such_type: {}}
+connectors: {no_such_type: {}}
+extensions: {no_such_type: {}}
+";
 
 pub(crate) struct Reference {
     binary: PathBuf,
@@ -53,10 +62,12 @@ impl Reference {
         self.run(&arguments, documents)
     }
 
-    /// What `components` prints.
-    pub(crate) fn components(&self) -> Vec<u8> {
+    /// What it has: what `components` prints, and what it adds when it refuses what it does not have.
+    pub(crate) fn inventory(&self) -> Inventory {
         let output = Command::new(&self.binary).arg("components").output();
-        output.unwrap().stdout
+        let mut inventory = Inventory::parse(&output.unwrap().stdout).unwrap();
+        inventory.complete(&self.validate(NO_SUCH_TYPES).unwrap_err());
+        inventory
     }
 
     /// Whether the Collector would run with a document, or why it would not.

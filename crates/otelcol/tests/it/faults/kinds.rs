@@ -277,9 +277,9 @@ pub(super) const KINDS: &[Kind] = &[
         "a receiver of another signal",
         |mut draft| {
             let pipeline = draft.some_pipeline()?;
-            let (id, settings) = match pipeline.trim().starts_with("metrics") {
-                true => ("filelog/other", "{include: [/tmp/x.log]}"),
-                false => ("hostmetrics/other", "{scrapers: {load: }}"),
+            let (id, settings) = match pipeline.trim().starts_with("traces") {
+                true => ("hostmetrics/other", "{scrapers: {load: }}"),
+                false => ("zipkin/other", ""),
             };
             draft.define("receivers", id, settings);
             draft.push_use(&pipeline, "receivers", id);
