@@ -100,6 +100,12 @@ pub enum ServiceFault {
         /// The later key as written.
         text: String,
     },
+    /// Settings that the Collector looks for under the id without its blanks, where they are not.
+    #[error("the Collector does not see the settings of \"{text}\", which has blanks in it")]
+    LostSettings {
+        /// The key as written.
+        text: String,
+    },
 }
 
 /// The pipelines that a connector joins, each with the first place in it that names the connector.
@@ -231,6 +237,11 @@ impl Reading {
                     self.fault(place, ServiceFault::SameId { text });
                 }
                 Ok(id) => {
+                    let text = entry.key.name();
+                    if !entry.value.is_null() && id.to_string() != text {
+                        let text = text.to_owned();
+                        self.fault(place.clone(), ServiceFault::LostSettings { text });
+                    }
                     self.service.components.insert((kind, id), place);
                 }
             }

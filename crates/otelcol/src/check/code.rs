@@ -89,6 +89,8 @@ codes! {
     PipelineCycle = "pipeline-cycle", Error;
     /// A pipeline of profiles, which the Collector has behind a feature gate.
     GatedSignal = "gated-signal", Warning;
+    /// A component with blanks in its id, whose settings the Collector does not see.
+    LostSettings = "lost-settings", Warning;
     /// A component that is defined and not used.
     UnusedComponent = "unused-component", Warning;
     /// A receiver or exporter twice in one pipeline.

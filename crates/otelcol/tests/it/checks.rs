@@ -69,6 +69,7 @@ fn faults() -> Vec<(Code, u32, String)> {
         (Code::BadId, 3, with("processors: {ba-tch: }", WELL)),
         (Code::BadId, 6, with("", "spans: {receivers: [otlp], exporters: [debug]}")),
         (Code::BadId, 6, with("", &traces(", processors: ['batch/a b']"))),
+        (Code::LostSettings, 3, with("processors: {'batch ': {timeout: 1s}}", &traces(", processors: [batch]"))),
         (Code::EmptyPipeline, 6, with("", "traces: {receivers: [], exporters: [debug]}")),
         (Code::EmptyPipeline, 6, with("", "traces: {receivers: [otlp]}")),
         (Code::UndefinedComponent, 6, with("", &traces(", processors: [batch]"))),

@@ -415,6 +415,30 @@ pub(super) const KINDS: &[Kind] = &[
             Some(draft.text())
         },
     )),
+    // Not judged where the settings are needed: the Collector then misses them.
+    not_judged(kind(
+        Code::LostSettings,
+        "a blank behind an id",
+        |mut draft| {
+            let id = draft.some_used("exporters")?;
+            let settings = draft.section("exporters").remove(&id)?;
+            let has_settings = !matches!(settings, Value::Null);
+            draft
+                .section("exporters")
+                .insert(format!("{id} "), settings);
+            has_settings.then(|| draft.text())
+        },
+    )),
+    kind(
+        Code::LostSettings,
+        "nonsense behind a blank",
+        |mut draft| {
+            let pipeline = draft.some_pipeline()?;
+            draft.define("exporters", "debug/blank ", "{no_such_setting: 1}");
+            draft.push_use(&pipeline, "exporters", "debug/blank");
+            Some(draft.text())
+        },
+    ),
     kind(Code::UnusedComponent, "an exporter more", |mut draft| {
         draft.define("exporters", "debug/unused", "{verbosity: basic}");
         Some(draft.text())
