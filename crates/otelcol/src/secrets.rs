@@ -165,6 +165,12 @@ pub(crate) fn holds_private_key(text: &str) -> bool {
     text.contains("PRIVATE KEY-----")
 }
 
+/// Whether a text is an address with a password in it: `amqp://user:password@host`, `sb://host;SharedAccessKey=…`.
+pub(crate) fn in_address(text: &str) -> bool {
+    let mut addresses = text.lines().filter(|line| line.contains("://"));
+    addresses.any(|line| !inside(line, Extent::Word).is_empty())
+}
+
 /// How far the value of an assignment goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {

@@ -302,7 +302,17 @@ fn settings_that_are_regretted() {
             Code::InsecureTransport,
         ),
         ("{headers: {x-key: abc}}", Code::PlaintextSecret),
+        (
+            "{endpoints: ['http://localhost:1', 'http://a.example:1']}",
+            Code::InsecureTransport,
+        ),
+        ("{hec_url: 'http://a.example'}", Code::InsecureTransport),
         ("{auth: {password: abc}}", Code::PlaintextSecret),
+        ("{a: 'amqp://u:abc@a.example'}", Code::PlaintextSecret),
+        (
+            "{a: 'Endpoint=sb://a.example;SharedAccessKey=abc'}",
+            Code::PlaintextSecret,
+        ),
         ("{endpoint: '${env:NOWHERE}:1'}", Code::UnsetVariable),
     ] {
         assert_eq!(codes(&exporter(settings)), [(code, 2)], "{settings}");
@@ -310,6 +320,8 @@ fn settings_that_are_regretted() {
     for settings in [
         "{endpoint: 'localhost:4317', tls: {insecure: true}}",
         "{endpoint: 'https://a.example:4318'}",
+        "{a: 'amqp://u:${env:SET}@a.example'}",
+        "{doc_url: 'https://a.example?u=1&password=${env:SET}'}",
         "{headers: {x-key: '${env:SET}'}}",
         "{endpoint: '${env:NOWHERE:-a}:1'}",
     ] {

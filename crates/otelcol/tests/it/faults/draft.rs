@@ -121,6 +121,10 @@ impl Draft {
         Some(of[index].clone())
     }
 
+    pub(super) fn some_of(&self, of: &[&'static str]) -> &'static str {
+        of[self.turn % of.len()]
+    }
+
     /// Some component that a section defines and that is used in this part of some pipeline.
     pub(super) fn some_used(&self, section: &str) -> Option<String> {
         let mut ids: Vec<String> = self.ids(section);

@@ -24,6 +24,14 @@ pub(super) enum Expected {
 }
 
 impl Kind {
+    /// None where the text cannot be read.
+    pub(super) fn code(&self) -> Option<Code> {
+        match self.expected {
+            Expected::Code(code) => Some(code),
+            Expected::Unreadable => None,
+        }
+    }
+
     pub(super) fn is_error(&self) -> bool {
         match self.expected {
             Expected::Code(code) => code.severity() == Severity::Error,
@@ -57,6 +65,66 @@ const fn not_judged(kind: Kind) -> Kind {
         ..kind
     }
 }
+
+/// Settings of components that are in no build here, as their users write them: each has a secret in it.
+const SECRETS: [&str; 40] = [
+    "{api: {key: 0123456789abcdef, site: datadoghq.example}}",
+    "{token: 00000000-0000, endpoint: 'https://splunk.example:8088', index: main}",
+    "{auth: {sasl: {mechanism: PLAIN, username: u, password: opensesame}}}",
+    "{auth: {plain_text: {username: u, password: opensesame}}}",
+    "{endpoints: ['https://es.example'], api_key: abcdefgh}",
+    "{endpoint: 'https://es.example', user: elastic, password: opensesame}",
+    "{client_id: c, client_secret: opensesame, token_url: 'https://id.example/token'}",
+    "{connection_string: 'InstrumentationKey=1;IngestionEndpoint=https://a.example/'}",
+    "{instrumentation_key: 00000000-0000}",
+    "{account_token: abcdefgh, region: us}",
+    "{private_key: abcdefgh, domain: coralogix.example}",
+    "{version: v2c, community: hidden, endpoint: 'udp://10.0.0.1:161'}",
+    "{version: v3, user: u, auth_type: SHA, auth_password: opensesame, privacy_password: opensesame}",
+    "{driver: postgres, datasource: 'host=db user=u password=opensesame'}",
+    "{datasource: 'oracle://u:opensesame@db.example:1521/XE'}",
+    "{access_token: abcdefgh, realm: us0}",
+    "{installation_token: abcdefgh}",
+    "{api_token: abcdefgh, endpoint: 'https://d.example'}",
+    "{access_key_id: AKIA, access_key_secret: abcdefgh, project: p}",
+    "{secret_id: i, secret_key: abcdefgh}",
+    "{dsn: 'https://abcdefgh@sentry.example/1'}",
+    "{endpoint: 'tcp://ch.example:9000?username=u&password=opensesame'}",
+    "{endpoint: 'mongodb://u:opensesame@db.example:27017'}",
+    "{url: 'amqp://u:opensesame@mq.example:5672/'}",
+    "{headers: {X-Insert-Key: abcdefgh}}",
+    "{headers: {DD-API-KEY: abcdefgh}}",
+    "{headers: [{name: Authorization, value: 'Basic dTpw'}]}",
+    "{http: {headers: {Cookie: session=abcdefgh}}}",
+    "{bearer_token: abcdefgh}",
+    "{tls: {key_pem: '-----BEGIN PRIVATE KEY-----abc'}}",
+    "{ingest_url: 'https://i.example', license_key: abcdefgh}",
+    "{write_key: abcdefgh, dataset: d}",
+    "{basic_auth: {username: u, password: opensesame}}",
+    "{config: {scrape_configs: [{job_name: j, basic_auth: {username: u, password: opensesame}}]}}",
+    "{config: {scrape_configs: [{job_name: j, authorization: {credentials: abcdefgh}}]}}",
+    "{sas_token: 'sv=2020&sig=abcdefgh', container: c}",
+    "{connection: 'Endpoint=sb://n.example/;SharedAccessKeyName=k;SharedAccessKey=abcdefgh'}",
+    "{shared_secret: abcdefgh}",
+    "{passphrase: opensesame, key_file: /k.pem}",
+    "{webhook: {required_header: {key: X-Token, value: abcdefgh}}}",
+];
+
+/// The same for telemetry that leaves the machine in clear text, or to whoever answers.
+const CLEAR: [&str; 12] = [
+    "{endpoints: ['http://es-1.example:9200', 'http://es-2.example:9200']}",
+    "{endpoint: 'http://mimir.example/api/v1/push'}",
+    "{endpoint: 'http://zipkin.example:9411/api/v2/spans', format: proto}",
+    "{url: 'http://influx.example:8086', org: o}",
+    "{endpoint: 'https://splunk.example:8088', tls: {insecure_skip_verify: true}}",
+    "{traces_endpoint: 'http://t.example/v1/traces'}",
+    "{server: {ws: {endpoint: 'ws://control.example/v1/opamp'}}}",
+    "{server: {http: {endpoint: 'http://control.example/v1/opamp'}}}",
+    "{otlp: {endpoint: 'a.example:4317', tls: {insecure: true}}}",
+    "{protocol: {otlp: {tls: {insecure: true}}}, resolver: {static: {hostnames: ['a.example:4317']}}}",
+    "{logs: {endpoint: 'http://l.example'}, metrics: {endpoint: 'https://m.example'}}",
+    "{hec_url: 'http://s.example/services/collector'}",
+];
 
 pub(super) const KINDS: &[Kind] = &[
     kind(
@@ -503,6 +571,14 @@ pub(super) const KINDS: &[Kind] = &[
         );
         Some(draft.text())
     }),
+    not_judged(kind(
+        Code::InsecureTransport,
+        "in a component of another build",
+        |mut draft| {
+            draft.define("exporters", "other", draft.some_of(&CLEAR));
+            Some(draft.text())
+        },
+    )),
     kind(Code::PlaintextSecret, "a token in a header", |mut draft| {
         let id = draft.some_remote_exporter()?;
         let headers = draft
@@ -512,6 +588,14 @@ pub(super) const KINDS: &[Kind] = &[
         entries(headers).insert("x-honeycomb-team".to_owned(), "abcdefgh".into());
         Some(draft.text())
     }),
+    not_judged(kind(
+        Code::PlaintextSecret,
+        "in a component of another build",
+        |mut draft| {
+            draft.define("exporters", "other", draft.some_of(&SECRETS));
+            Some(draft.text())
+        },
+    )),
     kind(
         Code::PlaintextSecret,
         "a password of an extension",
