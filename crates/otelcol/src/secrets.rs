@@ -271,6 +271,10 @@ fn after_schemes(line: &str) -> Vec<Range<usize>> {
     found
 }
 
+/// How deep references in an address are followed. Nobody writes so many, and a text of open braces would be read to its end
+/// from each of them.
+const MOST_BRACES: usize = 16;
+
 /// The passwords in `scheme://user:password@host`.
 fn in_urls(line: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
@@ -281,6 +285,7 @@ fn in_urls(line: &str) -> Vec<Range<usize>> {
         let mut password = None;
         for (offset, c) in line[start..].char_indices() {
             match c {
+                '{' if depth == MOST_BRACES => break,
                 '{' => depth += 1,
                 '}' => depth = depth.saturating_sub(1),
                 _ if 0 < depth => {}

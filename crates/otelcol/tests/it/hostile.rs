@@ -175,6 +175,7 @@ fn long_texts_of_one_kind_take_no_time() {
         "a: \"".to_owned() + &"token:".repeat(mib / 6) + "\"",
         "a: \"".to_owned() + &"bearer ".repeat(mib / 7) + "\"",
         "a: \"".to_owned() + &"://a:".repeat(mib / 5) + "\"",
+        "a: \"".to_owned() + &"://{".repeat(mib / 4) + "\"",
         "password:\n".to_owned() + &" x\n".repeat(mib / 3),
         "\t".repeat(mib),
         "\r".repeat(mib),
