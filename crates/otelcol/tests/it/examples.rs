@@ -135,7 +135,11 @@ fn whole(kind: Kind, id: &str, settings: &Node, support: &Support) -> Value {
         }
         _ => {
             for signal in [Signal::Traces, Signal::Metrics, Signal::Logs] {
-                let is_fit = support.has(signal);
+                // Renamed components are known by name only, and all of these support logs.
+                let is_fit = match support {
+                    Support::Unknown => signal == Signal::Logs,
+                    _ => support.has(signal),
+                };
                 let of = |of: Kind| kind == of && is_fit;
                 pipeline(
                     signal.to_string(),

@@ -7,7 +7,8 @@ use otelcol::{Code, Document, Severity};
 use crate::corpus::findings;
 use crate::reference::Reference;
 
-fn page(name: &str) -> String {
+/// A page of `docs/findings`.
+pub(crate) fn page(name: &str) -> String {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = here.join("../../docs/findings").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
