@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO
 
-.PHONY: help demo test lint bench interop fuzz mutants soak docs-commands attacks bench-growth
+.PHONY: help demo test lint bench interop fuzz mutants soak corpus docs-commands attacks bench-growth
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -32,6 +32,10 @@ interop: ## Run the cases against peers that others wrote (builds a real collect
 
 fuzz: ## Fuzz everything that parses bytes from a peer (SECONDS_EACH=60 a target; installs cargo-fuzz; docs/fuzzing.md)
 	@scripts/fuzz
+
+corpus: ## Put every kind of fault into every configuration of the corpus, the real collector as the judge (docs/findings/recall.md; minutes)
+	@interop/collector/build.sh >/dev/null
+	@JUDGE_ALL=1 REQUIRE_ALL=1 $(CARGO) test -p otelcol --test it -- corpus:: examples:: faults:: pages:: --nocapture
 
 soak: ## Run server and agents on a simulated clock and network, SEEDS=0..20000 (a range of seeds, about 25 minutes)
 	@SEEDS=$${SEEDS:-0..20000} scripts/simulation

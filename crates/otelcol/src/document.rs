@@ -132,7 +132,7 @@ fn in_node<'a>(node: &'a Node, parts: &[&str], separator: &str) -> Option<&'a No
 
 fn leaves_of_map(map: &Map, path: &mut Path, leaves: &mut Vec<(Path, Origin)>) {
     for entry in map.iter() {
-        path.push(Step::Key(entry.key.name.clone()));
+        path.push(Step::Key(entry.key.name().into()));
         leaves_of(&entry.value, path, leaves);
         path.pop();
     }

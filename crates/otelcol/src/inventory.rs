@@ -13,6 +13,8 @@ pub struct Inventory {
     /// The version of the build, where it is known.
     pub version: Option<String>,
     components: BTreeMap<(Kind, Box<str>), Support>,
+    /// The kinds of which every name is known.
+    whole: BTreeSet<Kind>,
 }
 
 /// The signals that a component supports.
@@ -27,7 +29,8 @@ pub enum Support {
 }
 
 impl Inventory {
-    /// Reads what `otelcol components` prints.
+    /// Reads what `otelcol components` prints, which is not all: from v0.146 on it leaves out old names of renamed components
+    /// (`otlphttp` of `otlp_http`), and up to v0.150 their new names as well. [`complete`](Self::complete) adds them.
     ///
     /// # Errors
     /// It is not YAML. What has another form than expected is left out: the Collector calls it unstable.
@@ -50,9 +53,41 @@ impl Inventory {
         Ok(inventory)
     }
 
-    /// An inventory of names alone, as agents report it.
+    /// Adds the names that `otelcol validate` lists where it refuses one, which are all that a configuration may use:
+    /// `'receivers' unknown type: "x" for id: "x" (valid values: [otlp nop])`.
+    ///
+    /// ```
+    /// use otelcol::{Inventory, Kind};
+    /// let mut inventory = Inventory::parse(b"exporters: [{name: debug}]").unwrap();
+    /// assert!(!inventory.knows_all(Kind::Exporter));
+    /// inventory.complete("'exporters' unknown type: \"x\" for id: \"x\" (valid values: [otlp debug])");
+    /// assert!(inventory.knows_all(Kind::Exporter));
+    /// assert_eq!(inventory.types(Kind::Exporter).collect::<Vec<_>>(), ["debug", "otlp"]);
+    /// ```
+    pub fn complete(&mut self, refusal: &str) {
+        for line in refusal.lines().filter(|line| line.contains("unknown type")) {
+            let is_named = |kind: &Kind| line.contains(&format!("'{}'", kind.section()));
+            let values = line
+                .split_once("(valid values: [")
+                .and_then(|(_, rest)| rest.split_once(']'));
+            let (Some(kind), Some((values, _))) = (Kind::ALL.into_iter().find(is_named), values)
+            else {
+                continue;
+            };
+            for name in values.split_whitespace() {
+                let component = self.components.entry((kind, name.into()));
+                component.or_insert(Support::Unknown);
+            }
+            self.whole.insert(kind);
+        }
+    }
+
+    /// An inventory of names alone, as agents report it: all that there are.
     pub fn of_names<'n>(names: impl IntoIterator<Item = (Kind, &'n str)>) -> Self {
-        let mut inventory = Self::default();
+        let mut inventory = Self {
+            whole: Kind::ALL.into(),
+            ..Self::default()
+        };
         for (kind, name) in names {
             inventory.add(kind, name, Support::Unknown);
         }
@@ -62,6 +97,11 @@ impl Inventory {
     /// What a type of component supports; none where the build does not have it.
     pub fn support(&self, kind: Kind, component_type: &str) -> Option<&Support> {
         self.components.get(&(kind, component_type.into()))
+    }
+
+    /// Whether every component of a kind is known, so that the build does not have what is not here.
+    pub fn knows_all(&self, kind: Kind) -> bool {
+        self.whole.contains(&kind)
     }
 
     /// The types of a kind, in the order of their names.

@@ -92,7 +92,7 @@ impl Merge {
     }
 
     fn entry(&mut self, base: &mut Entry, over: Entry) {
-        self.path.push(Step::Key(over.key.name));
+        self.path.push(Step::Key(over.key.name.into()));
         self.value(&mut base.value, over.value);
         self.path.pop();
     }

@@ -165,6 +165,12 @@ pub(crate) fn holds_private_key(text: &str) -> bool {
     text.contains("PRIVATE KEY-----")
 }
 
+/// Whether a text is an address with a password in it: `amqp://user:password@host`, `sb://host;SharedAccessKey=…`.
+pub(crate) fn in_address(text: &str) -> bool {
+    let mut addresses = text.lines().filter(|line| line.contains("://"));
+    addresses.any(|line| !inside(line, Extent::Word).is_empty())
+}
+
 /// How far the value of an assignment goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
@@ -265,6 +271,10 @@ fn after_schemes(line: &str) -> Vec<Range<usize>> {
     found
 }
 
+/// How deep references in an address are followed. Nobody writes so many, and a text of open braces would be read to its end
+/// from each of them.
+const MOST_BRACES: usize = 16;
+
 /// The passwords in `scheme://user:password@host`.
 fn in_urls(line: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
@@ -275,6 +285,7 @@ fn in_urls(line: &str) -> Vec<Range<usize>> {
         let mut password = None;
         for (offset, c) in line[start..].char_indices() {
             match c {
+                '{' if depth == MOST_BRACES => break,
                 '{' => depth += 1,
                 '}' => depth = depth.saturating_sub(1),
                 _ if 0 < depth => {}

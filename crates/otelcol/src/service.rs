@@ -1,9 +1,10 @@
 //! What a configuration makes: the components it defines, the pipelines of them, and which feeds which.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::component::{ComponentId, IdError, Kind, PipelineId, Signal};
+use crate::component::{ComponentId, IdError, Kind, PipelineId};
 use crate::document::Document;
+use crate::spelling::Spelling;
 use crate::tree::{Content, Map, Node, Origin, Path, Step};
 
 /// The service that a configuration describes, as far as it can be read.
@@ -99,17 +100,21 @@ pub enum ServiceFault {
         /// The later key as written.
         text: String,
     },
+    /// Settings that the Collector looks for under the id without its blanks, where they are not.
+    #[error("the Collector does not see the settings of \"{text}\", which has blanks in it")]
+    LostSettings {
+        /// The key as written.
+        text: String,
+    },
 }
 
-/// Data that goes from one pipeline to another, by a connector.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Link {
-    /// Whose exporter the connector is.
-    pub from: PipelineId,
-    /// The connector.
-    pub connector: ComponentId,
-    /// Whose receiver it is.
-    pub to: PipelineId,
+/// The pipelines that a connector joins, each with the first place in it that names the connector.
+#[derive(Debug, Clone, Default)]
+pub struct Ends<'s> {
+    /// Those that give it data: it is among their exporters.
+    pub from: Vec<(&'s PipelineId, &'s Place)>,
+    /// Those that it gives data: it is among their receivers.
+    pub to: Vec<(&'s PipelineId, &'s Place)>,
 }
 
 /// The sections of a configuration.
@@ -173,40 +178,33 @@ impl Service {
         })
     }
 
-    /// What the connectors carry from pipeline to pipeline, if they support every pair of signals.
-    pub fn links(&self) -> BTreeSet<Link> {
-        let mut links = BTreeSet::new();
-        for (from, source) in &self.pipelines {
-            for used in &source.exporters {
-                if !self.defines(Kind::Connector, &used.id) {
-                    continue;
+    /// Every connector that is defined, and what it joins. Which signals it carries from one to another is for its type to say.
+    pub fn connectors(&self) -> BTreeMap<&ComponentId, Ends<'_>> {
+        let defined = self.components.keys();
+        let mut connectors: BTreeMap<&ComponentId, Ends<'_>> = defined
+            .filter(|(kind, _)| *kind == Kind::Connector)
+            .map(|(_, id)| (id, Ends::default()))
+            .collect();
+        for (id, pipeline) in &self.pipelines {
+            for used in &pipeline.exporters {
+                if let Some(ends) = connectors.get_mut(&used.id) {
+                    once(&mut ends.from, id, &used.place);
                 }
-                let takers = self.pipelines.iter().filter(|(_, pipeline)| {
-                    pipeline.receivers.iter().any(|taker| taker.id == used.id)
-                });
-                links.extend(takers.map(|(to, _)| Link {
-                    from: from.clone(),
-                    connector: used.id.clone(),
-                    to: to.clone(),
-                }));
+            }
+            for used in &pipeline.receivers {
+                if let Some(ends) = connectors.get_mut(&used.id) {
+                    once(&mut ends.to, id, &used.place);
+                }
             }
         }
-        links
+        connectors
     }
+}
 
-    /// The signals of the pipelines that use a component.
-    pub fn signals_of(&self, kind: Kind, id: &ComponentId) -> BTreeSet<Signal> {
-        let of = |(pipeline_id, pipeline): (&PipelineId, &Pipeline)| {
-            let used = match kind {
-                Kind::Receiver => &pipeline.receivers,
-                Kind::Processor => &pipeline.processors,
-                Kind::Exporter => &pipeline.exporters,
-                Kind::Connector | Kind::Extension => return None,
-            };
-            let is_used = used.iter().any(|used| used.id == *id);
-            is_used.then_some(pipeline_id.signal())
-        };
-        self.pipelines.iter().filter_map(of).collect()
+/// Puts a pipeline behind the others, unless it is the last of them already.
+fn once<'s>(ends: &mut Vec<(&'s PipelineId, &'s Place)>, id: &'s PipelineId, place: &'s Place) {
+    if ends.last().is_none_or(|(last, _)| *last != id) {
+        ends.push((id, place));
     }
 }
 
@@ -214,6 +212,7 @@ impl Service {
 struct Reading {
     service: Service,
     path: Path,
+    spelling: Spelling,
 }
 
 impl Reading {
@@ -233,14 +232,17 @@ impl Reading {
             let place = self.place_of(entry.key.name(), entry.value.origin);
             match ComponentId::parse(entry.key.name()) {
                 Err(reason) => self.fault(place, bad_id(entry.key.name(), reason)),
+                Ok(id) if self.service.defines(kind, &id) => {
+                    let text = entry.key.name().to_owned();
+                    self.fault(place, ServiceFault::SameId { text });
+                }
                 Ok(id) => {
-                    if let Some(first) = self.service.components.get(&(kind, id.clone())) {
-                        let text = entry.key.name().to_owned();
-                        debug_assert!(first.path != place.path, "keys of a map are distinct");
-                        self.fault(place, ServiceFault::SameId { text });
-                    } else {
-                        self.service.components.insert((kind, id), place);
+                    let text = entry.key.name();
+                    if !entry.value.is_null() && id.to_string() != text {
+                        let text = text.to_owned();
+                        self.fault(place.clone(), ServiceFault::LostSettings { text });
                     }
+                    self.service.components.insert((kind, id), place);
                 }
             }
         }
@@ -364,7 +366,7 @@ impl Reading {
             let key = entry.key.name();
             if !known.contains(&key) {
                 let place = self.place_of(key, entry.value.origin);
-                let meant = similar(key, known);
+                let meant = self.spelling.similar(key, known);
                 let key = key.to_owned();
                 self.fault(place, ServiceFault::UnknownKey { key, meant });
             }
@@ -404,29 +406,4 @@ fn wrong_kind(wanted: &'static str, node: &Node) -> ServiceFault {
 /// Whether only the Collector knows what stands here.
 fn is_reference(node: &Node) -> bool {
     node.as_str().is_some_and(|text| text.contains("${"))
-}
-
-/// The known name that differs in the fewest places, if in two at most.
-pub(crate) fn similar<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
-    // A name that is much longer than all known ones is none of them misspelled.
-    if 64 < name.len() {
-        return None;
-    }
-    let distances = known.iter().map(|known| (distance(name, known), *known));
-    let (distance, nearest) = distances.min()?;
-    (distance <= 2).then_some(nearest)
-}
-
-/// How many characters must be put in, taken out or replaced.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.chars().enumerate() {
-            let replaced = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }

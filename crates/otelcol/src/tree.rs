@@ -1,6 +1,7 @@
 //! The tree of a document: values with the text and style they were written in, and where.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::Position;
 pub use crate::resolve::Typed;
@@ -227,8 +228,8 @@ pub struct Path(Vec<Step>);
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
-    /// Into a map.
-    Key(Box<str>),
+    /// Into a map. Shared, since a long name on the way to many values would be copied for each of them.
+    Key(Arc<str>),
     /// Into a list, counted from 0.
     Index(usize),
 }
@@ -247,6 +248,15 @@ impl Path {
     /// True where the other path leads to this value or to something inside of it.
     pub fn contains(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)
+    }
+
+    /// About how many bytes it takes to show.
+    pub(crate) fn bytes(&self) -> usize {
+        let of = |step: &Step| match step {
+            Step::Key(name) => name.len() + 2,
+            Step::Index(_) => 8,
+        };
+        self.0.iter().map(of).sum()
     }
 
     pub(crate) fn push(&mut self, step: Step) {

@@ -89,6 +89,8 @@ codes! {
     PipelineCycle = "pipeline-cycle", Error;
     /// A pipeline of profiles, which the Collector has behind a feature gate.
     GatedSignal = "gated-signal", Warning;
+    /// A component with blanks in its id, whose settings the Collector does not see.
+    LostSettings = "lost-settings", Warning;
     /// A component that is defined and not used.
     UnusedComponent = "unused-component", Warning;
     /// A receiver or exporter twice in one pipeline.
@@ -103,6 +105,8 @@ codes! {
     PlaintextSecret = "plaintext-secret", Warning;
     /// An environment variable that is not set and has no default.
     UnsetVariable = "unset-variable", Warning;
+    /// More was found than is told.
+    MoreFindings = "more-findings", Advice;
 }
 
 impl fmt::Display for Code {

@@ -5,26 +5,16 @@ use std::collections::HashSet;
 use super::{Code, Findings, Surroundings};
 use crate::component::{ComponentId, Kind, PipelineId};
 use crate::inventory::Inventory;
-use crate::service::{Pipeline, Service, Used, similar};
+use crate::service::{Pipeline, Service, Used};
+use crate::spelling::{MOST_KNOWN, Spelling};
 
 pub(super) fn check(service: &Service, around: &Surroundings<'_>, findings: &mut Findings) {
     if let Some(inventory) = around.inventory.filter(|known| !known.is_empty()) {
         there_in_the_build(service, inventory, findings);
     }
     not_ambiguous(service, findings);
-    for used in &service.extensions {
-        defined(service, used, &[Kind::Extension], findings);
-    }
+    all_defined(service, findings);
     for (id, pipeline) in &service.pipelines {
-        for used in &pipeline.receivers {
-            defined(service, used, &[Kind::Receiver, Kind::Connector], findings);
-        }
-        for used in &pipeline.processors {
-            defined(service, used, &[Kind::Processor], findings);
-        }
-        for used in &pipeline.exporters {
-            defined(service, used, &[Kind::Exporter, Kind::Connector], findings);
-        }
         once(pipeline, findings);
         in_order(pipeline, findings);
         if let Some(inventory) = around.inventory {
@@ -37,13 +27,17 @@ pub(super) fn check(service: &Service, around: &Surroundings<'_>, findings: &mut
 }
 
 fn there_in_the_build(service: &Service, inventory: &Inventory, findings: &mut Findings) {
+    let known = Kind::ALL.map(|kind| (kind, inventory.types(kind).collect::<Vec<_>>()));
+    let mut spelling = Spelling::default();
     for ((kind, id), place) in &service.components {
         let component_type = id.component_type();
-        if inventory.support(*kind, component_type).is_some() {
+        let may_be_there = !inventory.knows_all(*kind);
+        if may_be_there || inventory.support(*kind, component_type).is_some() {
             continue;
         }
-        let known: Vec<&str> = inventory.types(*kind).collect();
-        let advice = match similar(component_type, &known) {
+        let types = known.iter().find(|(of, _)| of == kind);
+        let meant = types.and_then(|(_, types)| spelling.similar(component_type, types));
+        let advice = match meant {
             Some(meant) => format!("write {meant}, or use a build that has {component_type}"),
             None => format!("use a build that has it, or remove the {kind}"),
         };
@@ -69,24 +63,65 @@ fn not_ambiguous(service: &Service, findings: &mut Findings) {
     }
 }
 
-fn defined(service: &Service, used: &Used, kinds: &[Kind], findings: &mut Findings) {
-    let id = &used.id;
-    let is_defined = kinds.iter().any(|kind| service.defines(*kind, id));
-    if is_defined || service.is_partial {
+fn all_defined(service: &Service, findings: &mut Findings) {
+    // What is behind a reference may define everything.
+    if service.is_partial {
         return;
     }
-    let kind = kinds[0];
+    let mut spelling = Spelling::default();
+    let mut check = |uses: Vec<&[Used]>, kinds: &[Kind]| {
+        let names = names(service, kinds);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        for used in uses.into_iter().flatten() {
+            if kinds.iter().any(|kind| service.defines(*kind, &used.id)) {
+                continue;
+            }
+            let meant = spelling.similar(&used.id.to_string(), &names);
+            undefined(service, used, kinds[0], meant, findings);
+        }
+    };
+    let pipelines = || service.pipelines.values();
+    check(vec![&service.extensions], &[Kind::Extension]);
+    check(
+        pipelines().map(|of| &*of.receivers).collect(),
+        &[Kind::Receiver, Kind::Connector],
+    );
+    check(
+        pipelines().map(|of| &*of.processors).collect(),
+        &[Kind::Processor],
+    );
+    check(
+        pipelines().map(|of| &*of.exporters).collect(),
+        &[Kind::Exporter, Kind::Connector],
+    );
+}
+
+/// What components of these kinds are called; nothing where there are so many that none is looked up among them.
+fn names(service: &Service, kinds: &[Kind]) -> Vec<String> {
+    let of_kinds = service
+        .components
+        .keys()
+        .filter(|(of, _)| kinds.contains(of));
+    let names = of_kinds.map(|(_, id)| id.to_string());
+    let names: Vec<String> = names.take(MOST_KNOWN + 1).collect();
+    match names.len() <= MOST_KNOWN {
+        true => names,
+        false => Vec::new(),
+    }
+}
+
+fn undefined(
+    service: &Service,
+    used: &Used,
+    kind: Kind,
+    meant: Option<&str>,
+    findings: &mut Findings,
+) {
+    let id = &used.id;
     let elsewhere = Kind::ALL
         .into_iter()
         .find(|kind| service.defines(*kind, id));
-    let names: Vec<String> = service
-        .components
-        .keys()
-        .filter(|(of, _)| kinds.contains(of))
-        .map(|(_, id)| id.to_string())
-        .collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let advice = match (elsewhere, similar(&id.to_string(), &names)) {
+    let advice = match (elsewhere, meant) {
         (Some(other), _) => format!("{id} is a {other}: name it where it belongs"),
         (None, Some(meant)) => format!("write {meant}, or define {id} under {}", kind.section()),
         (None, None) => format!("define it under {}, or remove it here", kind.section()),
@@ -123,7 +158,7 @@ fn in_order(pipeline: &Pipeline, findings: &mut Findings) {
             );
         }
     }
-    // Behind it only what must see whole batches, or is a further batch of its own.
+    // A batch before another one is left to the last: only what stands behind all of them counts.
     let last = processors.iter().rposition(|used| is(used, "batch"));
     let after = last.map_or(&[][..], |place| &processors[place + 1..]);
     if let (Some(place), Some(next)) = (last, after.first()) {

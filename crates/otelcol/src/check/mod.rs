@@ -5,6 +5,8 @@
 
 mod code;
 mod components;
+mod cycles;
+mod findings;
 mod graph;
 mod settings;
 mod shape;
@@ -13,10 +15,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 pub use code::{Code, Severity};
+use findings::Findings;
+pub use findings::MOST_FINDINGS;
 
 use crate::document::Document;
 use crate::inventory::Inventory;
-use crate::service::{Place, Service};
+use crate::service::Service;
 use crate::tree::{Origin, Path};
 
 /// Something to be said about a configuration.
@@ -61,6 +65,8 @@ pub struct Surroundings<'a> {
 
 /// Checks a configuration; findings come in the order of the text.
 ///
+/// There are at most [`MOST_FINDINGS`] of them, errors before all others, and one more that says so where some are left out.
+///
 /// ```
 /// use otelcol::{Code, Document, Surroundings, check};
 /// let document = Document::parse(b"receivers: {otlp: }\nexporters: {debug: }\nservice:
@@ -70,35 +76,11 @@ pub struct Surroundings<'a> {
 /// assert_eq!((findings[0].origin.position.line, findings[0].origin.position.column), (4, 42));
 /// ```
 pub fn check(document: &Document, surroundings: &Surroundings<'_>) -> Vec<Finding> {
-    let mut findings = Findings(Vec::new());
+    let mut findings = Findings::default();
     let service = Service::of(document);
     shape::check(&service, &mut findings);
     components::check(&service, surroundings, &mut findings);
     graph::check(&service, surroundings, &mut findings);
     settings::check(document, surroundings, &mut findings);
-    let mut findings = findings.0;
-    findings.sort_by(|a, b| (a.origin, a.code, &a.path).cmp(&(b.origin, b.code, &b.path)));
-    findings.dedup();
-    findings
-}
-
-/// What was found so far.
-struct Findings(Vec<Finding>);
-
-impl Findings {
-    fn add(
-        &mut self,
-        code: Code,
-        place: &Place,
-        message: impl Into<String>,
-        advice: impl Into<String>,
-    ) {
-        self.0.push(Finding {
-            code,
-            path: place.path.clone(),
-            origin: place.origin,
-            message: message.into(),
-            advice: advice.into(),
-        });
-    }
+    findings.in_order_of_the_text()
 }

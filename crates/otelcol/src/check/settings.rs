@@ -1,5 +1,7 @@
 //! Single settings: transport without TLS, secrets in the text, variables that nobody sets.
 
+use std::collections::BTreeSet;
+
 use super::{Code, Findings, Surroundings};
 use crate::component::Kind;
 use crate::document::Document;
@@ -13,10 +15,12 @@ pub(super) fn check(document: &Document, around: &Surroundings<'_>, findings: &m
         findings,
         path: Path::root(),
         is_secret: false,
+        dials: false,
         leaves_the_machine: false,
     };
     for entry in document.root().iter() {
         let section = entry.key.name();
+        walk.dials = section != Kind::Processor.section();
         walk.leaves_the_machine = [Kind::Exporter, Kind::Extension]
             .iter()
             .any(|kind| kind.section() == section);
@@ -30,7 +34,9 @@ struct Walk<'a, 'f> {
     path: Path,
     /// Whether a key on the way names a secret, or headers.
     is_secret: bool,
-    /// Whether this section dials others.
+    /// Whether addresses are for dialing in this section; in processors they are patterns and examples.
+    dials: bool,
+    /// Whether this section sends telemetry to others.
     leaves_the_machine: bool,
 }
 
@@ -71,26 +77,25 @@ impl Walk<'_, '_> {
     fn scalar(&mut self, name: &str, node: &Node, scalar: &Scalar) {
         let text = scalar.text();
         let is_value = !matches!(scalar.typed(), Typed::Null | Typed::Bool(_));
-        let is_plaintext = is_value && self.is_secret && !secrets::is_reference(text);
+        let is_plaintext = is_value && self.is_secret && !secrets::is_reference(text)
+            || self.dials && secrets::in_address(text);
         if is_plaintext || secrets::holds_private_key(text) {
-            let place = self.place(node);
-            self.findings.add(
+            self.add(
                 Code::PlaintextSecret,
-                &place,
+                node,
                 format!("the secret of \"{name}\" stands in the text"),
                 "put it where the collector runs and refer to it, such as ${env:NAME} or ${file:/path}",
             );
         }
-        if let Some(known) = self.around.variables {
-            for variable in variables(text) {
-                if !known.contains(variable) {
-                    let place = self.place(node);
-                    let message = format!("the variable {variable} is not set, and has no default");
-                    let advice = format!("set it, or write ${{env:{variable}:-default}}");
-                    self.findings
-                        .add(Code::UnsetVariable, &place, message, advice);
-                }
-            }
+        let Some(known) = self.around.variables else {
+            return;
+        };
+        // A text may name the same one often.
+        let unset = variables(text).filter(|variable| !known.contains(*variable));
+        for variable in unset.collect::<BTreeSet<_>>() {
+            let message = format!("the variable {variable} is not set, and has no default");
+            let advice = format!("set it, or write ${{env:{variable}:-default}}");
+            self.add(Code::UnsetVariable, node, message, advice);
         }
     }
 
@@ -99,46 +104,65 @@ impl Walk<'_, '_> {
         if !self.leaves_the_machine {
             return;
         }
-        let endpoints = [
-            "endpoint",
-            "traces_endpoint",
-            "metrics_endpoint",
-            "logs_endpoint",
-            "url",
-        ];
-        let remote = endpoints
-            .iter()
-            .filter_map(|key| map.get(key))
-            .find(|node| node.as_str().is_some_and(is_remote));
-        let Some(endpoint) = remote else { return };
-        let tls = map.get("tls").and_then(Node::as_map);
-        let off = tls.and_then(|tls| {
+        let off = map.get("tls").and_then(Node::as_map).and_then(|tls| {
             ["insecure", "insecure_skip_verify"]
                 .into_iter()
                 .find(|key| tls.get(key).and_then(Node::as_bool) == Some(true))
         });
-        let is_clear = endpoint
-            .as_str()
-            .is_some_and(|text| text.starts_with("http://") || text.starts_with("ws://"));
-        let message = match off {
-            Some("insecure") => "data leaves the machine without TLS",
-            Some(_) => "data leaves the machine to whoever answers: certificates are not verified",
-            None if is_clear => "data leaves the machine without TLS",
-            None => return,
+        let mut remote = addresses(map).filter(|(_, text)| is_remote(text));
+        let (found, message) = match off {
+            Some("insecure") => (remote.next(), "data leaves the machine without TLS"),
+            Some(_) => (
+                remote.next(),
+                "data leaves the machine to whoever answers: certificates are not verified",
+            ),
+            None => (
+                remote.find(|(_, text)| is_clear(text)),
+                "data leaves the machine without TLS",
+            ),
         };
-        let place = self.place(endpoint);
+        let Some((endpoint, _)) = found else { return };
         let advice =
             "use TLS with a ca_file that vouches for the other end, or an endpoint on this machine";
-        self.findings
-            .add(Code::InsecureTransport, &place, message, advice);
+        self.add(Code::InsecureTransport, endpoint, message, advice);
     }
 
-    fn place(&self, node: &Node) -> Place {
-        Place {
-            path: self.path.clone(),
-            origin: node.origin,
+    fn add(
+        &mut self,
+        code: Code,
+        node: &Node,
+        message: impl Into<String>,
+        advice: impl Into<String>,
+    ) {
+        // Ways can be long, and this is asked for every value.
+        if self.findings.wants(code, node.origin) {
+            let path = self.path.clone();
+            let origin = node.origin;
+            self.findings
+                .add(code, &Place { path, origin }, message, advice);
         }
     }
+}
+
+/// The addresses that a map says to dial, in its keys and in lists behind them.
+fn addresses(map: &Map) -> impl Iterator<Item = (&Node, &str)> {
+    map.iter()
+        .filter(|entry| names_addresses(entry.key.name()))
+        .flat_map(|entry| match &entry.value.content {
+            Content::List(items) => items.iter(),
+            _ => std::slice::from_ref(&entry.value).iter(),
+        })
+        .filter_map(|node| Some((node, node.as_str()?)))
+}
+
+fn names_addresses(name: &str) -> bool {
+    ["endpoint", "endpoints", "url"].contains(&name)
+        || name.ends_with("_endpoint")
+        || name.ends_with("_url")
+}
+
+fn is_clear(endpoint: &str) -> bool {
+    endpoint.starts_with("http://") || endpoint.starts_with("ws://")
 }
 
 /// Whether an endpoint is on another machine; what only the Collector can resolve is not.

@@ -44,6 +44,9 @@ fn explain(unreadable: &Unreadable, findings: &mut Findings) {
             Code::SameId,
             "rename one of the two, or join them".to_owned(),
         ),
+        ServiceFault::LostSettings { .. } => {
+            (Code::LostSettings, "write the id without blanks".to_owned())
+        }
     };
     findings.add(
         code,

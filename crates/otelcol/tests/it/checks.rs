@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use otelcol::{Code, Document, Finding, Inventory, Severity, Surroundings, check};
+use otelcol::{Code, Document, Finding, Inventory, MOST_FINDINGS, Severity, Surroundings, check};
 
 use crate::reference::Reference;
 
@@ -23,8 +23,13 @@ extensions:
   - {name: health_check, stability: {extension: Alpha}}
 ";
 
+/// How the Collector says which processors it has.
+const REFUSED: &str =
+    "'processors' unknown type: \"x\" for id: \"x\" (valid values: [memory_limiter batch])";
+
 fn found(text: &str) -> Vec<Finding> {
-    let inventory = Inventory::parse(COMPONENTS.as_bytes()).unwrap();
+    let mut inventory = Inventory::parse(COMPONENTS.as_bytes()).unwrap();
+    inventory.complete(REFUSED);
     let variables = BTreeSet::from(["SET".to_owned()]);
     let around = Surroundings {
         inventory: Some(&inventory),
@@ -64,6 +69,7 @@ fn faults() -> Vec<(Code, u32, String)> {
         (Code::BadId, 3, with("processors: {ba-tch: }", WELL)),
         (Code::BadId, 6, with("", "spans: {receivers: [otlp], exporters: [debug]}")),
         (Code::BadId, 6, with("", &traces(", processors: ['batch/a b']"))),
+        (Code::LostSettings, 3, with("processors: {'batch ': {timeout: 1s}}", &traces(", processors: [batch]"))),
         (Code::EmptyPipeline, 6, with("", "traces: {receivers: [], exporters: [debug]}")),
         (Code::EmptyPipeline, 6, with("", "traces: {receivers: [otlp]}")),
         (Code::UndefinedComponent, 6, with("", &traces(", processors: [batch]"))),
@@ -135,6 +141,16 @@ fn an_error_never_comes_alone_with_the_wrong_severity() {
 }
 
 #[test]
+fn what_may_have_been_left_out_of_an_inventory_may_be_there() {
+    // Of exporters not all are known here.
+    let text = with("processors: {bach: }", WELL).replace("debug", "debugger");
+    assert_eq!(
+        codes(&text),
+        [(Code::UnknownComponent, 3), (Code::UnusedComponent, 3)]
+    );
+}
+
+#[test]
 fn nothing_to_run() {
     assert_eq!(
         codes("receivers: {otlp: }\n"),
@@ -165,6 +181,101 @@ fn connectors_that_lead_on_are_well() {
 }
 
 #[test]
+fn a_circle_is_told_with_a_few_of_its_ways() {
+    let exporters = "traces: {receivers: [otlp, forward], exporters: [debug, forward]}";
+    let more: String = (0..3)
+        .map(|number| {
+            format!("    traces/{number}: {{receivers: [forward], exporters: [forward]}}\n")
+        })
+        .collect();
+    let text = with(
+        "connectors: {forward: , forward/on: }",
+        &format!(
+            "{exporters}\n{more}    traces/in: {{receivers: [otlp], exporters: [forward, forward/on]}}\n    traces/out: {{receivers: [forward, forward/on], exporters: [debug]}}"
+        ),
+    );
+    let told: Vec<String> = found(&text).into_iter().map(|f| f.message).collect();
+    assert_eq!(
+        told,
+        [
+            "data goes round in a circle: forward brings it from traces to traces, traces to traces/0, traces to traces/1 and 13 ways more"
+        ]
+    );
+}
+
+#[test]
+fn what_leads_from_one_circle_to_another_is_in_none() {
+    let text = with(
+        "connectors: {forward/a: , forward/b: , forward/on: }",
+        "traces: {receivers: [otlp, forward/a], exporters: [forward/a, forward/on]}
+    traces/2: {receivers: [forward/b, forward/on], exporters: [debug, forward/b]}",
+    );
+    assert_eq!(
+        codes(&text),
+        [(Code::PipelineCycle, 6), (Code::PipelineCycle, 7)]
+    );
+}
+
+/// So many exporters that each have a password in the text, all of them used.
+fn with_passwords(count: usize) -> String {
+    let ids: Vec<String> = (0..count).map(|number| format!("debug/{number}")).collect();
+    let defined: String = ids
+        .iter()
+        .map(|id| format!("  {id}: {{password: x}}\n"))
+        .collect();
+    format!(
+        "receivers: {{otlp: }}\nexporters:\n{defined}service:\n  pipelines:\n    traces: {{receivers: [otlp], exporters: [{}]}}\n",
+        ids.join(", ")
+    )
+}
+
+#[test]
+fn findings_are_cut_where_there_are_too_many_and_errors_are_told_all_the_same() {
+    let all = codes(&with_passwords(MOST_FINDINGS));
+    assert_eq!(all.len(), MOST_FINDINGS);
+    assert!(
+        all.iter()
+            .zip(3..)
+            .all(|(found, line)| *found == (Code::PlaintextSecret, line))
+    );
+
+    // The error stands behind all of them.
+    for count in [MOST_FINDINGS, 5 * MOST_FINDINGS] {
+        let text = with_passwords(count).replace("[otlp]", "[otlp, jaeger]");
+        let cut = codes(&text);
+        let line_of_error = u32::try_from(count).unwrap() + 5;
+        let (end, told) = cut.split_at(MOST_FINDINGS - 1);
+        assert!(
+            end.iter()
+                .zip(3..)
+                .all(|(found, line)| *found == (Code::PlaintextSecret, line))
+        );
+        assert_eq!(
+            told,
+            [
+                (Code::UndefinedComponent, line_of_error),
+                (Code::MoreFindings, line_of_error)
+            ]
+        );
+    }
+}
+
+#[test]
+fn what_findings_quote_is_bounded_too() {
+    let name = "x".repeat(1000);
+    let pipelines: String = (0..900)
+        .map(|number| format!("    traces/{name}{number}: {{receivers: [otlp/{name}{number}], exporters: [debug]}}\n"))
+        .collect();
+    let found = found(&with("", pipelines.trim()));
+    let bytes: usize = found
+        .iter()
+        .map(|finding| finding.path.to_string().len() + finding.message.len())
+        .sum();
+    assert!(500_000 < bytes && bytes < 1_100_000, "{bytes}");
+    assert_eq!(found.last().unwrap().code, Code::MoreFindings);
+}
+
+#[test]
 fn what_stands_behind_a_reference_may_be_well() {
     let text = with(
         "processors: ${file:/etc/p.yaml}",
@@ -191,7 +302,17 @@ fn settings_that_are_regretted() {
             Code::InsecureTransport,
         ),
         ("{headers: {x-key: abc}}", Code::PlaintextSecret),
+        (
+            "{endpoints: ['http://localhost:1', 'http://a.example:1']}",
+            Code::InsecureTransport,
+        ),
+        ("{hec_url: 'http://a.example'}", Code::InsecureTransport),
         ("{auth: {password: abc}}", Code::PlaintextSecret),
+        ("{a: 'amqp://u:abc@a.example'}", Code::PlaintextSecret),
+        (
+            "{a: 'Endpoint=sb://a.example;SharedAccessKey=abc'}",
+            Code::PlaintextSecret,
+        ),
         ("{endpoint: '${env:NOWHERE}:1'}", Code::UnsetVariable),
     ] {
         assert_eq!(codes(&exporter(settings)), [(code, 2)], "{settings}");
@@ -199,6 +320,8 @@ fn settings_that_are_regretted() {
     for settings in [
         "{endpoint: 'localhost:4317', tls: {insecure: true}}",
         "{endpoint: 'https://a.example:4318'}",
+        "{a: 'amqp://u:${env:SET}@a.example'}",
+        "{doc_url: 'https://a.example?u=1&password=${env:SET}'}",
         "{headers: {x-key: '${env:SET}'}}",
         "{endpoint: '${env:NOWHERE:-a}:1'}",
     ] {
@@ -219,7 +342,7 @@ fn the_collector_refuses_what_is_an_error_and_takes_the_rest() {
     let Some(collector) = Reference::find("checks") else {
         return;
     };
-    let inventory = Inventory::parse(&collector.components()).unwrap();
+    let inventory = collector.inventory();
     let around = Surroundings {
         inventory: Some(&inventory),
         variables: None,

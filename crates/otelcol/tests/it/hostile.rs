@@ -1,6 +1,9 @@
 //! Texts that are made to exhaust whoever reads them. None may end the process or take long.
 
-use otelcol::{Document, Fault, Limits, ParseError, redact};
+use otelcol::{
+    Code, Document, Fault, Finding, Inventory, Kind, Limits, MOST_FINDINGS, ParseError, Service,
+    Surroundings, check, redact,
+};
 
 fn fault(text: &str) -> Fault {
     // What cannot be parsed is shown all the same.
@@ -172,6 +175,7 @@ fn long_texts_of_one_kind_take_no_time() {
         "a: \"".to_owned() + &"token:".repeat(mib / 6) + "\"",
         "a: \"".to_owned() + &"bearer ".repeat(mib / 7) + "\"",
         "a: \"".to_owned() + &"://a:".repeat(mib / 5) + "\"",
+        "a: \"".to_owned() + &"://{".repeat(mib / 4) + "\"",
         "password:\n".to_owned() + &" x\n".repeat(mib / 3),
         "\t".repeat(mib),
         "\r".repeat(mib),
@@ -198,4 +202,160 @@ fn long_texts_of_one_kind_take_no_time() {
             document.to_yaml();
         }
     }
+}
+
+/// A text of up to 10 MiB, more than the default limit, checked as one of a peer's build.
+fn checked(text: &str) -> Vec<Finding> {
+    let limits = Limits {
+        bytes: 10 << 20,
+        ..Limits::default()
+    };
+    let document = Document::parse_within(text.as_bytes(), &limits).unwrap();
+    let inventory = Inventory::of_names(
+        ["otlp", "debug", "batch", "forward"]
+            .into_iter()
+            .flat_map(|name| Kind::ALL.map(|kind| (kind, name))),
+    );
+    let around = Surroundings {
+        inventory: Some(&inventory),
+        variables: Some(&std::collections::BTreeSet::new()),
+    };
+    check(&document, &around)
+}
+
+fn each(count: usize, one: impl Fn(usize) -> String) -> String {
+    (0..count).map(one).collect()
+}
+
+/// A step for each pair of what there is many of would take hours.
+#[test]
+fn checks_of_many_components_take_no_time() {
+    let many = 40_000;
+    let is_cut =
+        |findings: &[Finding]| findings.last().map(|last| last.code) == Some(Code::MoreFindings);
+    let one_pipeline = |section: &str, list: &str| {
+        format!(
+            "receivers: {{otlp: }}\nexporters: {{debug: }}\n{section}service:\n  pipelines:\n    traces: {list}\n"
+        )
+    };
+
+    // Undefined uses beside as many definitions of about the same names.
+    let defined = each(many, |number| format!("  batch/{number}x: \n"));
+    let used = each(many, |number| format!("batch/{number}y,"));
+    let found = checked(&one_pipeline(
+        &format!("processors:\n{defined}"),
+        &format!("{{receivers: [otlp], exporters: [debug], processors: [{used}]}}"),
+    ));
+    assert!(is_cut(&found), "{}", found.len());
+    assert!(
+        found[..1000]
+            .iter()
+            .all(|finding| finding.code == Code::UndefinedComponent)
+    );
+
+    // Types that no build has, and sections that nobody knows.
+    let unknown = each(many, |number| format!("  bath{number}: \n"));
+    let sections = each(many, |number| format!("recivers{number}: \n"));
+    assert!(is_cut(&checked(&one_pipeline(
+        &format!("processors:\n{unknown}{sections}"),
+        "{receivers: [otlp], exporters: [debug]}"
+    ))));
+
+    // One id again and again, by an alias.
+    let repeated = "*long,".repeat(many);
+    let long = format!("&long batch/{}", "x".repeat(90));
+    assert!(is_cut(&checked(&one_pipeline(
+        "",
+        &format!("{{receivers: [otlp], exporters: [debug], processors: [{long}, {repeated}]}}")
+    ))));
+
+    // A long name on the way to many values.
+    let long = " ".repeat(1 << 20);
+    let values = "1,".repeat(many);
+    let found = checked(&one_pipeline(
+        "",
+        &format!("\n    ? \"{long}logs\"\n    : receivers: [{values}]"),
+    ));
+    assert!(
+        found
+            .iter()
+            .map(|finding| finding.path.to_string().len())
+            .sum::<usize>()
+            < 8 << 20
+    );
+
+    // Values deep inside of maps, each with something to be said about it.
+    let deep = format!("{}[{values}]{}", "{password: ".repeat(180), "}".repeat(180));
+    assert!(is_cut(&checked(&format!("exporters: {{debug: {deep}}}\n"))));
+
+    // Variables in one text.
+    let text = "${A}${B:-${C}}$${D}".repeat(many);
+    let found = checked(&one_pipeline(
+        &format!("processors: {{batch: \"{text}\"}}\n"),
+        "{receivers: [otlp], exporters: [debug], processors: [batch]}",
+    ));
+    assert_eq!(
+        found.iter().map(|finding| finding.code).collect::<Vec<_>>(),
+        [Code::UnsetVariable; 2]
+    );
+}
+
+#[test]
+fn checks_of_many_connectors_and_pipelines_take_no_time() {
+    let many = 10_000;
+    let connectors = each(many, |number| format!("  forward/{number}: \n"));
+    let head = format!(
+        "receivers: {{otlp: }}\nexporters: {{debug: }}\nconnectors:\n{connectors}service:\n  pipelines:\n"
+    );
+    let pipelines = |one: &dyn Fn(usize) -> String| format!("{head}{}", each(many, one));
+    let circles = |found: &[Finding]| {
+        found
+            .iter()
+            .filter(|finding| finding.code == Code::PipelineCycle)
+            .count()
+    };
+
+    // A ring of all of them, which is one circle without an end.
+    let ring = pipelines(&|number| {
+        let next = (number + 1) % many;
+        format!(
+            "    traces/{number}: {{receivers: [forward/{number}], exporters: [forward/{next}]}}\n"
+        )
+    });
+    let service = Service::of(&Document::parse(ring.as_bytes()).unwrap());
+    assert_eq!(service.connectors().len(), many);
+    assert_eq!(circles(&checked(&ring)), MOST_FINDINGS);
+
+    // The same cut open: nothing is wrong but the two ends.
+    let chain = pipelines(&|number| {
+        let next = number + 1;
+        format!(
+            "    traces/{number}: {{receivers: [forward/{number}], exporters: [forward/{next}]}}\n"
+        )
+    })
+    .replace("[forward/0]", "[otlp]")
+    .replace(&format!("[forward/{many}]"), "[debug, forward/0]");
+    let found = checked(&chain);
+    assert_eq!(
+        found.iter().map(|finding| finding.code).collect::<Vec<_>>(),
+        [Code::LooseConnector]
+    );
+
+    // One connector that joins every pipeline with every other: 10,000 times 10,000 pairs.
+    let star = pipelines(&|number| {
+        format!("    traces/{number}: {{receivers: [forward/0], exporters: [forward/0]}}\n")
+    });
+    let found = checked(&star);
+    assert_eq!(circles(&found), 1);
+    let circle = found
+        .iter()
+        .find(|finding| finding.code == Code::PipelineCycle);
+    assert!(circle.unwrap().message.ends_with("and 99999997 ways more"));
+
+    // Few pipelines that each name every connector.
+    let all = each(many, |number| format!("forward/{number},"));
+    let few: String = each(4, |number| {
+        format!("    traces/{number}: {{receivers: [{all}], exporters: [{all}]}}\n")
+    });
+    assert_eq!(circles(&checked(&format!("{head}{few}"))), MOST_FINDINGS);
 }

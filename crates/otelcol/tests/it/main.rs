@@ -7,10 +7,14 @@
 )]
 
 mod checks;
+mod corpus;
 mod errors;
+mod examples;
+mod faults;
 mod generate;
 mod hostile;
 mod merging;
+mod pages;
 mod properties;
 mod reading;
 mod redaction;
