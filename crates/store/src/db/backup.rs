@@ -10,6 +10,7 @@ mod rows;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -371,8 +372,23 @@ async fn load_from(from: &mut Conn, url: &str, now: Timestamp) -> Result<(), Bac
     loaded
 }
 
-/// Where another server is that has this database open.
+/// How long the connections of a server that has ended may still be listed.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_STEP: Duration = Duration::from_millis(50);
+
+/// Where another server is that keeps this database open.
 async fn other_server(conn: &mut Conn) -> Result<Option<String>, StoreError> {
+    let deadline = Instant::now() + LINGER;
+    loop {
+        let found = open_elsewhere(conn).await?;
+        if found.is_none() || deadline < Instant::now() {
+            return Ok(found);
+        }
+        tokio::time::sleep(LINGER_STEP).await;
+    }
+}
+
+async fn open_elsewhere(conn: &mut Conn) -> Result<Option<String>, StoreError> {
     let text = "SELECT COALESCE(host(client_addr), 'this machine') FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = $1 AND pid <> pg_backend_pid()";
     query("looking for other servers", text)
