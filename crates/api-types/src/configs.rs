@@ -34,10 +34,25 @@ pub struct PutConfig {
     /// Why, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Its semantic version: one that follows the newest (`v1.2.3`), or the part to raise (`major`, `minor`, `patch`).
+    /// Absent: minor where selector or priority change, else patch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Reserved: refused unless empty, until templates exist.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = Object)]
     pub variables: BTreeMap<String, serde_json::Value>,
+}
+
+/// Makes an earlier revision the newest again. It changes no agent: a rollout does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RollBackConfig {
+    /// The number of the revision to go back to.
+    pub revision: u64,
+    /// Why, for people; which revision it is again when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// A revision without its body.
@@ -63,7 +78,7 @@ pub struct RevisionSummary {
     pub author: String,
     /// Why.
     pub message: String,
-    /// Where it came from: `api`, later `git`.
+    /// Where it came from: `api`, `rollback to 3`.
     pub origin: String,
     /// When.
     pub created_at: Timestamp,
@@ -119,6 +134,9 @@ pub struct DeleteConfig {
     /// `remove`: also take it away, at once, from the agents that run it. Needed when in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agents: Option<DeleteAgents>,
+    /// `true`: also if checks find errors in what is left for some agent. It is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force: Option<bool>,
 }
 
 /// What becomes of the agents that run a config that is deleted.

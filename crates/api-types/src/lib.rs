@@ -8,10 +8,14 @@
 
 pub mod agents;
 pub mod audit;
+pub mod checks;
 pub mod configs;
+pub mod diffs;
 pub mod events;
+pub mod explain;
 pub mod fleet;
 mod page;
+pub mod plans;
 mod problem;
 pub mod rollouts;
 mod selector;
@@ -22,6 +26,15 @@ pub use jiff::Timestamp;
 pub use page::{Page, PageQuery};
 pub use problem::{Problem, ProblemKind};
 pub use selector::SelectorInput;
+
+/// Whether a count need not be told.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
 
 /// Labels and attributes: text by name, sorted.
 pub type StringMap = std::collections::BTreeMap<String, String>;

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::checks::Finding;
+
 /// What kind of problem it is: the stable part of an error, for programs to match on.
 ///
 /// On the wire it is the last part of `type`: `urn:opamp-server:problem:<kind>`.
@@ -47,6 +49,8 @@ pub enum ProblemKind {
     Unsupported,
     /// Layers that apply to the same agents do not merge. 422
     MergeFailed,
+    /// Some agent would get what its Collector refuses; `findings` tell what. 422
+    CheckFailed,
     /// The thing is not in a state that allows this. 409
     Conflict,
     /// The config is in force; deleting it takes `?agents=remove`. 409
@@ -98,6 +102,9 @@ pub struct Problem {
     /// For JSON and YAML: the column, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<u64>,
+    /// The errors that checks found, the most widespread first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 /// What precedes the kind in [`Problem::type_uri`].
@@ -167,6 +174,11 @@ impl ProblemKind {
             ),
             Self::Unsupported => ("unsupported", 422, "This does not exist yet"),
             Self::MergeFailed => ("merge-failed", 422, "The configs of an agent do not merge"),
+            Self::CheckFailed => (
+                "check-failed",
+                422,
+                "A Collector would refuse what agents would get",
+            ),
             Self::Conflict => ("conflict", 409, "The present state does not allow this"),
             Self::ConfigInForce => ("config-in-force", 409, "The config is in force"),
             Self::AffectsOtherAgents => (
@@ -216,6 +228,7 @@ impl Problem {
             position: None,
             line: None,
             column: None,
+            findings: Vec::new(),
         }
     }
 

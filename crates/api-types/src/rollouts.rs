@@ -21,6 +21,9 @@ pub struct StartRollout {
     /// Why, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// `true`: also if checks find errors in what some agent would get. It is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force: Option<bool>,
     /// The same fields, one level deeper.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutSpec>,
@@ -39,6 +42,9 @@ pub struct RolloutSpec {
     /// Why, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// `true`: also if checks find errors in what some agent would get. It is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force: Option<bool>,
 }
 
 /// How a rollout moves on.
@@ -68,6 +74,9 @@ pub struct Rollout {
     pub previous_revision: Option<u64>,
     /// `all_at_once`.
     pub strategy: String,
+    /// Whether it was started whatever checks say of what agents get.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forced: bool,
     /// How far it is.
     pub status: RolloutStatus,
     /// Who started it.

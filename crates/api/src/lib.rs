@@ -7,7 +7,9 @@
 //! Start with [`router`]. Listeners, TLS and socket deadlines are the server's.
 
 mod access;
+mod diffs;
 mod extract;
+mod findings;
 mod gate;
 mod openapi;
 mod page;

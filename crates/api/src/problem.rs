@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
 use crate::extract::etag;
+use crate::findings::to_found;
 
 /// An error on its way to the caller: a problem, and what of it stands in headers.
 #[derive(Debug, Clone)]
@@ -72,6 +73,14 @@ impl ApiError {
 
     pub(crate) fn field(mut self, field: impl Into<String>) -> Self {
         self.problem.field = Some(shortened(field.into(), FIELD_MAX_BYTES));
+        self
+    }
+
+    /// The field is a part of another one.
+    pub(crate) fn within(mut self, outer: &str) -> Self {
+        if let Some(field) = &self.problem.field {
+            self.problem.field = Some(shortened(format!("{outer}.{field}"), FIELD_MAX_BYTES));
+        }
         self
     }
 
@@ -168,6 +177,17 @@ impl From<engine::admin::KeyReused> for ApiError {
     }
 }
 
+impl From<engine::CheckErrors> for ApiError {
+    fn from(errors: engine::CheckErrors) -> Self {
+        let text = format!(
+            "{errors}. Correct it, or release it all the same with \"force\": true, which is recorded"
+        );
+        let mut refusal = Self::new(ProblemKind::CheckFailed).detail(text);
+        refusal.problem.findings = errors.errors.into_iter().map(to_found).collect();
+        refusal
+    }
+}
+
 impl From<engine::DesireError> for ApiError {
     fn from(error: engine::DesireError) -> Self {
         match error {
@@ -175,6 +195,7 @@ impl From<engine::DesireError> for ApiError {
             merge @ engine::DesireError::Materialise { .. } => {
                 Self::new(ProblemKind::MergeFailed).detail(chain(&merge))
             }
+            engine::DesireError::Checks { source, .. } => (*source).into(),
         }
     }
 }

@@ -6,19 +6,31 @@
 //!
 //! Left out: which revisions apply to an agent (`domain` says it), and storing any of it.
 //!
-//! Start at [`materialise`] and [`check_body`].
+//! Start at [`materialise`]; [`check_body`] is for one revision, [`check_within`] for all that an agent gets.
 
 mod body;
+mod check;
+mod compare;
 mod display;
+mod explain;
 mod hash;
 mod layer;
 mod materialise;
 mod provenance;
 
 pub use body::{BodyError, check_body, check_body_within};
+pub use check::{Finding, check_within};
+pub use compare::difference_of;
 pub use display::{redacted, redacted_pair};
+pub use explain::{Explained, Explanation, explain_within};
 pub use hash::content_hash;
 pub use layer::{InputsKey, Layer, inputs_key};
+pub use otelcol::{Code, Severity};
+
+/// What differs between two configurations, in the Collector's own terms.
+pub mod difference {
+    pub use otelcol::{ComponentChange, Difference, PipelineChange, Rewired, Settings, Wiring};
+}
 pub use materialise::{Content, MaterialiseError, materialise, materialise_within};
 pub use provenance::{LeafSource, Overridden, Provenance, Source};
 

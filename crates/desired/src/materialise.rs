@@ -72,14 +72,8 @@ pub fn materialise_within(
     layers: &[Layer<'_>],
     limits: &Limits,
 ) -> Result<Content, MaterialiseError> {
-    let layers = in_order(layers);
-    let documents = layers
-        .iter()
-        .map(|layer| parsed(layer, limits))
-        .collect::<Result<Vec<_>, _>>()?;
-    let merged = otelcol::merge(documents);
+    let (layers, merged) = merged(layers, limits)?;
     let body = match layers.as_slice() {
-        [] => return Err(MaterialiseError::NoLayers),
         [only] => only.body.to_vec(),
         _ => written(&merged.document, limits)?,
     };
@@ -90,6 +84,22 @@ pub fn materialise_within(
         hash,
         provenance: provenance(&merged, &layers),
     })
+}
+
+/// The layers in the order in which they merge, of which there is at least one, and what they merge to.
+pub(crate) fn merged<'a>(
+    layers: &[Layer<'a>],
+    limits: &Limits,
+) -> Result<(Vec<Layer<'a>>, Merged), MaterialiseError> {
+    let layers = in_order(layers);
+    if layers.is_empty() {
+        return Err(MaterialiseError::NoLayers);
+    }
+    let documents = layers
+        .iter()
+        .map(|layer| parsed(layer, limits))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok((layers, otelcol::merge(documents)))
 }
 
 fn parsed(layer: &Layer<'_>, limits: &Limits) -> Result<Document, MaterialiseError> {

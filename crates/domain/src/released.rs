@@ -29,6 +29,8 @@ impl OpenRollout {
 pub struct ReleasedConfig {
     /// The revision that the last completed rollout left in force.
     pub baseline: Option<Arc<Revision>>,
+    /// Whether the rollout of the baseline was forced: what it makes is not checked again for each agent.
+    pub forced: bool,
     /// The rollout that is under way.
     pub open: Option<OpenRollout>,
 }
@@ -134,7 +136,7 @@ mod tests {
         );
         let mut config = ReleasedConfig {
             baseline: Some(Arc::clone(&old)),
-            open: None,
+            ..ReleasedConfig::default()
         };
         assert_eq!(released(AGENT, &config, None), Some(&old));
         config.open = rollout_to(Some(Arc::clone(&new)));
@@ -159,6 +161,7 @@ mod tests {
         let config = ReleasedConfig {
             baseline: Some(revision("a", 1, "env=prod", 0)),
             open: rollout_to(Some(revision("a", 2, "env=dev", 0))),
+            ..ReleasedConfig::default()
         };
         let set = ReleasedSet {
             configs: [(ConfigName::new("a").unwrap(), config)].into(),
@@ -183,7 +186,7 @@ mod tests {
                 ConfigName::new(name).unwrap(),
                 ReleasedConfig {
                     baseline,
-                    open: None,
+                    ..ReleasedConfig::default()
                 },
             )
         });
@@ -211,7 +214,7 @@ mod tests {
             let released = configs.iter().map(|(name, (baseline, open, priority, selector))| {
                 let baseline = make(name, *baseline, 1, *priority, *selector);
                 let open = (*open != 0).then(|| make(name, *open - 1, 2, -priority, 2 - selector));
-                (ConfigName::new(name).unwrap(), ReleasedConfig { baseline, open: open.and_then(rollout_to) })
+                (ConfigName::new(name).unwrap(), ReleasedConfig { baseline, forced: false, open: open.and_then(rollout_to) })
             });
             let own = exceptions.iter().map(|(name, pinned)| {
                 (ConfigName::new(name).unwrap(), pinned.then(|| revision(name, 3, "", 1)))
@@ -256,7 +259,7 @@ mod tests {
     fn an_empty_selector_is_for_every_agent() {
         let config = ReleasedConfig {
             baseline: Some(revision("a", 1, "", 0)),
-            open: None,
+            ..ReleasedConfig::default()
         };
         let set = ReleasedSet {
             configs: [(ConfigName::new("a").unwrap(), config)].into(),

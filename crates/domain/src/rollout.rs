@@ -86,6 +86,8 @@ pub struct Rollout {
     pub previous: Option<RevisionNumber>,
     /// How it moves agents.
     pub strategy: Strategy,
+    /// Whether it was started although some agent gets what its Collector is known to refuse.
+    pub forced: bool,
     /// Where it stands.
     pub state: RolloutState,
     /// Who started it.
@@ -138,6 +140,7 @@ mod tests {
             target: Some(RevisionNumber(2)),
             previous: Some(RevisionNumber(1)),
             strategy: Strategy::AllAtOnce,
+            forced: false,
             state: RolloutState::Running,
             created_by: Actor::admin(),
             created_at: Timestamp::UNIX_EPOCH,

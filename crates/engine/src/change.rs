@@ -2,12 +2,15 @@
 //!
 //! One lock serialises changes, so a draft is never out of date when it is published. Readers and agents go on meanwhile.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use desired::InputsKey;
 use domain::{
-    AgentId, Approval, ConfigName, Hold, HoldScope, LabelsBySource, Namespace, Revision,
-    released::ReleasedConfig,
+    AgentId, Approval, ConfigName, ContentHash, Hold, HoldScope, LabelsBySource, Namespace,
+    Revision, released::ReleasedConfig,
 };
 use jiff::Timestamp;
 use store::{StoreError, desired as stored};
@@ -32,12 +35,25 @@ pub struct Change {
     agents: HashMap<AgentId, AgentEdit>,
     holds_changed: bool,
     contents: Vec<(Namespace, InputsKey, DesiredContent)>,
-    affected: Vec<AgentId>,
     _serial: OwnedMutexGuard<()>,
 }
 
-/// One agent that would get certain layers, and those layers.
-type Example = (Arc<LiveAgent>, Vec<Arc<Revision>>);
+/// Agents that would get the same layers.
+pub(crate) struct Alike {
+    /// The first few of them, at least one.
+    pub examples: Vec<Arc<LiveAgent>>,
+    /// How many they are.
+    pub agents: u64,
+    /// How many of them have no connection.
+    pub disconnected: u64,
+    /// What they should run before the change.
+    pub before: Option<Arc<DesiredContent>>,
+    /// What they would be given; of no layers: nothing.
+    pub layers: Vec<Arc<Revision>>,
+}
+
+/// How many agents of those that are alike are named.
+const EXAMPLES: usize = 5;
 
 #[derive(Default)]
 struct AgentEdit {
@@ -63,7 +79,6 @@ impl Engine {
             agents: HashMap::new(),
             holds_changed: false,
             contents: Vec::new(),
-            affected: Vec::new(),
             _serial: serial,
         })
     }
@@ -72,9 +87,19 @@ impl Engine {
 impl Change {
     /// Puts a revision in force as the baseline of its config.
     pub fn set_baseline(&mut self, revision: Arc<Revision>) {
+        self.put_baseline(revision, false);
+    }
+
+    /// Puts a revision in force whatever checks say of what agents get by it, now and when they come.
+    pub fn force_baseline(&mut self, revision: Arc<Revision>) {
+        self.put_baseline(revision, true);
+    }
+
+    fn put_baseline(&mut self, revision: Arc<Revision>, forced: bool) {
         let (namespace, config) = (revision.namespace.clone(), revision.config.clone());
         let released = ReleasedConfig {
             baseline: Some(revision),
+            forced,
             open: None,
         };
         self.world
@@ -160,6 +185,27 @@ impl Change {
         self.world.holds.len() < before
     }
 
+    pub(crate) const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Whether one of the revisions that these agents would get was put in force whatever checks say.
+    pub(crate) fn is_forced(&self, alike: &Alike) -> bool {
+        let agent = alike.examples.first();
+        agent.is_some_and(|agent| self.world.is_forced(&agent.namespace, &alike.layers))
+    }
+
+    /// Whether these agents would get another content than they should run. Contents are made.
+    pub(crate) fn changes(&self, alike: &Alike) -> bool {
+        let key = key_of(&alike.layers);
+        let namespace = alike.examples.first().map(|agent| &agent.namespace);
+        let made = self
+            .contents
+            .iter()
+            .find(|(ns, known, _)| *known == key && Some(ns) == namespace);
+        made.map(|(_, _, content)| content.hash) != alike.before.as_ref().map(|before| before.hash)
+    }
+
     /// Makes the contents that agents will need, and gives the rows to store in the transaction that commits the change.
     ///
     /// # Errors
@@ -168,30 +214,32 @@ impl Change {
         &mut self,
         now: Timestamp,
     ) -> Result<Vec<stored::DesiredContent>, DesireError> {
-        let mut rows = Vec::new();
-        for (agent, layers) in self.plan() {
-            let key = key_of(&layers);
-            let made = self
-                .contents
-                .iter()
-                .any(|(namespace, known, _)| *known == key && *namespace == agent.namespace);
-            if made {
-                continue;
-            }
-            let (content, row) = self
-                .engine
-                .content_of(&agent.namespace, agent.id, &layers, now)
-                .await?;
-            rows.push(row);
-            self.contents.push((agent.namespace.clone(), key, content));
-        }
-        Ok(rows)
+        let alike = self.outcomes();
+        self.make(&alike, now).await
     }
 
-    /// The agents whose desired content changes, as of the last [`Change::materialise`].
-    #[must_use]
-    pub fn affected(&self) -> &[AgentId] {
-        &self.affected
+    /// [`Change::materialise`] for these outcomes.
+    pub(crate) async fn make(
+        &mut self,
+        alike: &[Alike],
+        now: Timestamp,
+    ) -> Result<Vec<stored::DesiredContent>, DesireError> {
+        let mut made: HashSet<(Namespace, InputsKey)> = HashSet::new();
+        let mut rows = Vec::new();
+        for (agent, layers) in distinct(alike) {
+            let key = key_of(layers);
+            if !made.insert((agent.namespace.clone(), key)) {
+                continue;
+            }
+            let made = self
+                .engine
+                .content_of(&agent.namespace, agent.id, layers, now)
+                .await?;
+            rows.push(made.row);
+            self.contents
+                .push((agent.namespace.clone(), key, made.content));
+        }
+        Ok(rows)
     }
 
     /// Puts the change in force. Call it when the transaction with its rows is committed.
@@ -216,12 +264,11 @@ impl Change {
         });
     }
 
-    /// The agents that may run something else after the change, with the layers they would get, one agent per
-    /// distinct set of layers.
-    fn plan(&mut self) -> Vec<Example> {
+    /// What the agents that may run something else after the change would get, alike ones together.
+    pub(crate) fn outcomes(&self) -> Vec<Alike> {
         let concerned = Concerned::new(&self.engine.inner.world.get(), &self.world, &self.configs);
-        let mut distinct: HashMap<(Namespace, InputsKey), Example> = HashMap::new();
-        let mut affected = Vec::new();
+        let mut places: HashMap<Outcome, usize> = HashMap::new();
+        let mut outcomes: Vec<Alike> = Vec::new();
         let (world, edits, engine) = (&self.world, &self.agents, &self.engine);
         engine.inner.registry.for_each(|agent| {
             let edit = edits.get(&agent.id);
@@ -236,18 +283,50 @@ impl Change {
                 Some(labels) => world.layers(&agent.namespace, agent.id, labels),
                 None => world.layers(&agent.namespace, agent.id, &state.effective_labels()),
             };
+            let (before, disconnected) = (state.desired.clone(), state.link.is_none());
             drop(state);
-            affected.push(agent.id);
-            if !layers.is_empty() {
-                let key = (agent.namespace.clone(), key_of(&layers));
-                distinct
-                    .entry(key)
-                    .or_insert_with(|| (Arc::clone(agent), layers));
+            let outcome = Outcome {
+                namespace: agent.namespace.clone(),
+                before: before.as_ref().map(|content| content.hash),
+                after: (!layers.is_empty()).then(|| key_of(&layers)),
+            };
+            let place = *places.entry(outcome).or_insert_with(|| {
+                outcomes.push(Alike {
+                    examples: Vec::new(),
+                    agents: 0,
+                    disconnected: 0,
+                    before,
+                    layers,
+                });
+                outcomes.len() - 1
+            });
+            let alike = &mut outcomes[place];
+            alike.agents += 1;
+            alike.disconnected += u64::from(disconnected);
+            if alike.examples.len() < EXAMPLES {
+                alike.examples.push(Arc::clone(agent));
             }
         });
-        self.affected = affected;
-        distinct.into_values().collect()
+        outcomes
     }
+}
+
+/// What tells agents apart that are concerned by a change.
+#[derive(PartialEq, Eq, Hash)]
+struct Outcome {
+    namespace: Namespace,
+    before: Option<ContentHash>,
+    after: Option<InputsKey>,
+}
+
+/// One agent of each outcome that gives it something, and the layers of that; some may come twice.
+pub(crate) fn distinct(
+    alike: &[Alike],
+) -> impl Iterator<Item = (&Arc<LiveAgent>, &[Arc<Revision>])> {
+    alike
+        .iter()
+        .filter(|alike| !alike.layers.is_empty())
+        .filter_map(|alike| Some((alike.examples.first()?, alike.layers.as_slice())))
 }
 
 impl Engine {

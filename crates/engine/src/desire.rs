@@ -11,6 +11,7 @@ use crate::{
     agent::{LiveAgent, State},
     content::DesiredContent,
     engine::Engine,
+    preview::CheckErrors,
     world::World,
 };
 
@@ -36,9 +37,28 @@ pub enum DesireError {
         #[source]
         source: MaterialiseError,
     },
+    /// An agent would get what its Collector is known to refuse.
+    #[error("agent {agent} is not given what its configs make")]
+    Checks {
+        /// The agent.
+        agent: AgentId,
+        /// What is wrong with it.
+        #[source]
+        source: Box<CheckErrors>,
+    },
     /// The database failed.
     #[error("reading desired contents")]
     Store(#[from] StoreError),
+}
+
+/// A content that agents will need.
+pub(crate) struct Made {
+    pub content: DesiredContent,
+    /// The row to store, also if it stands: a content that nobody used for a while would else be swept as soon as it is
+    /// used.
+    pub row: stored::DesiredContent,
+    /// Whether nobody made it before.
+    pub is_new: bool,
 }
 
 /// The inputs of a merge of these revisions.
@@ -107,24 +127,31 @@ impl Engine {
         }
     }
 
-    /// Makes the content of these layers, or takes what was made of the same inputs before. The second value is the row
-    /// to store, also if it stands: a content that nobody used for a while would else be swept as soon as it is used.
+    /// Makes the content of these layers, or takes what was made of the same inputs before.
     pub(crate) async fn content_of(
         &self,
         namespace: &Namespace,
         agent: AgentId,
         layers: &[Arc<Revision>],
         now: Timestamp,
-    ) -> Result<(DesiredContent, stored::DesiredContent), DesireError> {
+    ) -> Result<Made, DesireError> {
         let key = key_of(layers);
         if let Some(known) = self.inner.contents.find(namespace, key) {
             let row = row_of(namespace, layers, known.hash, known.files.clone(), now);
-            return Ok((DesiredContent::new(known.hash, known.files.clone()), row));
+            return Ok(Made {
+                content: DesiredContent::new(known.hash, known.files.clone()),
+                row,
+                is_new: false,
+            });
         }
         if let Some(row) = find_stored(&self.inner.db, namespace, key).await? {
             let content = DesiredContent::new(row.hash, row.files.clone());
             let created_at = now;
-            return Ok((content, stored::DesiredContent { created_at, ..row }));
+            return Ok(Made {
+                content,
+                row: stored::DesiredContent { created_at, ..row },
+                is_new: false,
+            });
         }
         let bodies: Vec<Layer<'_>> = layers
             .iter()
@@ -133,7 +160,11 @@ impl Engine {
         let content = materialise_within(&bodies, &self.inner.options.limits.desired)
             .map_err(|source| DesireError::Materialise { agent, source })?;
         let row = row_of(namespace, layers, content.hash, content.files.clone(), now);
-        Ok((DesiredContent::new(content.hash, content.files), row))
+        Ok(Made {
+            content: DesiredContent::new(content.hash, content.files),
+            row,
+            is_new: true,
+        })
     }
 }
 

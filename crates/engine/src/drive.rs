@@ -286,26 +286,34 @@ impl Engine {
     }
 
     async fn make_for(&self, agent: &Arc<LiveAgent>, now: Timestamp) -> Result<(), DesireError> {
+        let world = self.inner.world.get();
         let layers = {
             let state = agent.lock();
-            self.inner
-                .world
-                .get()
-                .layers(&agent.namespace, agent.id, &state.effective_labels())
+            world.layers(&agent.namespace, agent.id, &state.effective_labels())
         };
         if layers.is_empty() {
             return Ok(());
         }
-        let (content, row) = self
+        let made = self
             .content_of(&agent.namespace, agent.id, &layers, now)
             .await?;
+        // No release looked at this combination: the agent came later, or has other labels now.
+        if made.is_new
+            && !world.is_forced(&agent.namespace, &layers)
+            && let Some(errors) = self.check_errors_of(agent.id, &layers)
+        {
+            return Err(DesireError::Checks {
+                agent: agent.id,
+                source: Box::new(errors),
+            });
+        }
         let mut tx = self.inner.db.begin().await?;
-        stored::put(&mut tx, &row).await?;
+        stored::put(&mut tx, &made.row).await?;
         tx.commit().await?;
         self.inner.contents.put(
             agent.namespace.clone(),
             crate::desire::key_of(&layers),
-            content,
+            made.content,
         );
         Ok(())
     }

@@ -55,6 +55,16 @@ impl World {
             .unwrap_or_default()
     }
 
+    /// Whether one of these revisions was put in force whatever checks say.
+    pub fn is_forced(&self, namespace: &Namespace, layers: &[Arc<Revision>]) -> bool {
+        self.released.get(namespace).is_some_and(|set| {
+            layers.iter().any(|layer| {
+                let released = set.configs.get(&layer.config);
+                released.is_some_and(|released| released.forced)
+            })
+        })
+    }
+
     pub fn is_held(&self, namespace: &Namespace, labels: &Labels) -> bool {
         self.holds
             .iter()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{AgentId, ConfigName, HoldScope, Namespace, RevisionNumber, Selector};
 use engine::Engine;
-use engine::admin::configs::{Aim, NewRevision, Precondition, Put};
+use engine::admin::configs::{Aim, NewRevision, Origin, Precondition, Put, Version};
 use engine::admin::rollouts::Release;
 use engine::admin::{Caller, Creation};
 use jiff::Timestamp;
@@ -132,6 +132,8 @@ async fn put(engine: &Engine, caller: &Caller, new: &NewConfig, now: Timestamp) 
         },
         body: new.body.clone().into_bytes(),
         message: String::new(),
+        version: Version::Counted,
+        origin: Origin::Api,
     };
     let put = engine
         .put_config(
@@ -156,6 +158,7 @@ async fn release(
 ) -> bool {
     let release = Release {
         revision: Some(RevisionNumber(revision)),
+        force: true,
         ..Release::default()
     };
     engine

@@ -182,6 +182,7 @@ CREATE TABLE rollouts (
     target       {int},           -- null: takes the config away
     previous     {int},
     strategy     TEXT NOT NULL,
+    forced       {int} NOT NULL,  -- 0, 1: started although checks found errors
     state        TEXT NOT NULL,   -- running, completed, aborted
     ended_at     {int},
     abort_reason TEXT,

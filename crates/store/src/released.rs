@@ -39,16 +39,19 @@ pub async fn load(conn: &mut Conn, ns: &Namespace) -> Result<ReleasedSet, StoreE
     let mut set = ReleasedSet::default();
     let baselines = query(
         "loading baselines",
-        "SELECT config, revision FROM baselines WHERE namespace = $1",
+        "SELECT b.config, b.revision, r.forced FROM baselines b
+         LEFT JOIN rollouts r ON r.namespace = b.namespace AND r.id = b.rollout_id WHERE b.namespace = $1",
     )
     .bind(ns)
     .read(conn, |row| {
-        Ok((read_config(row)?, RevisionNumber(row.count()?)))
+        let (config, number) = (read_config(row)?, RevisionNumber(row.count()?));
+        Ok((config, number, row.opt_flag()?.unwrap_or_default()))
     })
     .await?;
-    for (config, number) in baselines {
+    for (config, number, forced) in baselines {
         let baseline = revisions.get(conn, &config, number).await?;
-        set.configs.entry(config).or_default().baseline = Some(baseline);
+        let released = set.configs.entry(config).or_default();
+        (released.baseline, released.forced) = (Some(baseline), forced);
     }
     let text = "SELECT config, id, target FROM rollouts WHERE namespace = $1 AND state = 'running'";
     let running = query("loading rollouts", text)

@@ -9,8 +9,8 @@ use crate::sql::{Columns, Value, query, query_built};
 use crate::{Conn, StoreError, Tx};
 
 const COLUMNS: &str =
-    "namespace, id, config, target, previous, strategy, state, ended_at, abort_reason, created_by,
-    created_at, message";
+    "namespace, id, config, target, previous, strategy, forced, state, ended_at, abort_reason,
+    created_by, created_at, message";
 
 /// Why a rollout could not be added.
 #[derive(Debug, thiserror::Error)]
@@ -38,9 +38,9 @@ fn revision(number: Option<RevisionNumber>) -> Value {
 pub async fn add(tx: &mut Tx, rollout: &Rollout) -> Result<(), AddRolloutError> {
     let added = query(
         "storing a rollout",
-        "INSERT INTO rollouts (namespace, id, config, target, previous, strategy, state, ended_at, abort_reason,
-             created_by, created_at, message)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        "INSERT INTO rollouts (namespace, id, config, target, previous, strategy, forced, state, ended_at,
+             abort_reason, created_by, created_at, message)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     )
     .bind(&rollout.namespace)
     .bind(rollout.id.as_bytes().as_slice())
@@ -48,6 +48,7 @@ pub async fn add(tx: &mut Tx, rollout: &Rollout) -> Result<(), AddRolloutError> 
     .bind(revision(rollout.target))
     .bind(revision(rollout.previous))
     .bind(rollout.strategy.as_str())
+    .bind(rollout.forced)
     .bind_all(state(&rollout.state).into())
     .bind(rollout.created_by.as_str())
     .bind(rollout.created_at)
@@ -99,6 +100,7 @@ pub(crate) fn read_rollout(row: &mut Columns<'_>) -> Result<Rollout, StoreError>
     let config = row.parsed("config name")?;
     let (target, previous) = (row.opt_int()?.map(number), row.opt_int()?.map(number));
     let strategy = Strategy::parse(row.text()?).ok_or_else(corrupt)?;
+    let forced = row.flag()?;
     let (state, ended_at, reason) = (row.text()?, row.opt_time()?, row.opt_text()?);
     let running = Rollout {
         id,
@@ -107,6 +109,7 @@ pub(crate) fn read_rollout(row: &mut Columns<'_>) -> Result<Rollout, StoreError>
         target,
         previous,
         strategy,
+        forced,
         state: RolloutState::Running,
         created_by: Actor::named(row.text()?),
         created_at: row.time()?,

@@ -3,6 +3,7 @@
 mod approve;
 mod delete;
 mod events;
+mod explain;
 mod get;
 mod history;
 mod list;
@@ -33,6 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
             patch::patch_agent,
             delete::delete_agent
         ))
+        .routes(routes!(explain::explain_agent))
         .routes(routes!(restart::restart_agent))
         .routes(routes!(approve::approve_agent))
         .routes(routes!(retry::retry_agent))
@@ -105,6 +107,7 @@ impl From<AgentActionError> for ApiError {
                 NotDelivered::NotCapable => ProblemKind::CapabilityMissing,
                 NotDelivered::QueueFull => ProblemKind::AgentBusy,
             }),
+            AgentActionError::Checks(errors) => (*errors).into(),
             AgentActionError::Desire(error) => error.into(),
             AgentActionError::Raced => Self::new(ProblemKind::Conflict).detail(text),
             AgentActionError::Store(error) => error.into(),

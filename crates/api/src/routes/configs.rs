@@ -1,12 +1,15 @@
 //! Configs and their revisions.
 
 mod delete;
+mod diff;
 mod get;
 mod list;
+mod plan;
 mod put;
 mod release;
 mod revision;
 mod revisions;
+mod rollback;
 mod rollouts;
 mod view;
 
@@ -25,8 +28,11 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(list::list_configs))
         .merge(put::route())
+        .merge(rollback::route())
         .routes(routes!(revisions::list_revisions))
         .routes(routes!(revision::get_revision))
+        .routes(routes!(diff::diff_revisions))
+        .routes(routes!(plan::plan_config))
         .routes(routes!(
             release::start_rollout,
             rollouts::list_rollouts_of_config

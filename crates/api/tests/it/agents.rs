@@ -133,7 +133,7 @@ pub async fn an_agent_is_shown_whole_under_both_of_its_ids(world: &World<'_>) {
         Changes {
             effective_config: Some(BTreeMap::from([(
                 String::new(),
-                ConfigFile::new("receivers: {otlp: {}}\n", "text/yaml"),
+                ConfigFile::new("receivers: {zipkin: {}}\n", "text/yaml"),
             )])),
             available_components: Some(AvailableComponents {
                 hash: vec![0xab, 0xcd],
@@ -206,7 +206,7 @@ pub async fn an_agent_is_shown_whole_under_both_of_its_ids(world: &World<'_>) {
     );
     let diff = config.diff.unwrap();
     assert!(
-        !diff.identical && diff.unified.contains("+receivers: {otlp: {}}"),
+        !diff.identical && diff.unified.contains("+receivers: {zipkin: {}}"),
         "{}",
         diff.unified
     );

@@ -86,6 +86,60 @@ pub async fn versions_tell_a_new_aim_from_a_new_body(world: &World<'_>) {
     );
 }
 
+pub async fn versions_are_given_or_raised_by_people(world: &World<'_>) {
+    let mut number = 0;
+    let mut request = |version: &str| {
+        number += 1;
+        let body = format!("receivers: {{otlp/{number}: {{}}}}\n");
+        json!({ "kind": "collector", "body": body, "version": version })
+    };
+    for (given, made) in [
+        ("1.4.0", "v1.4.0"),
+        ("major", "v2.0.0"),
+        ("minor", "v2.1.0"),
+        ("v3.0.7", "v3.0.7"),
+        ("patch", "v3.0.8"),
+    ] {
+        let answer = world.put(EDGE, request(given)).await;
+        let revision: Revision = answer.json(StatusCode::CREATED);
+        assert_eq!(revision.summary.version, made);
+    }
+    for refused in ["v3.0.8", "1.0.0", "newest"] {
+        let problem = world
+            .put(EDGE, request(refused))
+            .await
+            .problem(ProblemKind::InvalidField);
+        assert_eq!(problem.field.as_deref(), Some("version"));
+    }
+}
+
+pub async fn an_earlier_revision_comes_back_as_a_new_one(world: &World<'_>) {
+    let path = format!("{EDGE}/rollback");
+    let back = |revision: u64| world.post(&path, json!({ "revision": revision }));
+    back(1).await.problem(ProblemKind::NotFound);
+    let first = json!({ "kind": "collector", "selector": "env=prod", "priority": 4, "body": BODY });
+    let first: Revision = world.put(EDGE, first).await.json(StatusCode::CREATED);
+    world.put(EDGE, put("receivers: {otlp: {}}\n")).await;
+    let again: Revision = back(1).await.json(StatusCode::CREATED);
+    let (old, new) = (&first.summary, &again.summary);
+    assert_eq!(
+        (new.number, &new.selector, new.priority, &new.sha256),
+        (3, &old.selector, 4, &old.sha256)
+    );
+    assert_eq!(
+        (
+            new.origin.as_str(),
+            new.message.as_str(),
+            new.version.as_str()
+        ),
+        ("rollback to 1", "back to v1.0.0 (1)", "v1.2.0")
+    );
+    let stands: Revision = back(1).await.json(StatusCode::OK);
+    assert_eq!(stands.summary.number, 3, "it is the newest already");
+    let problem = back(9).await.problem(ProblemKind::NotFound);
+    assert_eq!(problem.field.as_deref(), Some("revision"));
+}
+
 pub async fn preconditions_guard_writes(world: &World<'_>) {
     let send = |header: &str, value: &str, body: &str| {
         world

@@ -162,7 +162,9 @@ pub async fn a_release_is_in_the_counts_at_once(world: &World<'_>) {
     let put =
         json!({ "kind": "collector", "selector": "env=prod", "body": "receivers: {otlp: {}}\n" });
     assert_eq!(world.put(path, put).await.status, StatusCode::CREATED);
-    let released = world.post(&format!("{path}/rollouts"), json!({})).await;
+    let released = world
+        .post(&format!("{path}/rollouts"), json!({ "force": true }))
+        .await;
     assert_eq!(released.status, StatusCode::CREATED);
     // Nothing was committed since.
     let fleet: Fleet = world.read("/api/v1/fleet").await;

@@ -30,7 +30,8 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 
 pub const ADMIN: &str = "bootstrap-token-of-the-tests";
-pub const BODY: &str = "receivers: {}\n";
+pub const BODY: &str = "receivers: {otlp: {}}\nexporters: {debug: {}}\n\
+    service: {pipelines: {traces: {receivers: [otlp], exporters: [debug]}}}\n";
 
 /// A server's admin plane.
 pub struct World<'a> {
@@ -155,13 +156,16 @@ impl<'a> World<'a> {
         self.call(Method::DELETE, path).send().await
     }
 
-    /// Makes a revision of a config and releases it.
+    /// Makes a revision of a config and releases it, whatever checks say of it.
     pub async fn release(&self, config: &str, selector: &str, body: &str) {
         let path = format!("/api/v1/configs/{config}");
         let put = serde_json::json!({ "kind": "collector", "selector": selector, "body": body });
         assert_eq!(self.put(&path, put).await.status, StatusCode::CREATED);
         let released = self
-            .post(&format!("{path}/rollouts"), serde_json::json!({}))
+            .post(
+                &format!("{path}/rollouts"),
+                serde_json::json!({ "force": true }),
+            )
             .await;
         assert_eq!(released.status, StatusCode::CREATED, "{}", released.text);
     }

@@ -14,6 +14,7 @@ mod fleet;
 mod harness;
 mod namespaces;
 mod openapi;
+mod plans;
 mod rollouts;
 mod system;
 mod tokens;
@@ -95,6 +96,8 @@ suite! {
         a_put_makes_a_revision_and_changes_no_agent,
         the_same_content_again_is_the_standing_revision,
         versions_tell_a_new_aim_from_a_new_body,
+        versions_are_given_or_raised_by_people,
+        an_earlier_revision_comes_back_as_a_new_one,
         preconditions_guard_writes,
         a_release_of_what_somebody_changed_since_is_refused,
         other_kinds_and_variables_are_refused,
@@ -131,6 +134,18 @@ suite! {
         the_document_lists_every_route,
         every_reference_resolves_and_operation_ids_are_unique,
         the_document_is_served,
+    ],
+    plans: [
+        a_release_that_collectors_would_refuse_takes_force,
+        an_agent_that_comes_later_is_not_given_what_its_collector_refuses,
+        labels_that_would_break_an_agent_are_refused,
+        a_deletion_that_would_break_agents_is_refused,
+        a_plan_tells_what_each_agent_would_get,
+        a_plan_of_a_deletion_names_those_who_lose_it,
+        revisions_are_compared_as_text_and_in_the_collector_s_terms,
+        a_value_is_explained_by_the_line_that_set_it,
+        a_plan_without_agents_checks_the_revision_alone,
+        impossible_plans_are_refused,
     ],
     rollouts: [
         a_release_reaches_matching_agents_and_counts_them,

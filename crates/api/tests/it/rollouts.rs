@@ -12,7 +12,8 @@ use crate::harness::{BODY, World, soon};
 
 const EDGE: &str = "/api/v1/configs/edge";
 const RELEASE: &str = "/api/v1/configs/edge/rollouts";
-const OTHER: &str = "receivers: {otlp: {}}\n";
+const OTHER: &str = "receivers: {otlp: {}}\nexporters: {debug: {verbosity: detailed}}\n\
+    service: {pipelines: {traces: {receivers: [otlp], exporters: [debug]}}}\n";
 
 async fn put(world: &World<'_>, body: &str) {
     let request = json!({ "kind": "collector", "selector": "env=prod", "body": body });
@@ -165,12 +166,13 @@ pub async fn what_cannot_be_released_is_refused(world: &World<'_>) {
 
 pub async fn layers_merge_by_priority(world: &World<'_>) {
     let mut agent = world.connect(1, &[("env", "prod")]).await;
-    let base = json!({ "kind": "collector", "priority": 0, "body": "receivers: {otlp: {}}\nexporters: {debug: {}}\n" });
+    let base = json!({ "kind": "collector", "priority": 0, "body": BODY });
     let over = json!({ "kind": "collector", "priority": 10, "selector": "env=prod", "body": "exporters: {debug: {verbosity: detailed}}\n" });
     world.put("/api/v1/configs/base", base).await;
     world.put("/api/v1/configs/over", over).await;
-    world.post("/api/v1/configs/over/rollouts", json!({})).await;
     world.post("/api/v1/configs/base/rollouts", json!({})).await;
+    agent.takes_config(world, ApplyState::Applied, "").await;
+    world.post("/api/v1/configs/over/rollouts", json!({})).await;
     let body = agent.takes_config(world, ApplyState::Applied, "").await;
     assert!(body.contains("otlp") && body.contains("detailed"), "{body}");
     let shown: Agent = world.read(&agent.path()).await;

@@ -4,7 +4,10 @@ mod edit;
 
 use std::sync::Arc;
 
-use desired::{content_hash, redacted, redacted_pair};
+use desired::{
+    Explanation, Layer, Limits, MaterialiseError, content_hash, explain_within, redacted,
+    redacted_pair,
+};
 use domain::model::{ConfigFile, ConfigMap, InstanceUid};
 use domain::{AgentId, ConfigState, ContentHash, Revision};
 use jiff::Timestamp;
@@ -13,6 +16,7 @@ use store::{Conn, StoreError, agents, configs, desired as stored};
 
 pub use store::agents::{AgentChange, AgentDetail, AgentSummary, ListAgents};
 
+pub use desired::Source;
 pub use edit::{AgentActionError, LabelEdits, MAX_LABEL_EDITS};
 
 use super::access::Caller;
@@ -268,6 +272,19 @@ pub fn hash_of_files(files: &ConfigMap) -> ContentHash {
 #[must_use]
 pub fn hash_of_body(body: &[u8]) -> ContentHash {
     ContentHash::from_bytes(trust::sha256(body))
+}
+
+/// Explains the values at or inside of a path of what an agent should run; at most `most` of them.
+///
+/// # Errors
+/// [`MaterialiseError`]: its revisions do not merge any more.
+pub fn explain(
+    desired: &DesiredView,
+    under: &str,
+    most: usize,
+) -> Result<Explanation, MaterialiseError> {
+    let layers: Vec<Layer<'_>> = desired.layers.iter().map(Layer::from).collect();
+    explain_within(&layers, under, most, &Limits::default())
 }
 
 /// A body as it may be shown: secrets replaced.

@@ -1,7 +1,9 @@
 //! Configs: making revisions, reading and deleting them. Making one changes no agent.
 
 mod delete;
+mod plan;
 mod put;
+mod rollback;
 mod version;
 
 use domain::{
@@ -13,7 +15,10 @@ use store::{Conn, StoreError, configs, rollouts};
 pub use store::configs::{ConfigOverview, RevisionHead};
 
 pub use delete::{DeleteConfigError, Deleted, InForce};
-pub use put::{NewRevision, Put, PutConfigError};
+pub use plan::{Plan, PlanError, Proposal};
+pub use put::{NewRevision, Origin, Put, PutConfigError};
+pub use rollback::RollbackError;
+pub use version::{InvalidVersion, Version};
 
 use super::access::Caller;
 use super::audit::Act;
@@ -215,6 +220,12 @@ pub(super) fn read_kind(text: &str) -> Result<Kind, UnknownKind> {
 pub struct UnknownKind {
     /// What was asked for.
     pub kind: String,
+}
+
+/// What differs between two bodies in the Collector's own terms; nothing where one of them cannot be read.
+#[must_use]
+pub fn difference(before: &[u8], after: &[u8]) -> Option<desired::difference::Difference> {
+    desired::difference_of(before, after, &desired::Limits::default())
 }
 
 /// A config name as callers write it.

@@ -180,7 +180,12 @@ async fn a_label_change_moves_an_agent() {
         },
     );
     change.materialise(world.now).await.unwrap();
-    assert_eq!(change.affected(), [id]);
+    let groups = change.preview(world.now).await.unwrap();
+    let [group] = &*groups else {
+        panic!("one group: {groups:?}")
+    };
+    assert_eq!((&*group.examples, group.agents), (&[id][..], 1));
+    assert!(matches!(group.fate, engine::Fate::Changed(_)), "{group:?}");
     change.publish(world.now);
     assert_eq!(body(&agent.pushed(&world).unwrap()).as_deref(), Some(BODY));
     // What the agent says of itself does not undo what an operator gave it.

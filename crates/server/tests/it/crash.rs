@@ -96,7 +96,7 @@ impl Writer {
                 .revisions
                 .insert((config.to_owned(), number), (sha256_hex(&body), message));
             let path = format!("/api/v1/configs/{config}/rollouts");
-            let rollout = json!({"revision": number, "strategy": "all_at_once"});
+            let rollout = json!({"revision": number, "strategy": "all_at_once", "force": true});
             self.until_done(
                 Method::POST,
                 &path,

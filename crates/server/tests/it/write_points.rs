@@ -117,7 +117,7 @@ async fn try_release(server: &ServerProcess, body: &str) -> (bool, bool) {
     }
     let post = api
         .request(Method::POST, "/api/v1/configs/edge/rollouts")
-        .json(&json!({"strategy": "all_at_once"}));
+        .json(&json!({"strategy": "all_at_once", "force": true}));
     let post = api
         .try_send(post)
         .await

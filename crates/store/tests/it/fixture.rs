@@ -216,6 +216,7 @@ pub(crate) fn rollout(n: u32, name: &str, target: Option<u64>) -> Rollout {
         target: target.map(RevisionNumber),
         previous: None,
         strategy: Strategy::AllAtOnce,
+        forced: false,
         state: RolloutState::Running,
         created_by: actor(),
         created_at: at(3),

@@ -32,7 +32,9 @@ pub(crate) async fn delete_config(
     let name = path.name()?;
     let in_force = match query.agents {
         None => InForce::Refuse,
-        Some(DeleteAgents::Remove) => InForce::RollOut,
+        Some(DeleteAgents::Remove) => InForce::RollOut {
+            force: query.force.unwrap_or_default(),
+        },
     };
     let deleted = state
         .engine
@@ -54,6 +56,7 @@ impl From<DeleteConfigError> for ApiError {
             ),
             DeleteConfigError::UnderWay => Self::new(ProblemKind::Conflict).detail(text),
             DeleteConfigError::Precondition(error) => error.into(),
+            DeleteConfigError::Checks(errors) => (*errors).into(),
             DeleteConfigError::Desire(error) => error.into(),
             DeleteConfigError::Store(error) => error.into(),
             DeleteConfigError::State(error) => Self::internal(&error),

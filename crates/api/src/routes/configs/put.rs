@@ -4,8 +4,7 @@ use api_types::ProblemKind;
 use api_types::configs::{PutConfig, Revision};
 use axum::Json;
 use axum::extract::State;
-use engine::admin::configs::{Aim, NewRevision, Put, PutConfigError};
-use engine::domain;
+use engine::admin::configs::{Aim, NewRevision, Origin, Put, PutConfigError, Version};
 use http::{HeaderName, HeaderValue, StatusCode};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -21,7 +20,7 @@ pub(super) fn route() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(get::get_config, put_config, delete::delete_config))
 }
 
-type Answer = (StatusCode, [(HeaderName, HeaderValue); 1], Json<Revision>);
+pub(super) type Answer = (StatusCode, [(HeaderName, HeaderValue); 1], Json<Revision>);
 
 /// Makes a revision of a config, and the config with its first. No agent changes: a rollout does that. The content of the
 /// newest revision again is answered with that revision, and makes none.
@@ -45,23 +44,23 @@ pub(crate) async fn put_config(
 ) -> ApiResult<Answer> {
     let name = path.name()?;
     let new = read(put)?;
-    match state
+    let put = state
         .engine
         .put_config(&caller, &name, &new, &preconditions.into(), state.now())
-        .await?
-    {
-        Put::Made { revision, version } => answer(StatusCode::CREATED, *revision, version).await,
-        Put::Stands { revision, version } => answer(StatusCode::OK, *revision, version).await,
-    }
+        .await?;
+    answer(put).await
 }
 
-fn read(put: PutConfig) -> ApiResult<NewRevision> {
+pub(super) fn read(put: PutConfig) -> ApiResult<NewRevision> {
     if let Some(name) = put.variables.keys().next() {
         return Err(ApiError::new(ProblemKind::Unsupported)
             .field(format!("variables.{name}"))
             .detail("variables come with templates, which this version does not have"));
     }
+    let version = put.version.as_deref().map(Version::read).transpose();
     Ok(NewRevision {
+        version: version.map_err(PutConfigError::from)?.unwrap_or_default(),
+        origin: Origin::Api,
         aim: Aim {
             selector: selector::read(put.selector.as_ref(), "selector")?,
             priority: put.priority.unwrap_or_default(),
@@ -72,7 +71,11 @@ fn read(put: PutConfig) -> ApiResult<NewRevision> {
     })
 }
 
-async fn answer(status: StatusCode, revision: domain::Revision, version: u64) -> ApiResult<Answer> {
+pub(super) async fn answer(put: Put) -> ApiResult<Answer> {
+    let (status, revision, version) = match put {
+        Put::Made { revision, version } => (StatusCode::CREATED, revision, version),
+        Put::Stands { revision, version } => (StatusCode::OK, revision, version),
+    };
     // Redacting a megabyte takes a while.
     let shown = tokio::task::spawn_blocking(move || view::to_revision(&revision)).await;
     Ok((
@@ -88,6 +91,7 @@ impl From<PutConfigError> for ApiError {
         let refuse = |kind, field: &str| Self::new(kind).field(field).detail(text.clone());
         match error {
             PutConfigError::Kind(_) => refuse(ProblemKind::UnsupportedKind, "kind"),
+            PutConfigError::Version(_) => refuse(ProblemKind::InvalidField, "version"),
             PutConfigError::MessageTooLong { .. } => refuse(ProblemKind::InvalidField, "message"),
             PutConfigError::Redacted { line, .. } => {
                 refuse(ProblemKind::InvalidConfigBody, "body").line_column(line, 1)

@@ -48,6 +48,7 @@ pub(crate) async fn start_rollout(
         strategy: spec.strategy,
         message: spec.message.unwrap_or_default(),
         precondition: preconditions.into(),
+        force: spec.force.unwrap_or_default(),
     };
     match state
         .engine
@@ -65,6 +66,7 @@ fn read(body: StartRollout) -> ApiResult<RolloutSpec> {
         revision: body.revision,
         strategy: body.strategy,
         message: body.message,
+        force: body.force,
     };
     match body.rollout {
         None => Ok(flat),
@@ -79,7 +81,7 @@ fn read(body: StartRollout) -> ApiResult<RolloutSpec> {
 fn request(config: &str, spec: &RolloutSpec) -> Vec<u8> {
     format!(
         "rollout of {config} {:?}",
-        (spec.revision, &spec.strategy, &spec.message)
+        (spec.revision, &spec.strategy, &spec.message, spec.force)
     )
     .into_bytes()
 }
@@ -99,6 +101,7 @@ impl From<StartRolloutError> for ApiError {
             }
             StartRolloutError::Precondition(error) => error.into(),
             StartRolloutError::UnderWay => refuse(ProblemKind::Conflict),
+            StartRolloutError::Checks(errors) => ApiError::from(*errors),
             StartRolloutError::Desire(error) => error.into(),
             StartRolloutError::Key(error) => error.into(),
             StartRolloutError::Raced => Self::new(ProblemKind::Conflict).detail(text),
@@ -118,6 +121,7 @@ mod tests {
             revision: Some(2),
             strategy: Some("all_at_once".into()),
             message: None,
+            force: None,
         };
         let flat = StartRollout {
             revision: spec.revision,

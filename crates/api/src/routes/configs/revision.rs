@@ -4,6 +4,8 @@ use api_types::ProblemKind;
 use api_types::configs::{GetRevision, Revision};
 use axum::Json;
 use axum::extract::State;
+use engine::admin::Caller;
+use engine::domain;
 use engine::domain::{ConfigName, InvalidName, RevisionNumber};
 use serde::Deserialize;
 
@@ -20,6 +22,39 @@ pub(crate) struct RevisionPath {
     revision: u64,
 }
 
+impl RevisionPath {
+    /// The path of another revision of the config.
+    pub(super) fn numbered(&self, revision: u64) -> Self {
+        Self {
+            config: self.config.clone(),
+            revision,
+        }
+    }
+
+    pub(super) async fn find(
+        &self,
+        state: &ApiState,
+        caller: &Caller,
+    ) -> ApiResult<domain::Revision> {
+        let refuse = |error: InvalidName| {
+            ApiError::new(ProblemKind::InvalidPath)
+                .field("config")
+                .detail(error.to_string())
+        };
+        let name = ConfigName::new(&self.config).map_err(refuse)?;
+        let found = state
+            .engine
+            .revision(caller, &name, RevisionNumber(self.revision))
+            .await?;
+        found.ok_or_else(|| {
+            ApiError::new(ProblemKind::NotFound).detail(format!(
+                "there is no revision {} of a config {}",
+                self.revision, self.config
+            ))
+        })
+    }
+}
+
 /// One revision with its body. Secrets in it are redacted; `reveal=true` shows them, and is noted in the audit log.
 #[utoipa::path(get, path = "/configs/{config}/revisions/{revision}", tag = "configs",
     params(
@@ -34,22 +69,7 @@ pub(crate) async fn get_revision(
     Path(path): Path<RevisionPath>,
     Query(query): Query<GetRevision>,
 ) -> ApiResult<Json<Revision>> {
-    let refuse = |error: InvalidName| {
-        ApiError::new(ProblemKind::InvalidPath)
-            .field("config")
-            .detail(error.to_string())
-    };
-    let name = ConfigName::new(&path.config).map_err(refuse)?;
-    let found = state
-        .engine
-        .revision(&caller, &name, RevisionNumber(path.revision))
-        .await?;
-    let revision = found.ok_or_else(|| {
-        ApiError::new(ProblemKind::NotFound).detail(format!(
-            "there is no revision {} of a config {}",
-            path.revision, path.config
-        ))
-    })?;
+    let revision = path.find(&state, &caller).await?;
     if query.reveal == Some(true) {
         state
             .engine

@@ -19,6 +19,7 @@ pub(crate) fn to_rollout(rollout: domain::Rollout) -> Rollout {
         revision: rollout.target.map(|number| number.0),
         previous_revision: rollout.previous.map(|number| number.0),
         strategy: rollout.strategy.as_str().to_owned(),
+        forced: rollout.forced,
         status,
         author: rollout.created_by.to_string(),
         message: rollout.message,

@@ -16,6 +16,7 @@ use crate::admin::retry_contended;
 use crate::agent::Command;
 use crate::desire::DesireError;
 use crate::engine::{Engine, NotDelivered};
+use crate::preview::CheckErrors;
 
 /// The most labels that one request may set or remove.
 pub const MAX_LABEL_EDITS: usize = 256;
@@ -35,6 +36,9 @@ pub enum AgentActionError {
         /// Its version.
         current: u64,
     },
+    /// What the agent would get has errors.
+    #[error(transparent)]
+    Checks(Box<CheckErrors>),
     /// A label cannot be.
     #[error("label {key:?}: {source}")]
     Label {
@@ -128,7 +132,12 @@ impl Engine {
                 ..agent.labels
             },
         );
-        let contents = change.materialise(now).await?;
+        let outcomes = change.outcomes();
+        let contents = change.make(&outcomes, now).await?;
+        let unforced = outcomes.iter().filter(|alike| !change.is_forced(alike));
+        if let Some(errors) = change.errors(unforced).await {
+            return Err(AgentActionError::Checks(Box::new(errors)));
+        }
 
         let mut tx = self.db().begin().await?;
         for content in &contents {

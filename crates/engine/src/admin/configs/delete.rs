@@ -16,6 +16,7 @@ use crate::admin::retry_contended;
 use crate::admin::rollouts::{DraftError, Move, Started};
 use crate::desire::DesireError;
 use crate::engine::Engine;
+use crate::preview::CheckErrors;
 
 /// What becomes of agents that run a config that is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,10 @@ pub enum InForce {
     /// None may: the deletion is refused.
     Refuse,
     /// They lose this layer, by a rollout.
-    RollOut,
+    RollOut {
+        /// Whether errors that checks find in what is left do not matter.
+        force: bool,
+    },
 }
 
 /// A config that was deleted.
@@ -56,6 +60,9 @@ pub enum DeleteConfigError {
     /// The caller's precondition does not hold.
     #[error(transparent)]
     Precondition(#[from] PreconditionFailed),
+    /// What remains for some agent has errors, and the caller did not force it.
+    #[error(transparent)]
+    Checks(Box<CheckErrors>),
     /// What remains for some agent does not merge, or the database failed while looking.
     #[error(transparent)]
     Desire(#[from] DesireError),
@@ -70,6 +77,7 @@ pub enum DeleteConfigError {
 impl From<DraftError> for DeleteConfigError {
     fn from(error: DraftError) -> Self {
         match error {
+            DraftError::Checks(errors) => Self::Checks(errors),
             DraftError::Desire(error) => Self::Desire(error),
             DraftError::Add(AddRolloutError::Running { .. }) => Self::UnderWay,
             DraftError::Add(AddRolloutError::Store(error)) | DraftError::Store(error) => {
@@ -125,13 +133,14 @@ impl Engine {
                     revision: baseline.revision,
                 });
             }
-            (Some(baseline), InForce::RollOut) => {
+            (Some(baseline), InForce::RollOut { force }) => {
                 let step = Move {
                     config: name,
                     target: None,
                     previous: Some(baseline.revision),
                     strategy: Strategy::AllAtOnce,
                     message: "the config is deleted",
+                    force,
                 };
                 Some(self.draft(&mut change, caller, step, now).await?)
             }

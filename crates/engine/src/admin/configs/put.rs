@@ -1,6 +1,7 @@
 //! Making a revision.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use desired::BodyError;
@@ -11,7 +12,7 @@ use jiff::Timestamp;
 use store::configs::RevisionHead;
 use store::{StoreError, Tx, configs, events};
 
-use super::version;
+use super::version::{InvalidVersion, Version};
 use super::{Aim, Precondition, PreconditionFailed, UnknownKind, read_kind, standing};
 use crate::admin::access::Caller;
 use crate::admin::audit::Act;
@@ -36,6 +37,29 @@ pub struct NewRevision {
     pub body: Vec<u8>,
     /// Why.
     pub message: String,
+    /// The semantic version it is to have.
+    pub version: Version,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Where a revision comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Origin {
+    /// Somebody wrote it.
+    #[default]
+    Api,
+    /// It is this earlier revision again.
+    Rollback(RevisionNumber),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Api => f.write_str("api"),
+            Self::Rollback(number) => write!(f, "rollback to {number}"),
+        }
+    }
 }
 
 /// What a put came to.
@@ -82,6 +106,9 @@ pub enum PutConfigError {
         /// Its length.
         bytes: usize,
     },
+    /// The version cannot be.
+    #[error(transparent)]
+    Version(#[from] InvalidVersion),
     /// The caller's precondition does not hold.
     #[error(transparent)]
     Precondition(#[from] PreconditionFailed),
@@ -116,11 +143,11 @@ impl Engine {
         precondition: &Precondition,
         now: Timestamp,
     ) -> Result<Put, PutConfigError> {
-        self.check(new)?;
+        self.check_new_revision(new)?;
         retry_contended!(self.try_put_config(caller, name, new, precondition, now))
     }
 
-    fn check(&self, new: &NewRevision) -> Result<(), PutConfigError> {
+    pub(super) fn check_new_revision(&self, new: &NewRevision) -> Result<(), PutConfigError> {
         read_kind(&new.kind)?;
         if MESSAGE_MAX_BYTES < new.message.len() {
             return Err(PutConfigError::MessageTooLong {
@@ -158,7 +185,7 @@ impl Engine {
                 version: config.version,
             });
         }
-        let revision = revision(caller, name, new, before.as_ref(), now)?;
+        let revision = revision_of(caller, name, new, before.as_ref(), now)?;
         if !configs::add_revision(&mut tx, &revision).await? {
             return Err(PutConfigError::Raced);
         }
@@ -206,18 +233,19 @@ fn body_hash(new: &NewRevision) -> ContentHash {
     ContentHash::from_bytes(trust::sha256(&new.body))
 }
 
-fn revision(
+/// The revision that a put makes after another.
+pub(super) fn revision_of(
     caller: &Caller,
     name: &ConfigName,
     new: &NewRevision,
     before: Option<&RevisionHead>,
     now: Timestamp,
-) -> Result<Revision, UnknownKind> {
+) -> Result<Revision, PutConfigError> {
     Ok(Revision {
         namespace: caller.namespace.clone(),
         config: name.clone(),
         number: before.map_or(RevisionNumber(1), |before| before.number.next()),
-        version: version::next(before, &new.aim),
+        version: new.version.after(before, &new.aim)?.to_string(),
         kind: read_kind(&new.kind)?,
         selector: new.aim.selector.clone(),
         priority: new.aim.priority,
@@ -227,7 +255,7 @@ fn revision(
         author: caller.actor.clone(),
         message: new.message.clone(),
         created_at: now,
-        origin: "api".to_owned(),
+        origin: new.origin.to_string(),
     })
 }
 

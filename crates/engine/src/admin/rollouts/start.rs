@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::{
-    AgentId, BaselineRecord, ConfigName, EventId, EventKind, InvalidTransition, NewEvent, Revision,
+    BaselineRecord, ConfigName, EventId, EventKind, InvalidTransition, NewEvent, Revision,
     RevisionNumber, Rollout, RolloutId, RolloutState, Strategy,
 };
 use jiff::Timestamp;
@@ -19,6 +19,7 @@ use crate::admin::{retry_contended, unix_ms};
 use crate::change::Change;
 use crate::desire::DesireError;
 use crate::engine::Engine;
+use crate::preview::CheckErrors;
 
 /// The longest message of a rollout, in bytes.
 const MESSAGE_MAX_BYTES: usize = 4096;
@@ -34,6 +35,8 @@ pub struct Release {
     pub message: String,
     /// What must hold of the config, such as that nobody has made another revision.
     pub precondition: Precondition,
+    /// Whether errors that checks find do not matter.
+    pub force: bool,
 }
 
 /// A rollout that was started.
@@ -80,6 +83,9 @@ pub enum StartRolloutError {
     /// Another rollout of the config is under way.
     #[error("another rollout of the config is under way")]
     UnderWay,
+    /// What some agent would get has errors, and the caller did not force it.
+    #[error(transparent)]
+    Checks(Box<CheckErrors>),
     /// Revisions that some agent would get do not merge, or the database failed while looking.
     #[error(transparent)]
     Desire(#[from] DesireError),
@@ -111,6 +117,8 @@ impl StartRolloutError {
 pub(in crate::admin) struct Draft {
     pub started: Started,
     contents: Vec<desired::DesiredContent>,
+    /// How many errors of the checks did not matter.
+    overruled: usize,
 }
 
 /// What a rollout is about.
@@ -121,6 +129,8 @@ pub(in crate::admin) struct Move<'a> {
     pub previous: Option<RevisionNumber>,
     pub strategy: Strategy,
     pub message: &'a str,
+    /// Whether errors that checks find do not matter.
+    pub force: bool,
 }
 
 impl Engine {
@@ -171,6 +181,7 @@ impl Engine {
             previous,
             strategy,
             message: &release.message,
+            force: release.force,
         };
         let draft = self.draft(&mut change, caller, step, now).await?;
 
@@ -199,10 +210,17 @@ impl Engine {
     ) -> Result<Draft, DraftError> {
         let target = step.target.as_ref().map(|revision| revision.number);
         match step.target {
+            Some(revision) if step.force => change.force_baseline(revision),
             Some(revision) => change.set_baseline(revision),
             None => change.remove_config(&caller.namespace, step.config),
         }
-        let contents = change.materialise(now).await?;
+        let outcomes = change.outcomes();
+        let contents = change.make(&outcomes, now).await?;
+        let errors = change.errors(outcomes.iter()).await;
+        let overruled = errors.as_ref().map_or(0, CheckErrors::count);
+        if let Some(errors) = errors.filter(|_| !step.force) {
+            return Err(DraftError::Checks(Box::new(errors)));
+        }
         let rollout = Rollout {
             id: RolloutId::from_parts(unix_ms(now), self.random()),
             namespace: caller.namespace.clone(),
@@ -210,6 +228,7 @@ impl Engine {
             target,
             previous: step.previous,
             strategy: step.strategy,
+            forced: step.force,
             state: RolloutState::Running,
             created_by: caller.actor.clone(),
             created_at: now,
@@ -217,15 +236,21 @@ impl Engine {
         };
         let started = Started {
             rollout: rollout.complete(now)?,
-            affected: count(change.affected()),
+            affected: outcomes.iter().map(|alike| alike.agents).sum(),
         };
-        Ok(Draft { started, contents })
+        Ok(Draft {
+            started,
+            contents,
+            overruled,
+        })
     }
 }
 
 /// Why a rollout could not be drafted or stored.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::admin) enum DraftError {
+    #[error(transparent)]
+    Checks(Box<CheckErrors>),
     #[error(transparent)]
     Desire(#[from] DesireError),
     #[error(transparent)]
@@ -239,6 +264,7 @@ pub(in crate::admin) enum DraftError {
 impl From<DraftError> for StartRolloutError {
     fn from(error: DraftError) -> Self {
         match error {
+            DraftError::Checks(errors) => Self::Checks(errors),
             DraftError::Desire(error) => Self::Desire(error),
             DraftError::Add(AddRolloutError::Running { .. }) => Self::UnderWay,
             DraftError::Add(AddRolloutError::Store(error)) | DraftError::Store(error) => {
@@ -266,7 +292,7 @@ impl Draft {
             Some(revision) => configs::set_baseline(tx, &baseline(rollout, revision, now)).await?,
             None => drop(configs::clear_baseline(tx, &rollout.namespace, &rollout.config).await?),
         }
-        let event = note(tx, caller, rollout, now).await?;
+        let event = note(tx, caller, rollout, self.overruled, now).await?;
         Ok((self.started, event))
     }
 }
@@ -335,6 +361,7 @@ async fn note(
     tx: &mut Tx,
     caller: &Caller,
     rollout: &Rollout,
+    overruled: usize,
     now: Timestamp,
 ) -> Result<Option<EventId>, StoreError> {
     let mut detail = BTreeMap::from([
@@ -346,6 +373,10 @@ async fn note(
             .target
             .map(|target| ("revision".to_owned(), target.to_string())),
     );
+    if rollout.forced {
+        detail.insert("forced".to_owned(), "true".to_owned());
+        detail.insert("errors".to_owned(), overruled.to_string());
+    }
     let event = |kind| NewEvent {
         namespace: caller.namespace.clone(),
         agent: None,
@@ -361,17 +392,22 @@ async fn note(
         ],
     )
     .await?;
+    let mut new = serde_json::json!({
+        "revision": rollout.target.map(|number| number.0),
+        "rollout": rollout.id.to_string(),
+        "strategy": rollout.strategy.as_str(),
+    });
+    if rollout.forced {
+        new["forced"] = true.into();
+        new["errors"] = overruled.into();
+    }
     Act::new(
         "rollout.started",
         "release",
         format!("configs/{}", rollout.config),
     )
     .old(serde_json::json!({ "revision": rollout.previous.map(|number| number.0) }))
-    .new_value(serde_json::json!({
-        "revision": rollout.target.map(|number| number.0),
-        "rollout": rollout.id.to_string(),
-        "strategy": rollout.strategy.as_str(),
-    }))
+    .new_value(new)
     .done(tx, caller, now)
     .await?;
     Ok(last)
@@ -402,8 +438,4 @@ async fn earlier(
         .await?
         .ok_or_else(corrupt)?;
     Ok(Some(Started { rollout, affected }))
-}
-
-fn count(agents: &[AgentId]) -> u64 {
-    u64::try_from(agents.len()).unwrap_or(u64::MAX)
 }

@@ -13,7 +13,6 @@ use engine::admin::agents::{
 use engine::domain::Revision;
 use engine::domain::model;
 use engine::domain::model::ConfigMap;
-use similar::TextDiff;
 
 use super::hex;
 use super::report::to_apply_status;
@@ -156,12 +155,11 @@ fn unified(
             String::from_utf8_lossy(&after.body).into(),
         ),
     };
-    TextDiff::configure()
-        .timeout(DIFF_LIMIT)
-        .diff_lines(&before, &after)
-        .unified_diff()
-        .header(&format!("desired/{name}"), &format!("effective/{name}"))
-        .to_string()
+    crate::diffs::unified(
+        (&format!("desired/{name}"), &before),
+        (&format!("effective/{name}"), &after),
+        DIFF_LIMIT,
+    )
 }
 
 #[cfg(test)]

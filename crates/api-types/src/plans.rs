@@ -1,0 +1,104 @@
+//! Plans: what a change would do to every agent, before it does.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::checks::Finding;
+use crate::configs::PutConfig;
+use crate::diffs::ConfigChanges;
+
+/// Asks what a change would do. One of the fields, or none: the newest revision.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanConfig {
+    /// The release of this revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// A revision that is not made yet, and its release. The config need not exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit: Option<PutConfig>,
+    /// `true`: the config is deleted and taken away from its agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remove: Option<bool>,
+}
+
+/// What a change would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Plan {
+    /// The config.
+    pub config: String,
+    /// The revision that would be in force; absent: none. Of an edit it does not exist yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// The revision that is in force; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_revision: Option<u64>,
+    /// Whether a release is refused unless it is forced, for what some agents would get.
+    pub blocked: bool,
+    /// How many agents are concerned: those that the old or the new revision matches.
+    pub agents: u64,
+    /// How many of them would be given something else than they should run now.
+    pub changed: u64,
+    /// How many of them would be given what a Collector refuses, or what cannot be made.
+    pub refused: u64,
+    /// The agents, alike ones together: those first that block the release, then the largest groups.
+    pub groups: Vec<PlanGroup>,
+    /// How many further groups there are, which are counted above and not shown.
+    #[serde(default, skip_serializing_if = "crate::is_zero")]
+    pub more_groups: u64,
+    /// What checks say of the revision alone, where no agent is concerned: what it lacks, another config may have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+}
+
+/// What a change would do to an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanOutcome {
+    /// Nothing.
+    NoChange,
+    /// It would be given something else than it should run now.
+    Change,
+    /// No config matches it any more: it is given nothing and runs on as it is.
+    Unassigned,
+    /// A Collector would refuse what it would be given.
+    CheckErrors,
+    /// What it would be given cannot be made.
+    MergeFailed,
+}
+
+/// Agents to which a change would do the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlanGroup {
+    /// What it would do to them.
+    pub outcome: PlanOutcome,
+    /// How many they are.
+    pub agents: u64,
+    /// How many of them have no connection now.
+    pub disconnected: u64,
+    /// The ids of the first few.
+    pub examples: Vec<String>,
+    /// The revisions they would be given, as `config@revision`, in the order in which they merge.
+    pub layers: Vec<String>,
+    /// The hash of what they should run now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// The hash of what they would be given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// From the one to the other, in unified format, secrets redacted; cut where it is very long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<String>,
+    /// The same in the Collector's own terms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<ConfigChanges>,
+    /// Why it cannot be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What checks say of what they would be given, errors first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    /// How many further findings there are.
+    #[serde(default, skip_serializing_if = "crate::is_zero")]
+    pub more_findings: u64,
+}

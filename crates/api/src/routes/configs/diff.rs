@@ -1,0 +1,81 @@
+//! `GET /configs/{config}/revisions/{revision}/diff`: what differs between two revisions.
+
+use std::time::Duration;
+
+use api_types::diffs::{DiffQuery, NumberChange, RevisionDiff, TextChange};
+use axum::Json;
+use axum::extract::State;
+use engine::admin::agents::redacted_for_diff;
+use engine::admin::configs::difference;
+use engine::domain;
+use engine::domain::model::ConfigFile;
+
+use super::revision::RevisionPath;
+use crate::access::Acting;
+use crate::diffs::{to_changes, unified};
+use crate::extract::{Path, Query};
+use crate::problem::{ApiError, ApiResult, shortened};
+use crate::state::ApiState;
+
+/// How long the comparison of the texts may take before it settles for a coarser one.
+const DIFF_LIMIT: Duration = Duration::from_millis(200);
+/// The longest unified diff, in bytes.
+const DIFF_MAX_BYTES: usize = 1 << 20;
+
+/// What differs between two revisions of a config: as text, and in the Collector's own terms. Secrets are redacted; one
+/// that differs shows as different.
+#[utoipa::path(get, path = "/configs/{config}/revisions/{revision}/diff", tag = "configs",
+    params(
+        ("config" = String, Path, description = "The config's name"),
+        ("revision" = u64, Path, description = "The revision's number"),
+        DiffQuery,
+    ),
+    responses((status = 200, body = RevisionDiff)))]
+pub(crate) async fn diff_revisions(
+    State(state): State<ApiState>,
+    Acting(caller): Acting,
+    Path(path): Path<RevisionPath>,
+    Query(query): Query<DiffQuery>,
+) -> ApiResult<Json<RevisionDiff>> {
+    let after = path.find(&state, &caller).await?;
+    let from = query
+        .from
+        .unwrap_or_else(|| after.number.0.saturating_sub(1));
+    let before = match from {
+        0 => None,
+        number => Some(path.numbered(number).find(&state, &caller).await?),
+    };
+    let shown = tokio::task::spawn_blocking(move || to_diff(before.as_ref(), &after)).await;
+    Ok(Json(shown.map_err(|error| ApiError::internal(&error))?))
+}
+
+fn to_diff(before: Option<&domain::Revision>, after: &domain::Revision) -> RevisionDiff {
+    let body = |revision: &domain::Revision| ConfigFile::new(&*revision.body, "");
+    let (old, new) = (before.map(body).unwrap_or_default(), body(after));
+    let (old_shown, new_shown) = redacted_for_diff(&old, &new);
+    let name = |revision: &domain::Revision| format!("{}@{}", revision.config, revision.number);
+    let old_name = before.map_or_else(|| "empty".to_owned(), name);
+    let text = unified(
+        (&old_name, &old_shown),
+        (&name(after), &new_shown),
+        DIFF_LIMIT,
+    );
+    let selectors = before.map(|before| (before.selector.to_string(), after.selector.to_string()));
+    let priorities = before.map(|before| (before.priority, after.priority));
+    RevisionDiff {
+        config: after.config.to_string(),
+        from: before.map_or(0, |before| before.number.0),
+        to: after.number.0,
+        identical: old.body == new.body,
+        selector: selectors
+            .filter(|(from, to)| from != to)
+            .map(|(from, to)| TextChange { from, to }),
+        priority: priorities
+            .filter(|(from, to)| from != to)
+            .map(|(from, to)| NumberChange { from, to }),
+        unified: shortened(text, DIFF_MAX_BYTES),
+        changes: difference(&old.body, &new.body)
+            .map(to_changes)
+            .unwrap_or_default(),
+    }
+}

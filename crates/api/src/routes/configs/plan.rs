@@ -1,0 +1,193 @@
+//! `POST /configs/{config}/plan`: what a change would do to every agent, before it does.
+
+use std::time::Duration;
+
+use api_types::ProblemKind;
+use api_types::diffs::ConfigChanges;
+use api_types::plans::{Plan, PlanConfig, PlanGroup, PlanOutcome};
+use axum::Json;
+use axum::extract::State;
+use engine::admin::agents::redacted_for_diff;
+use engine::admin::configs::{Plan as Planned, PlanError, Proposal, difference};
+use engine::domain::RevisionNumber;
+use engine::domain::model::ConfigFile;
+use engine::{DesiredContent, Fate, Finding, Group};
+
+use super::ConfigPath;
+use super::put;
+use crate::access::Acting;
+use crate::diffs::{to_changes, unified};
+use crate::extract::{ConfigJson as Body, Path};
+use crate::findings::to_finding;
+use crate::problem::{ApiError, ApiResult, shortened};
+use crate::state::ApiState;
+
+/// How many groups are shown.
+const MOST_GROUPS: usize = 100;
+/// How many findings of a group are shown.
+const MOST_FINDINGS: usize = 20;
+/// The longest diff of a group, in bytes.
+const DIFF_MAX_BYTES: usize = 64 << 10;
+/// How long one diff may be worked at before it settles for a coarser one; of [`MOST_GROUPS`] all together a second.
+const DIFF_LIMIT: Duration = Duration::from_millis(10);
+
+/// Says what a release, an edit that is not saved, or a deletion would do to every agent that it concerns: alike agents
+/// together, with the diff of what they would run, and what checks find in it. Nothing changes.
+#[utoipa::path(post, path = "/configs/{config}/plan", tag = "configs",
+    params(("config" = String, Path, description = "The config's name")),
+    request_body = PlanConfig,
+    responses((status = 200, body = Plan)))]
+pub(crate) async fn plan_config(
+    State(state): State<ApiState>,
+    Acting(caller): Acting,
+    Path(path): Path<ConfigPath>,
+    Body(body): Body<PlanConfig>,
+) -> ApiResult<Json<Plan>> {
+    let name = path.name()?;
+    let proposal = read(body)?;
+    let planned = state
+        .engine
+        .plan_config(&caller, &name, &proposal, state.now())
+        .await?;
+    // Diffs take a while.
+    let shown = tokio::task::spawn_blocking(move || to_plan(path.config, planned)).await;
+    Ok(Json(shown.map_err(|error| ApiError::internal(&error))?))
+}
+
+fn read(body: PlanConfig) -> ApiResult<Proposal> {
+    let PlanConfig {
+        revision,
+        edit,
+        remove,
+    } = body;
+    let removes = remove.unwrap_or_default();
+    match (revision, edit, removes) {
+        (revision, None, false) => Ok(Proposal::Release(revision.map(RevisionNumber))),
+        (None, Some(edit), false) => put::read(edit)
+            .map(Proposal::Edit)
+            .map_err(|error| error.within("edit")),
+        (None, None, true) => Ok(Proposal::Remove),
+        _ => Err(ApiError::new(ProblemKind::InvalidField)
+            .field("revision")
+            .detail("give one of \"revision\", \"edit\" and \"remove\": they are different plans")),
+    }
+}
+
+fn to_plan(config: String, planned: Planned) -> Plan {
+    let mut groups = planned.groups;
+    // The largest come first already.
+    groups.sort_by_key(|group| !group.is_blocked());
+    let count = |which: fn(&Group) -> bool| {
+        let counted = groups.iter().filter(|group| which(group));
+        counted.map(|group| group.agents).sum()
+    };
+    Plan {
+        config,
+        revision: planned.revision.map(|number| number.0),
+        previous_revision: planned.previous.map(|number| number.0),
+        blocked: groups.iter().any(Group::is_blocked),
+        agents: count(|_| true),
+        changed: count(|group| matches!(group.fate, Fate::Changed(_))),
+        refused: count(Group::is_blocked),
+        more_groups: groups.len().saturating_sub(MOST_GROUPS) as u64,
+        groups: groups.into_iter().take(MOST_GROUPS).map(to_group).collect(),
+        findings: planned.alone.into_iter().map(to_finding).collect(),
+    }
+}
+
+fn to_group(group: Group) -> PlanGroup {
+    let is_blocked = group.is_blocked();
+    let (after, error) = match &group.fate {
+        Fate::Changed(content) => (Some(&**content), None),
+        Fate::Unchanged => (group.before.as_deref(), None),
+        Fate::Unassigned => (None, None),
+        Fate::Unmergeable(why) => (None, Some(why.clone())),
+    };
+    let outcome = match &group.fate {
+        Fate::Unmergeable(_) => PlanOutcome::MergeFailed,
+        _ if is_blocked => PlanOutcome::CheckErrors,
+        Fate::Unchanged => PlanOutcome::NoChange,
+        Fate::Changed(_) => PlanOutcome::Change,
+        Fate::Unassigned => PlanOutcome::Unassigned,
+    };
+    let diff = match &group.fate {
+        Fate::Changed(content) => Some(diff(group.before.as_deref(), content)),
+        _ => None,
+    };
+    let changes = match &group.fate {
+        Fate::Changed(content) => changes(group.before.as_deref(), content),
+        _ => None,
+    };
+    let mut findings: Vec<Finding> = group.findings.to_vec();
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
+    PlanGroup {
+        outcome,
+        agents: group.agents,
+        disconnected: group.disconnected,
+        examples: group.examples.iter().map(ToString::to_string).collect(),
+        layers: group
+            .layers
+            .iter()
+            .map(|layer| format!("{}@{}", layer.config, layer.number))
+            .collect(),
+        before: group
+            .before
+            .as_ref()
+            .map(|content| content.hash.to_string()),
+        after: after.map(|content| content.hash.to_string()),
+        diff,
+        changes,
+        error,
+        more_findings: findings.len().saturating_sub(MOST_FINDINGS) as u64,
+        findings: findings
+            .into_iter()
+            .take(MOST_FINDINGS)
+            .map(to_finding)
+            .collect(),
+    }
+}
+
+/// From what agents should run now to what they would be given, file by file.
+fn diff(before: Option<&DesiredContent>, after: &DesiredContent) -> String {
+    let empty = ConfigFile::default();
+    let names: std::collections::BTreeSet<&String> = before
+        .map(|before| &before.files)
+        .into_iter()
+        .flat_map(|files| files.keys())
+        .chain(after.files.keys())
+        .collect();
+    let mut text = String::new();
+    for name in names {
+        let old = before.and_then(|before| before.files.get(name));
+        let new = after.files.get(name);
+        let (old, new) = redacted_for_diff(old.unwrap_or(&empty), new.unwrap_or(&empty));
+        text.push_str(&unified(
+            (&format!("now/{name}"), &old),
+            (&format!("then/{name}"), &new),
+            DIFF_LIMIT,
+        ));
+    }
+    shortened(text, DIFF_MAX_BYTES)
+}
+
+/// What differs in the Collector's own terms; it is given one file.
+fn changes(before: Option<&DesiredContent>, after: &DesiredContent) -> Option<ConfigChanges> {
+    let body =
+        |content: &DesiredContent| content.files.values().next().map(|file| file.body.clone());
+    let old = before.and_then(body).unwrap_or_default();
+    difference(&old, &body(after)?).map(to_changes)
+}
+
+impl From<PlanError> for ApiError {
+    fn from(error: PlanError) -> Self {
+        let text = error.to_string();
+        match error {
+            PlanError::NoConfig { .. } => Self::new(ProblemKind::NotFound).detail(text),
+            PlanError::NoRevision { .. } => Self::new(ProblemKind::NotFound)
+                .field("revision")
+                .detail(text),
+            PlanError::Edit(error) => Self::from(error).within("edit"),
+            PlanError::Store(error) => error.into(),
+        }
+    }
+}

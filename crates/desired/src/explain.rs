@@ -1,0 +1,180 @@
+//! Why an agent has a line: each value with the revision that set it and those that it overrode.
+
+use std::collections::HashMap;
+
+use domain::ContentHash;
+use otelcol::{Content as NodeContent, Document, Node, Path};
+
+use crate::provenance::Overridden;
+use crate::{CONFIG_FILE, Layer, Limits, MaterialiseError, Source, materialise_within, redacted};
+
+/// A value that an agent gets, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained {
+    /// The way to it.
+    pub path: Path,
+    /// The value as it may be shown, secrets replaced; an empty list is `[]`, an empty map `{}`.
+    pub value: String,
+    /// Who set it.
+    pub source: Source,
+    /// What that replaced, the latest first.
+    pub overrode: Vec<Source>,
+}
+
+/// The values at or inside of a path, and why they are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The hash of what these layers make now.
+    pub hash: ContentHash,
+    /// The values in the order of the content.
+    pub values: Vec<Explained>,
+    /// How many further values there are.
+    pub more: usize,
+}
+
+/// Explains the values at or inside of `under`, a path as findings show it (`exporters::otlp`); empty: all. At most
+/// `most` of them.
+///
+/// # Errors
+/// As [`materialise_within`].
+pub fn explain_within(
+    layers: &[Layer<'_>],
+    under: &str,
+    most: usize,
+    limits: &Limits,
+) -> Result<Explanation, MaterialiseError> {
+    let content = materialise_within(layers, limits)?;
+    let shown = redacted(&content.files)
+        .remove(CONFIG_FILE)
+        .map(|file| file.body)
+        .unwrap_or_default();
+    let reading = otelcol::Limits {
+        bytes: usize::MAX,
+        nodes: usize::MAX,
+        ..otelcol::Limits::default()
+    };
+    let shown = Document::parse_within(&shown, &reading).ok();
+    let overridden = by_path(&content.provenance.overridden);
+    let (mut values, mut more) = (Vec::new(), 0);
+    for leaf in &content.provenance.leaves {
+        if !is_under(&leaf.path, under) {
+            continue;
+        }
+        if most <= values.len() {
+            more += 1;
+            continue;
+        }
+        let node = shown.as_ref().and_then(|shown| shown.at(&leaf.path));
+        values.push(Explained {
+            value: node.map(text).unwrap_or_default(),
+            source: leaf.source.clone(),
+            overrode: overrode(&leaf.path, &overridden),
+            path: leaf.path.clone(),
+        });
+    }
+    Ok(Explanation {
+        hash: content.hash,
+        values,
+        more,
+    })
+}
+
+fn by_path(overridden: &[Overridden]) -> HashMap<&Path, Vec<&Overridden>> {
+    let mut found: HashMap<&Path, Vec<&Overridden>> = HashMap::new();
+    for lost in overridden {
+        found.entry(&lost.path).or_default().push(lost);
+    }
+    found
+}
+
+/// What was replaced at this path or as a part of something that was replaced whole, the latest first.
+fn overrode(path: &Path, overridden: &HashMap<&Path, Vec<&Overridden>>) -> Vec<Source> {
+    let steps = path.steps();
+    let on_the_way = (1..=steps.len()).filter_map(|length| {
+        let part: Path = steps[..length].iter().cloned().collect();
+        overridden.get(&part)
+    });
+    let mut found: Vec<Source> = on_the_way
+        .flatten()
+        .map(|lost| lost.source.clone())
+        .collect();
+    found.reverse();
+    found
+}
+
+fn is_under(path: &Path, under: &str) -> bool {
+    let text = path.to_string();
+    let rest = text.strip_prefix(under);
+    under.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+fn text(node: &Node) -> String {
+    match &node.content {
+        NodeContent::Scalar(scalar) => scalar.text().to_owned(),
+        NodeContent::List(_) => "[]".to_owned(),
+        NodeContent::Map(_) => "{}".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{ConfigName, RevisionNumber};
+
+    use super::*;
+    use crate::hash::sha256;
+
+    const BASE: &[u8] =
+        b"exporters:\n  otlp:\n    endpoint: a:1\n    headers: {api-key: hunter2}\nlists: [1, 2]\n";
+    const OVER: &[u8] = b"exporters:\n  otlp:\n    endpoint: b:2\nlists: [3]\nextra: {}\n";
+
+    fn explain(under: &str, most: usize) -> Explanation {
+        let (base, over) = (
+            ConfigName::new("base").unwrap(),
+            ConfigName::new("over").unwrap(),
+        );
+        let layer = |config, priority, body| Layer {
+            config,
+            revision: RevisionNumber(1),
+            priority,
+            sha256: sha256(body),
+            body,
+        };
+        let layers = [layer(&base, 0, BASE), layer(&over, 1, OVER)];
+        explain_within(&layers, under, most, &Limits::default()).unwrap()
+    }
+
+    fn told(explained: &Explained) -> String {
+        let place = |source: &Source| format!("{}:{}", source.config, source.line);
+        let lost: Vec<String> = explained.overrode.iter().map(place).collect();
+        let (path, value) = (&explained.path, &explained.value);
+        format!(
+            "{path}={value} {} <{}>",
+            place(&explained.source),
+            lost.join(" ")
+        )
+    }
+
+    #[test]
+    fn each_value_names_who_set_it_and_what_that_overrode() {
+        let all: Vec<String> = explain("", 100).values.iter().map(told).collect();
+        assert_eq!(
+            all,
+            [
+                "exporters::otlp::endpoint=b:2 over:3 <base:3>",
+                "exporters::otlp::headers::api-key=[REDACTED] base:4 <>",
+                "lists::0=3 over:4 <base:5>",
+                "extra={} over:5 <>",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_path_narrows_it_and_a_limit_counts_the_rest() {
+        let part = explain("exporters::otlp", 100);
+        assert_eq!((part.values.len(), part.more), (2, 0));
+        // A path is whole steps.
+        assert_eq!(explain("exporters::ot", 100).values, []);
+        let cut = explain("", 1);
+        assert_eq!((cut.values.len(), cut.more), (1, 3));
+    }
+}
