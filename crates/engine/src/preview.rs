@@ -71,7 +71,7 @@ pub struct Found {
 /// What agents would get has errors: their Collectors would refuse it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckErrors {
-    /// Each error once, the first [`MOST_ERRORS`] of them; at least one.
+    /// Each error once, at most a hundred of them and at least one.
     pub errors: Vec<Found>,
     /// How many further errors there are.
     pub more: usize,
