@@ -17,8 +17,8 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use files::{decode_files, encode_files};
 use rows::{
-    ComponentRow, DescriptionRow, HealthRow, HealthView, PackagesRow, SettingsRow, components_from,
-    components_to,
+    ComponentRow, DescriptionRow, HealthRoot, HealthRow, HealthView, PackagesRow, SettingsRow,
+    components_from, components_to,
 };
 
 use crate::StoreError;
@@ -83,6 +83,11 @@ pub(crate) fn encode_health(tree: &Health) -> String {
 
 pub(crate) fn decode_health(text: &str) -> Result<Health, StoreError> {
     from_json::<HealthRow>("health", text.as_bytes()).map(Into::into)
+}
+
+/// Status and last error of a tree's root, without building the tree: lists read hundreds.
+pub(crate) fn decode_health_root(text: &str) -> Result<(String, String), StoreError> {
+    from_json::<HealthRoot>("health", text.as_bytes()).map(|root| (root.s, root.e))
 }
 
 pub(crate) fn encode_description(description: &AgentDescription) -> Vec<u8> {

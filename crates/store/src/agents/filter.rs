@@ -213,8 +213,7 @@ async fn is_narrow(
         order: "",
     };
     let list = built.labelled(filter, requirement);
-    let most = built.value(NARROW_AGENTS + 1);
-    let text = format!("SELECT COUNT(*) FROM ({list} LIMIT {most})");
+    let text = format!("SELECT COUNT(*) FROM ({list} LIMIT {})", NARROW_AGENTS + 1);
     let count = query_built("counting the agents of a label", text)
         .bind_all(built.values)
         .read_one(conn, |row| row.count())

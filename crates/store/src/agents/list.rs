@@ -79,9 +79,10 @@ pub(super) const SUMMARY: &str = "a.id, a.namespace, a.uid, a.labels_reported, a
 /// # Errors
 /// [`StoreError`].
 pub async fn list(conn: &mut Conn, filter: &ListAgents) -> Result<AgentPage, StoreError> {
-    let mut built = Filter::narrowed(filter, conn).await?;
-    // One more than asked for tells whether there is a next page.
-    let limit = built.value(u64::from(filter.limit) + 1);
+    let built = Filter::narrowed(filter, conn).await?;
+    // One more than asked for tells whether there is a next page. In the text, since SQLite plans a statement anew each
+    // time that a limit is bound to it.
+    let limit = u64::from(filter.limit) + 1;
     let text = format!(
         "SELECT {SUMMARY}{} ORDER BY {} LIMIT {limit}",
         built.text, built.order
@@ -114,9 +115,9 @@ pub(super) fn read_summary(row: &mut Columns<'_>) -> Result<AgentSummary, StoreE
         row.opt_text()?.unwrap_or_default().to_owned(),
     );
     let healthy = row.opt_flag()?;
-    let health = row
+    let (health_status, last_error) = row
         .opt_text()?
-        .map(codec::decode_health)
+        .map(codec::decode_health_root)
         .transpose()?
         .unwrap_or_default();
     let (offered, desired) = (read_offered(row)?, row.opt_hash()?);
@@ -137,8 +138,8 @@ pub(super) fn read_summary(row: &mut Columns<'_>) -> Result<AgentSummary, StoreE
         attachment,
         detached: detached.0.map(|at| (at, detached.1)),
         healthy,
-        health_status: health.status,
-        last_error: health.last_error,
+        health_status,
+        last_error,
         config_state: config_state(
             desired.as_ref(),
             offered.as_ref().map(|offered| &offered.hash),

@@ -159,6 +159,15 @@ pub(super) struct HealthRow {
     a: Vec<AttributeRow>,
 }
 
+/// The root of a [`HealthRow`] alone.
+#[derive(Deserialize)]
+pub(super) struct HealthRoot {
+    #[serde(default)]
+    pub(super) s: String,
+    #[serde(default)]
+    pub(super) e: String,
+}
+
 impl From<HealthRow> for Health {
     fn from(row: HealthRow) -> Self {
         Self {
