@@ -76,6 +76,12 @@ impl ApiError {
         self
     }
 
+    /// What can be done about it, before what happened: that may be long, and cut.
+    pub(crate) fn hint(self, hint: &str) -> Self {
+        let detail = self.problem.detail.clone().unwrap_or_default();
+        self.detail(format!("{hint}: {detail}"))
+    }
+
     /// The field is a part of another one.
     pub(crate) fn within(mut self, outer: &str) -> Self {
         if let Some(field) = &self.problem.field {
@@ -179,10 +185,7 @@ impl From<engine::admin::KeyReused> for ApiError {
 
 impl From<engine::CheckErrors> for ApiError {
     fn from(errors: engine::CheckErrors) -> Self {
-        let text = format!(
-            "{errors}. Correct it, or release it all the same with \"force\": true, which is recorded"
-        );
-        let mut refusal = Self::new(ProblemKind::CheckFailed).detail(text);
+        let mut refusal = Self::new(ProblemKind::CheckFailed).detail(errors.to_string());
         refusal.problem.findings = errors.errors.into_iter().map(to_found).collect();
         refusal
     }

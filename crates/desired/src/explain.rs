@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::ContentHash;
-use otelcol::{Content as NodeContent, Document, Node, Path};
+use otelcol::{Content as NodeContent, Document, Node, Path, Step};
 
 use crate::provenance::Overridden;
 use crate::{CONFIG_FILE, Layer, Limits, MaterialiseError, Source, materialise_within, redacted};
@@ -79,33 +79,50 @@ pub fn explain_within(
     })
 }
 
-fn by_path(overridden: &[Overridden]) -> HashMap<&Path, Vec<&Overridden>> {
-    let mut found: HashMap<&Path, Vec<&Overridden>> = HashMap::new();
-    for lost in overridden {
-        found.entry(&lost.path).or_default().push(lost);
+/// What was replaced at each path, with its place in the order in which it was.
+fn by_path(overridden: &[Overridden]) -> HashMap<&Path, Vec<(usize, &Overridden)>> {
+    let mut found: HashMap<&Path, Vec<(usize, &Overridden)>> = HashMap::new();
+    for (place, lost) in overridden.iter().enumerate() {
+        found.entry(&lost.path).or_default().push((place, lost));
     }
     found
 }
 
 /// What was replaced at this path or as a part of something that was replaced whole, the latest first.
-fn overrode(path: &Path, overridden: &HashMap<&Path, Vec<&Overridden>>) -> Vec<Source> {
+fn overrode(path: &Path, overridden: &HashMap<&Path, Vec<(usize, &Overridden)>>) -> Vec<Source> {
     let steps = path.steps();
     let on_the_way = (1..=steps.len()).filter_map(|length| {
         let part: Path = steps[..length].iter().cloned().collect();
         overridden.get(&part)
     });
-    let mut found: Vec<Source> = on_the_way
-        .flatten()
-        .map(|lost| lost.source.clone())
-        .collect();
-    found.reverse();
+    let mut found: Vec<(usize, &Overridden)> = on_the_way.flatten().copied().collect();
+    found.sort_by_key(|(place, _)| std::cmp::Reverse(*place));
     found
+        .into_iter()
+        .map(|(_, lost)| lost.source.clone())
+        .collect()
 }
 
 fn is_under(path: &Path, under: &str) -> bool {
-    let text = path.to_string();
-    let rest = text.strip_prefix(under);
-    under.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    let mut rest = under;
+    for step in path.steps() {
+        if rest.is_empty() {
+            return true;
+        }
+        let after = match step {
+            Step::Key(name) => rest.strip_prefix(&**name),
+            Step::Index(index) => rest.strip_prefix(&*index.to_string()),
+        };
+        rest = match after {
+            Some("") => "",
+            Some(after) => match after.strip_prefix("::") {
+                Some(after) => after,
+                None => return false,
+            },
+            None => return false,
+        };
+    }
+    rest.is_empty()
 }
 
 fn text(node: &Node) -> String {

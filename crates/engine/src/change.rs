@@ -2,10 +2,7 @@
 //!
 //! One lock serialises changes, so a draft is never out of date when it is published. Readers and agents go on meanwhile.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use desired::InputsKey;
 use domain::{
@@ -35,6 +32,8 @@ pub struct Change {
     agents: HashMap<AgentId, AgentEdit>,
     holds_changed: bool,
     contents: Vec<(Namespace, InputsKey, DesiredContent)>,
+    /// The hashes of `contents`.
+    made: HashMap<(Namespace, InputsKey), ContentHash>,
     _serial: OwnedMutexGuard<()>,
 }
 
@@ -50,6 +49,8 @@ pub(crate) struct Alike {
     pub before: Option<Arc<DesiredContent>>,
     /// What they would be given; of no layers: nothing.
     pub layers: Vec<Arc<Revision>>,
+    /// Whether the change gives them other layers than they have without it.
+    pub is_moved: bool,
 }
 
 /// How many agents of those that are alike are named.
@@ -79,6 +80,7 @@ impl Engine {
             agents: HashMap::new(),
             holds_changed: false,
             contents: Vec::new(),
+            made: HashMap::new(),
             _serial: serial,
         })
     }
@@ -195,15 +197,26 @@ impl Change {
         agent.is_some_and(|agent| self.world.is_forced(&agent.namespace, &alike.layers))
     }
 
-    /// Whether these agents would get another content than they should run. Contents are made.
+    /// Whether these agents would get another content than they should run, and it is this change that gives it to them.
+    /// Contents are made.
     pub(crate) fn changes(&self, alike: &Alike) -> bool {
-        let key = key_of(&alike.layers);
-        let namespace = alike.examples.first().map(|agent| &agent.namespace);
+        let Some(agent) = alike.examples.first() else {
+            return false;
+        };
         let made = self
-            .contents
-            .iter()
-            .find(|(ns, known, _)| *known == key && Some(ns) == namespace);
-        made.map(|(_, _, content)| content.hash) != alike.before.as_ref().map(|before| before.hash)
+            .made
+            .get(&(agent.namespace.clone(), key_of(&alike.layers)));
+        alike.is_moved && made.copied() != alike.before.as_ref().map(|before| before.hash)
+    }
+
+    /// Whether this very revision is in force already, and by force.
+    pub(crate) fn is_forced_baseline(&self, revision: &Revision) -> bool {
+        let set = self.world.released.get(&revision.namespace);
+        let released = set.and_then(|set| set.configs.get(&revision.config));
+        released.is_some_and(|released| {
+            let baseline = released.baseline.as_ref();
+            released.forced && baseline.is_some_and(|standing| standing.number == revision.number)
+        })
     }
 
     /// Makes the contents that agents will need, and gives the rows to store in the transaction that commits the change.
@@ -224,11 +237,10 @@ impl Change {
         alike: &[Alike],
         now: Timestamp,
     ) -> Result<Vec<stored::DesiredContent>, DesireError> {
-        let mut made: HashSet<(Namespace, InputsKey)> = HashSet::new();
         let mut rows = Vec::new();
         for (agent, layers) in distinct(alike) {
             let key = key_of(layers);
-            if !made.insert((agent.namespace.clone(), key)) {
+            if self.made.contains_key(&(agent.namespace.clone(), key)) {
                 continue;
             }
             let made = self
@@ -236,6 +248,8 @@ impl Change {
                 .content_of(&agent.namespace, agent.id, layers, now)
                 .await?;
             rows.push(made.row);
+            self.made
+                .insert((agent.namespace.clone(), key), made.content.hash);
             self.contents
                 .push((agent.namespace.clone(), key, made.content));
         }
@@ -266,7 +280,8 @@ impl Change {
 
     /// What the agents that may run something else after the change would get, alike ones together.
     pub(crate) fn outcomes(&self) -> Vec<Alike> {
-        let concerned = Concerned::new(&self.engine.inner.world.get(), &self.world, &self.configs);
+        let old = self.engine.inner.world.get();
+        let concerned = Concerned::new(&old, &self.world, &self.configs);
         let mut places: HashMap<Outcome, usize> = HashMap::new();
         let mut outcomes: Vec<Alike> = Vec::new();
         let (world, edits, engine) = (&self.world, &self.agents, &self.engine);
@@ -283,13 +298,18 @@ impl Change {
                 Some(labels) => world.layers(&agent.namespace, agent.id, labels),
                 None => world.layers(&agent.namespace, agent.id, &state.effective_labels()),
             };
+            let standing = old.layers(&agent.namespace, agent.id, &state.effective_labels());
+            let standing = (!standing.is_empty()).then(|| key_of(&standing));
             let (before, disconnected) = (state.desired.clone(), state.link.is_none());
             drop(state);
+            let after = (!layers.is_empty()).then(|| key_of(&layers));
             let outcome = Outcome {
                 namespace: agent.namespace.clone(),
                 before: before.as_ref().map(|content| content.hash),
-                after: (!layers.is_empty()).then(|| key_of(&layers)),
+                is_moved: after != standing,
+                after,
             };
+            let is_moved = outcome.is_moved;
             let place = *places.entry(outcome).or_insert_with(|| {
                 outcomes.push(Alike {
                     examples: Vec::new(),
@@ -297,6 +317,7 @@ impl Change {
                     disconnected: 0,
                     before,
                     layers,
+                    is_moved,
                 });
                 outcomes.len() - 1
             });
@@ -317,6 +338,7 @@ struct Outcome {
     namespace: Namespace,
     before: Option<ContentHash>,
     after: Option<InputsKey>,
+    is_moved: bool,
 }
 
 /// One agent of each outcome that gives it something, and the layers of that; some may come twice.

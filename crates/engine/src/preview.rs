@@ -34,6 +34,9 @@ pub struct Group {
     pub layers: Vec<Arc<Revision>>,
     /// What is to be said about what they would be given.
     pub findings: Arc<[Finding]>,
+    /// Whether errors in it do not matter: one of these revisions was forced, or it is not this change that gives it to
+    /// them.
+    pub is_excused: bool,
 }
 
 /// What a change would do to an agent.
@@ -53,7 +56,11 @@ impl Group {
     /// Whether a release is refused for what these agents would get.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
-        matches!(self.fate, Fate::Unmergeable(_)) || self.findings.iter().any(Finding::is_error)
+        match self.fate {
+            Fate::Unmergeable(_) => true,
+            Fate::Changed(_) => !self.is_excused && self.findings.iter().any(Finding::is_error),
+            Fate::Unchanged | Fate::Unassigned => false,
+        }
     }
 }
 
@@ -152,6 +159,7 @@ impl Change {
                 agents: alike.agents,
                 disconnected: alike.disconnected,
                 examples: alike.examples.iter().map(|agent| agent.id).collect(),
+                is_excused: !alike.is_moved || self.is_forced(&alike),
                 before: alike.before,
                 layers: alike.layers,
                 findings,

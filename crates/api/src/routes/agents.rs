@@ -107,7 +107,8 @@ impl From<AgentActionError> for ApiError {
                 NotDelivered::NotCapable => ProblemKind::CapabilityMissing,
                 NotDelivered::QueueFull => ProblemKind::AgentBusy,
             }),
-            AgentActionError::Checks(errors) => (*errors).into(),
+            AgentActionError::Checks(errors) => Self::from(*errors)
+                .hint("the agent would get what its Collector refuses; correct the config, or force its release"),
             AgentActionError::Desire(error) => error.into(),
             AgentActionError::Raced => Self::new(ProblemKind::Conflict).detail(text),
             AgentActionError::Store(error) => error.into(),

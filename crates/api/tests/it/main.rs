@@ -138,6 +138,7 @@ suite! {
     plans: [
         a_release_that_collectors_would_refuse_takes_force,
         an_agent_that_comes_later_is_not_given_what_its_collector_refuses,
+        what_an_agent_was_refused_before_is_not_held_against_a_release,
         labels_that_would_break_an_agent_are_refused,
         a_deletion_that_would_break_agents_is_refused,
         a_plan_tells_what_each_agent_would_get,

@@ -86,14 +86,42 @@ pub async fn a_release_that_collectors_would_refuse_takes_force(world: &World<'_
         "{noted}"
     );
     // What was forced is for those that come later, too, also after a restart.
-    gets_something(world, 2).await;
-    gets_something(&world.crashed().await, 3).await;
+    // So are combinations that nobody has yet; and releasing it again, or another config, takes nothing back.
+    for (team, uid) in [("red", 2), ("blue", 3)] {
+        put(world, team, &format!("team={team}"), 1, EXTRA).await;
+        release(world, team).await;
+        gets_two_layers(world, uid, team).await;
+        let again: StartedRollout = world
+            .post(RELEASE, json!({}))
+            .await
+            .json(StatusCode::CREATED);
+        assert!(again.rollout.forced);
+    }
+    put(world, "green", "team=green", 1, EXTRA).await;
+    release(world, "green").await;
+    gets_two_layers(&world.crashed().await, 4, "green").await;
 }
 
-async fn gets_something(world: &World<'_>, uid: u8) {
-    let late = world.connect(uid, &[("env", "prod")]).await;
+async fn gets_two_layers(world: &World<'_>, uid: u8, team: &str) {
+    let late = world.connect(uid, &[("env", "prod"), ("team", team)]).await;
     let shown: Agent = world.read(&late.path()).await;
-    assert!(shown.config.desired.is_some());
+    assert_eq!(shown.config.desired.unwrap().layers.len(), 2);
+}
+
+pub async fn what_an_agent_was_refused_before_is_not_held_against_a_release(world: &World<'_>) {
+    let mut agent = world.connect(1, &[("env", "prod")]).await;
+    put(world, "edge", "env=prod", 0, BODY).await;
+    release(world, "edge").await;
+    agent.takes_config(world, ApplyState::Applied, "").await;
+    put(world, "team", "team=red", 1, BROKEN).await;
+    release(world, "team").await;
+    // It labels itself into a combination that is broken.
+    world.connect(2, &[("env", "prod"), ("team", "red")]).await;
+    put(world, "other", "env=prod,team!=red", 2, EXTRA).await;
+    release(world, "other").await;
+    let same = plan(world, json!({})).await;
+    assert_eq!((same.blocked, same.refused), (false, 0), "{same:?}");
+    release(world, "edge").await;
 }
 
 pub async fn an_agent_that_comes_later_is_not_given_what_its_collector_refuses(world: &World<'_>) {

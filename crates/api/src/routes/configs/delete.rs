@@ -56,7 +56,9 @@ impl From<DeleteConfigError> for ApiError {
             ),
             DeleteConfigError::UnderWay => Self::new(ProblemKind::Conflict).detail(text),
             DeleteConfigError::Precondition(error) => error.into(),
-            DeleteConfigError::Checks(errors) => (*errors).into(),
+            DeleteConfigError::Checks(errors) => Self::from(*errors).hint(
+                "what is left is broken; ?force=true deletes it all the same, which is recorded",
+            ),
             DeleteConfigError::Desire(error) => error.into(),
             DeleteConfigError::Store(error) => error.into(),
             DeleteConfigError::State(error) => Self::internal(&error),

@@ -101,7 +101,8 @@ impl From<StartRolloutError> for ApiError {
             }
             StartRolloutError::Precondition(error) => error.into(),
             StartRolloutError::UnderWay => refuse(ProblemKind::Conflict),
-            StartRolloutError::Checks(errors) => ApiError::from(*errors),
+            StartRolloutError::Checks(errors) => ApiError::from(*errors)
+                .hint("correct it, or release it with \"force\": true, which is recorded"),
             StartRolloutError::Desire(error) => error.into(),
             StartRolloutError::Key(error) => error.into(),
             StartRolloutError::Raced => Self::new(ProblemKind::Conflict).detail(text),

@@ -83,6 +83,9 @@ impl Engine {
         let target = target(&mut conn, caller, config, proposal, now).await?;
         drop(conn);
         match &target {
+            Some(revision) if change.is_forced_baseline(revision) => {
+                change.force_baseline(Arc::clone(revision));
+            }
             Some(revision) => change.set_baseline(Arc::clone(revision)),
             None => change.remove_config(&caller.namespace, config),
         }

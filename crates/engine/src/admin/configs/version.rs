@@ -61,10 +61,13 @@ impl Version {
             "major" => Ok(Self::Major),
             "minor" => Ok(Self::Minor),
             "patch" => Ok(Self::Patch),
-            _ => Numbers::read(text).map(Self::Given).ok_or_else(|| {
-                let text = text.chars().take(64).collect();
-                InvalidVersion::Text { text }
-            }),
+            _ => Numbers::read(text)
+                .filter(Numbers::is_sensible)
+                .map(Self::Given)
+                .ok_or_else(|| {
+                    let text = text.chars().take(64).collect();
+                    InvalidVersion::Text { text }
+                }),
         }
     }
 
@@ -97,17 +100,19 @@ impl Version {
 }
 
 impl Numbers {
-    /// Three numbers with dots between them, a `v` before them or not, each at most 2^53 and without leading zeros.
+    /// Whether each is at most 2^53: room for as many more, and for programs that count in doubles.
+    fn is_sensible(&self) -> bool {
+        self.0.iter().all(|number| *number <= 1 << 53)
+    }
+
+    /// Three numbers with dots between them, a `v` before them or not, each without leading zeros.
     fn read(text: &str) -> Option<Self> {
-        const MOST: u64 = 1 << 53;
         let mut parts = text.strip_prefix('v').unwrap_or(text).split('.');
         let mut number = || {
             let part = parts.next()?;
             let is_plain = part.bytes().all(|byte| byte.is_ascii_digit());
             let is_short = part == "0" || !part.starts_with('0');
-            part.parse()
-                .ok()
-                .filter(|number| is_plain && is_short && *number <= MOST)
+            part.parse().ok().filter(|_| is_plain && is_short)
         };
         let numbers = [number()?, number()?, number()?];
         parts.next().is_none().then_some(Self(numbers))

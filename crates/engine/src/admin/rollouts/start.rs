@@ -16,7 +16,7 @@ use crate::admin::audit::Act;
 use crate::admin::configs::{Precondition, PreconditionFailed, standing};
 use crate::admin::idempotency::{Created, Creation, KeyReused};
 use crate::admin::{retry_contended, unix_ms};
-use crate::change::Change;
+use crate::change::{Alike, Change};
 use crate::desire::DesireError;
 use crate::engine::Engine;
 use crate::preview::CheckErrors;
@@ -209,16 +209,21 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Draft, DraftError> {
         let target = step.target.as_ref().map(|revision| revision.number);
+        // The revision that is in force by force already stays so: releasing it again takes nothing back.
+        let stays = |revision: &Arc<Revision>| change.is_forced_baseline(revision);
+        let force = step.force || step.target.as_ref().is_some_and(stays);
         match step.target {
-            Some(revision) if step.force => change.force_baseline(revision),
+            Some(revision) if force => change.force_baseline(revision),
             Some(revision) => change.set_baseline(revision),
             None => change.remove_config(&caller.namespace, step.config),
         }
         let outcomes = change.outcomes();
         let contents = change.make(&outcomes, now).await?;
-        let errors = change.errors(outcomes.iter()).await;
+        // What was forced before is not this release's to answer for; what it forces itself is counted.
+        let heeded = |alike: &&Alike| force || !change.is_forced(alike);
+        let errors = change.errors(outcomes.iter().filter(heeded)).await;
         let overruled = errors.as_ref().map_or(0, CheckErrors::count);
-        if let Some(errors) = errors.filter(|_| !step.force) {
+        if let Some(errors) = errors.filter(|_| !force) {
             return Err(DraftError::Checks(Box::new(errors)));
         }
         let rollout = Rollout {
@@ -228,7 +233,7 @@ impl Engine {
             target,
             previous: step.previous,
             strategy: step.strategy,
-            forced: step.force,
+            forced: force,
             state: RolloutState::Running,
             created_by: caller.actor.clone(),
             created_at: now,
