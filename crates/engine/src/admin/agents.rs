@@ -5,8 +5,7 @@ mod edit;
 use std::sync::Arc;
 
 use desired::{
-    Explanation, Layer, Limits, MaterialiseError, content_hash, explain_within, redacted,
-    redacted_pair,
+    Explanation, Layer, MaterialiseError, content_hash, explain_within, redacted, redacted_pair,
 };
 use domain::model::{ConfigFile, ConfigMap, InstanceUid};
 use domain::{AgentId, ConfigState, ContentHash, Revision};
@@ -274,17 +273,20 @@ pub fn hash_of_body(body: &[u8]) -> ContentHash {
     ContentHash::from_bytes(trust::sha256(body))
 }
 
-/// Explains the values at or inside of a path of what an agent should run; at most `most` of them.
-///
-/// # Errors
-/// [`MaterialiseError`]: its revisions do not merge any more.
-pub fn explain(
-    desired: &DesiredView,
-    under: &str,
-    most: usize,
-) -> Result<Explanation, MaterialiseError> {
-    let layers: Vec<Layer<'_>> = desired.layers.iter().map(Layer::from).collect();
-    explain_within(&layers, under, most, &Limits::default())
+impl Engine {
+    /// Explains the values at or inside of a path of what an agent should run; at most `most` of them.
+    ///
+    /// # Errors
+    /// [`MaterialiseError`]: its revisions do not merge any more.
+    pub fn explain(
+        &self,
+        desired: &DesiredView,
+        under: &str,
+        most: usize,
+    ) -> Result<Explanation, MaterialiseError> {
+        let layers: Vec<Layer<'_>> = desired.layers.iter().map(Layer::from).collect();
+        explain_within(&layers, under, most, &self.options().limits.desired)
+    }
 }
 
 /// A body as it may be shown: secrets replaced.

@@ -222,10 +222,16 @@ pub struct UnknownKind {
     pub kind: String,
 }
 
-/// What differs between two bodies in the Collector's own terms; nothing where one of them cannot be read.
-#[must_use]
-pub fn difference(before: &[u8], after: &[u8]) -> Option<desired::difference::Difference> {
-    desired::difference_of(before, after, &desired::Limits::default())
+impl Engine {
+    /// What differs between two bodies in the Collector's own terms; nothing where one of them cannot be read.
+    #[must_use]
+    pub fn difference(
+        &self,
+        before: &[u8],
+        after: &[u8],
+    ) -> Option<desired::difference::Difference> {
+        desired::difference_of(before, after, &self.options().limits.desired)
+    }
 }
 
 /// A config name as callers write it.

@@ -4,7 +4,8 @@ use api_types::ProblemKind;
 use api_types::explain::{ExplainQuery, ExplainedValue, Explanation, ValueSource};
 use axum::Json;
 use axum::extract::State;
-use engine::admin::agents::{DesiredView, Source, explain};
+use engine::Engine;
+use engine::admin::agents::{DesiredView, Source};
 
 use super::AgentPath;
 use crate::access::Acting;
@@ -34,16 +35,26 @@ pub(crate) async fn explain_agent(
     })?;
     let under = query.path.unwrap_or_default();
     // Merging and reading a megabyte takes a while.
-    let explained =
-        tokio::task::spawn_blocking(move || to_explanation(id.to_string(), &desired, &under)).await;
+    let engine = state.engine.clone();
+    let explained = tokio::task::spawn_blocking(move || {
+        to_explanation(&engine, id.to_string(), &desired, &under)
+    });
+    let explained = explained.await;
     explained
         .map_err(|error| ApiError::internal(&error))?
         .map(Json)
 }
 
-fn to_explanation(agent: String, desired: &DesiredView, under: &str) -> ApiResult<Explanation> {
+fn to_explanation(
+    engine: &Engine,
+    agent: String,
+    desired: &DesiredView,
+    under: &str,
+) -> ApiResult<Explanation> {
     // What is stored was made of these revisions once.
-    let made = explain(desired, under, MOST_VALUES).map_err(|error| ApiError::internal(&error))?;
+    let made = engine
+        .explain(desired, under, MOST_VALUES)
+        .map_err(|error| ApiError::internal(&error))?;
     let source = |source: Source| ValueSource {
         config: source.config.to_string(),
         revision: source.revision.0,

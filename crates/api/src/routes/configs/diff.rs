@@ -5,8 +5,8 @@ use std::time::Duration;
 use api_types::diffs::{DiffQuery, NumberChange, RevisionDiff, TextChange};
 use axum::Json;
 use axum::extract::State;
+use engine::Engine;
 use engine::admin::agents::redacted_for_diff;
-use engine::admin::configs::difference;
 use engine::domain;
 use engine::domain::model::ConfigFile;
 
@@ -45,11 +45,17 @@ pub(crate) async fn diff_revisions(
         0 => None,
         number => Some(path.numbered(number).find(&state, &caller).await?),
     };
-    let shown = tokio::task::spawn_blocking(move || to_diff(before.as_ref(), &after)).await;
+    let engine = state.engine.clone();
+    let shown =
+        tokio::task::spawn_blocking(move || to_diff(&engine, before.as_ref(), &after)).await;
     Ok(Json(shown.map_err(|error| ApiError::internal(&error))?))
 }
 
-fn to_diff(before: Option<&domain::Revision>, after: &domain::Revision) -> RevisionDiff {
+fn to_diff(
+    engine: &Engine,
+    before: Option<&domain::Revision>,
+    after: &domain::Revision,
+) -> RevisionDiff {
     let body = |revision: &domain::Revision| ConfigFile::new(&*revision.body, "");
     let (old, new) = (before.map(body).unwrap_or_default(), body(after));
     let (old_shown, new_shown) = redacted_for_diff(&old, &new);
@@ -74,7 +80,8 @@ fn to_diff(before: Option<&domain::Revision>, after: &domain::Revision) -> Revis
             .filter(|(from, to)| from != to)
             .map(|(from, to)| NumberChange { from, to }),
         unified: shortened(text, DIFF_MAX_BYTES),
-        changes: difference(&old.body, &new.body)
+        changes: engine
+            .difference(&old.body, &new.body)
             .map(to_changes)
             .unwrap_or_default(),
     }

@@ -8,10 +8,10 @@ use api_types::plans::{Plan, PlanConfig, PlanGroup, PlanOutcome};
 use axum::Json;
 use axum::extract::State;
 use engine::admin::agents::redacted_for_diff;
-use engine::admin::configs::{Plan as Planned, PlanError, Proposal, difference};
+use engine::admin::configs::{Plan as Planned, PlanError, Proposal};
 use engine::domain::RevisionNumber;
 use engine::domain::model::ConfigFile;
-use engine::{DesiredContent, Fate, Finding, Group};
+use engine::{DesiredContent, Engine, Fate, Finding, Group};
 
 use super::ConfigPath;
 use super::put;
@@ -50,7 +50,8 @@ pub(crate) async fn plan_config(
         .plan_config(&caller, &name, &proposal, state.now())
         .await?;
     // Diffs take a while.
-    let shown = tokio::task::spawn_blocking(move || to_plan(path.config, planned)).await;
+    let engine = state.engine.clone();
+    let shown = tokio::task::spawn_blocking(move || to_plan(&engine, path.config, planned)).await;
     Ok(Json(shown.map_err(|error| ApiError::internal(&error))?))
 }
 
@@ -73,7 +74,7 @@ fn read(body: PlanConfig) -> ApiResult<Proposal> {
     }
 }
 
-fn to_plan(config: String, planned: Planned) -> Plan {
+fn to_plan(engine: &Engine, config: String, planned: Planned) -> Plan {
     let mut groups = planned.groups;
     // The largest come first already.
     groups.sort_by_key(|group| !group.is_blocked());
@@ -90,12 +91,16 @@ fn to_plan(config: String, planned: Planned) -> Plan {
         changed: count(|group| matches!(group.fate, Fate::Changed(_))),
         refused: count(Group::is_blocked),
         more_groups: groups.len().saturating_sub(MOST_GROUPS) as u64,
-        groups: groups.into_iter().take(MOST_GROUPS).map(to_group).collect(),
+        groups: groups
+            .into_iter()
+            .take(MOST_GROUPS)
+            .map(|group| to_group(engine, group))
+            .collect(),
         findings: planned.alone.into_iter().map(to_finding).collect(),
     }
 }
 
-fn to_group(group: Group) -> PlanGroup {
+fn to_group(engine: &Engine, group: Group) -> PlanGroup {
     let is_blocked = group.is_blocked();
     let (after, error) = match &group.fate {
         Fate::Changed(content) => (Some(&**content), None),
@@ -115,7 +120,7 @@ fn to_group(group: Group) -> PlanGroup {
         _ => None,
     };
     let changes = match &group.fate {
-        Fate::Changed(content) => changes(group.before.as_deref(), content),
+        Fate::Changed(content) => changes(engine, group.before.as_deref(), content),
         _ => None,
     };
     let mut findings: Vec<Finding> = group.findings.to_vec();
@@ -171,11 +176,15 @@ fn diff(before: Option<&DesiredContent>, after: &DesiredContent) -> String {
 }
 
 /// What differs in the Collector's own terms; it is given one file.
-fn changes(before: Option<&DesiredContent>, after: &DesiredContent) -> Option<ConfigChanges> {
+fn changes(
+    engine: &Engine,
+    before: Option<&DesiredContent>,
+    after: &DesiredContent,
+) -> Option<ConfigChanges> {
     let body =
         |content: &DesiredContent| content.files.values().next().map(|file| file.body.clone());
     let old = before.and_then(body).unwrap_or_default();
-    difference(&old, &body(after)?).map(to_changes)
+    engine.difference(&old, &body(after)?).map(to_changes)
 }
 
 impl From<PlanError> for ApiError {
