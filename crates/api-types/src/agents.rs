@@ -344,6 +344,11 @@ pub struct LayerRef {
     pub version: String,
     /// Its priority.
     pub priority: i64,
+    /// What its template was given for the agent: `labels`, `uid` and `vars`, just those that it uses. Secrets are redacted
+    /// unless revealed. Absent: its body is no template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub values: Option<serde_json::Value>,
 }
 
 /// What was last sent to an agent.

@@ -63,6 +63,8 @@ pub enum PlanOutcome {
     Unassigned,
     /// A Collector would refuse what it would be given.
     CheckErrors,
+    /// A template of what it would be given fails, or makes no configuration.
+    TemplateFailed,
     /// What it would be given cannot be made.
     MergeFailed,
 }

@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use desired::InputsKey;
+use desired::{AgentFacts, InputsKey, Layer, inputs_key};
 use domain::{
     AgentId, Approval, ConfigName, ContentHash, Hold, HoldScope, LabelsBySource, Namespace,
     Revision, released::ReleasedConfig,
@@ -17,9 +17,10 @@ use crate::{
     agent::{LiveAgent, State},
     attach::DisconnectReason,
     content::DesiredContent,
-    desire::{DesireError, key_of},
+    desire::DesireError,
     engine::Engine,
     mailbox::CloseReason,
+    preview::Findings,
     world::World,
 };
 
@@ -34,6 +35,8 @@ pub struct Change {
     contents: Vec<(Namespace, InputsKey, DesiredContent)>,
     /// The hashes of `contents`.
     made: HashMap<(Namespace, InputsKey), ContentHash>,
+    /// What checks say of what was made.
+    pub(crate) findings: Findings,
     _serial: OwnedMutexGuard<()>,
 }
 
@@ -48,7 +51,7 @@ pub(crate) struct Alike {
     /// What they should run before the change.
     pub before: Option<Arc<DesiredContent>>,
     /// What they would be given; of no layers: nothing.
-    pub layers: Vec<Arc<Revision>>,
+    pub layers: Vec<Layer>,
     /// Whether the change gives them other layers than they have without it.
     pub is_moved: bool,
 }
@@ -81,6 +84,7 @@ impl Engine {
             holds_changed: false,
             contents: Vec::new(),
             made: HashMap::new(),
+            findings: Findings::default(),
             _serial: serial,
         })
     }
@@ -205,7 +209,7 @@ impl Change {
         };
         let made = self
             .made
-            .get(&(agent.namespace.clone(), key_of(&alike.layers)));
+            .get(&(agent.namespace.clone(), inputs_key(&alike.layers)));
         alike.is_moved && made.copied() != alike.before.as_ref().map(|before| before.hash)
     }
 
@@ -239,7 +243,7 @@ impl Change {
     ) -> Result<Vec<stored::DesiredContent>, DesireError> {
         let mut rows = Vec::new();
         for (agent, layers) in distinct(alike) {
-            let key = key_of(layers);
+            let key = inputs_key(layers);
             if self.made.contains_key(&(agent.namespace.clone(), key)) {
                 continue;
             }
@@ -247,11 +251,16 @@ impl Change {
                 .engine
                 .content_of(&agent.namespace, agent.id, layers, now)
                 .await?;
+            if let Some(combined) = &made.combined {
+                self.findings.keep(key, combined);
+            }
             rows.push(made.row);
             self.made
                 .insert((agent.namespace.clone(), key), made.content.hash);
             self.contents
                 .push((agent.namespace.clone(), key, made.content));
+            // Each takes a while, and agents are served on the same threads.
+            tokio::task::yield_now().await;
         }
         Ok(rows)
     }
@@ -295,14 +304,20 @@ impl Change {
                 .and_then(|edit| edit.labels.as_ref())
                 .map(LabelsBySource::effective);
             let layers = match &labels {
-                Some(labels) => world.layers(&agent.namespace, agent.id, labels),
-                None => world.layers(&agent.namespace, agent.id, &state.effective_labels()),
+                Some(labels) => {
+                    let facts = AgentFacts {
+                        uid: state.uid,
+                        labels,
+                    };
+                    world.layers(&agent.namespace, agent.id, facts)
+                }
+                None => world.layers_of(agent, &state),
             };
-            let standing = old.layers(&agent.namespace, agent.id, &state.effective_labels());
-            let standing = (!standing.is_empty()).then(|| key_of(&standing));
+            let standing = old.layers_of(agent, &state);
+            let standing = (!standing.is_empty()).then(|| inputs_key(&standing));
             let (before, disconnected) = (state.desired.clone(), state.link.is_none());
             drop(state);
-            let after = (!layers.is_empty()).then(|| key_of(&layers));
+            let after = (!layers.is_empty()).then(|| inputs_key(&layers));
             let outcome = Outcome {
                 namespace: agent.namespace.clone(),
                 before: before.as_ref().map(|content| content.hash),
@@ -344,7 +359,7 @@ struct Outcome {
 /// One agent of each outcome that gives it something, and the layers of that; some may come twice.
 pub(crate) fn distinct(
     alike: &[Alike],
-) -> impl Iterator<Item = (&Arc<LiveAgent>, &[Arc<Revision>])> {
+) -> impl Iterator<Item = (&Arc<LiveAgent>, &[Layer])> {
     alike
         .iter()
         .filter(|alike| !alike.layers.is_empty())

@@ -25,6 +25,7 @@ use crate::{
     engine::Engine,
     events,
     mailbox::CloseReason,
+    preview::CheckErrors,
     principal::AuthMethod,
 };
 
@@ -289,7 +290,7 @@ impl Engine {
         let world = self.inner.world.get();
         let layers = {
             let state = agent.lock();
-            world.layers(&agent.namespace, agent.id, &state.effective_labels())
+            world.layers_of(agent, &state)
         };
         if layers.is_empty() {
             return Ok(());
@@ -298,9 +299,9 @@ impl Engine {
             .content_of(&agent.namespace, agent.id, &layers, now)
             .await?;
         // No release looked at this combination: the agent came later, or has other labels now.
-        if made.is_new
+        if let Some(combined) = &made.combined
             && !world.is_forced(&agent.namespace, &layers)
-            && let Some(errors) = self.check_errors_of(agent.id, &layers)
+            && let Some(errors) = CheckErrors::of_one(agent.id, combined)
         {
             return Err(DesireError::Checks {
                 agent: agent.id,
@@ -312,7 +313,7 @@ impl Engine {
         tx.commit().await?;
         self.inner.contents.put(
             agent.namespace.clone(),
-            crate::desire::key_of(&layers),
+            desired::inputs_key(&layers),
             made.content,
         );
         Ok(())

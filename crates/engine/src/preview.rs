@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use desired::{Code, Finding, InputsKey, Layer, check_within};
-use domain::{AgentId, ConfigName, Namespace, Revision};
+use desired::{Code, Combined, Finding, InputsKey, Layer, inputs_key};
+use domain::{AgentId, ConfigName, Namespace};
 use jiff::Timestamp;
 use store::StoreError;
 
+use crate::agent::LiveAgent;
 use crate::change::{Alike, Change, distinct};
 use crate::content::DesiredContent;
-use crate::desire::{DesireError, key_of};
+use crate::desire::DesireError;
 use crate::engine::Engine;
 
 /// How many different errors are told; the others are counted.
@@ -31,7 +32,7 @@ pub struct Group {
     /// What they should run before the change.
     pub before: Option<Arc<DesiredContent>>,
     /// The revisions that they would be given, in the order in which these merge.
-    pub layers: Vec<Arc<Revision>>,
+    pub layers: Vec<Layer>,
     /// What is to be said about what they would be given.
     pub findings: Arc<[Finding]>,
     /// Whether errors in it do not matter: one of these revisions was forced, or it is not this change that gives it to
@@ -48,6 +49,8 @@ pub enum Fate {
     Changed(Arc<DesiredContent>),
     /// No config matches it any more: it is given nothing and runs on as it is.
     Unassigned,
+    /// A template of what it would be given fails, and why.
+    Unrenderable(String),
     /// What it would be given cannot be made, and why.
     Unmergeable(String),
 }
@@ -57,7 +60,7 @@ impl Group {
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         match self.fate {
-            Fate::Unmergeable(_) => true,
+            Fate::Unrenderable(_) | Fate::Unmergeable(_) => true,
             Fate::Changed(_) => !self.is_excused && self.findings.iter().any(Finding::is_error),
             Fate::Unchanged | Fate::Unassigned => false,
         }
@@ -119,39 +122,40 @@ impl Change {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn preview(&self, now: Timestamp) -> Result<Vec<Group>, StoreError> {
-        let engine = self.engine();
-        let mut checks = Checks::new(engine);
-        let mut contents: HashMap<(Namespace, InputsKey), Result<Arc<DesiredContent>, String>> =
-            HashMap::new();
+    pub async fn preview(&mut self, now: Timestamp) -> Result<Vec<Group>, StoreError> {
+        let mut fates: HashMap<(Namespace, InputsKey), Result<Outlook, Fate>> = HashMap::new();
         let mut groups = Vec::new();
         for alike in self.outcomes() {
             let Some(agent) = alike.examples.first() else {
                 continue;
             };
-            let key = (agent.namespace.clone(), key_of(&alike.layers));
-            if !alike.layers.is_empty() && !contents.contains_key(&key) {
-                let made = engine
-                    .content_of(&agent.namespace, agent.id, &alike.layers, now)
-                    .await;
-                let made = match made {
-                    Ok(made) => Ok(Arc::new(made.content)),
+            let key = (agent.namespace.clone(), inputs_key(&alike.layers));
+            if !alike.layers.is_empty() && !fates.contains_key(&key) {
+                let outlook = match self.look_at(agent, &alike.layers, now).await {
+                    Ok(outlook) => Ok(outlook),
                     Err(DesireError::Store(error)) => return Err(error),
-                    Err(refused) => Err(crate::drive::error_chain(&refused)),
+                    Err(refused) => {
+                        let why = crate::drive::error_chain(&refused);
+                        Err(if refused.is_of_a_template() {
+                            Fate::Unrenderable(why)
+                        } else {
+                            Fate::Unmergeable(why)
+                        })
+                    }
                 };
-                contents.insert(key.clone(), made);
+                fates.insert(key.clone(), outlook);
             }
-            let (fate, findings) = match contents.get(&key) {
+            let (fate, findings) = match fates.get(&key) {
                 None => (Fate::Unassigned, Arc::from([])),
-                Some(Err(why)) => (Fate::Unmergeable(why.clone()), Arc::from([])),
-                Some(Ok(content)) => {
+                Some(Err(fate)) => (fate.clone(), Arc::from([])),
+                Some(Ok(Outlook { content, findings })) => {
                     let before = alike.before.as_ref().map(|before| before.hash);
                     let fate = if before == Some(content.hash) {
                         Fate::Unchanged
                     } else {
                         Fate::Changed(Arc::clone(content))
                     };
-                    (fate, checks.of(&alike.layers).await)
+                    (fate, Arc::clone(findings))
                 }
             };
             groups.push(Group {
@@ -169,19 +173,45 @@ impl Change {
         Ok(groups)
     }
 
+    /// What these layers make for an agent, and what is to be said about it.
+    async fn look_at(
+        &mut self,
+        agent: &LiveAgent,
+        layers: &[Layer],
+        now: Timestamp,
+    ) -> Result<Outlook, DesireError> {
+        let engine = self.engine().clone();
+        let made = engine
+            .content_of(&agent.namespace, agent.id, layers, now)
+            .await?;
+        if let Some(combined) = &made.combined {
+            self.findings.keep(inputs_key(layers), combined);
+        }
+        Ok(Outlook {
+            content: Arc::new(made.content),
+            findings: self.findings.of(&engine, agent.id, layers).await?,
+        })
+    }
+
     /// The errors in what these agents would get that they should not run already. Their contents are made.
+    ///
+    /// # Errors
+    /// [`DesireError`]: what was made before cannot be made any more.
     pub(crate) async fn errors(
-        &self,
+        &mut self,
         outcomes: impl Iterator<Item = &Alike>,
-    ) -> Option<CheckErrors> {
-        let mut checks = Checks::new(self.engine());
+    ) -> Result<Option<CheckErrors>, DesireError> {
+        let engine = self.engine().clone();
         let mut places: HashMap<ErrorKey, usize> = HashMap::new();
         let mut errors: Vec<Found> = Vec::new();
-        for alike in outcomes.filter(|alike| self.changes(alike)) {
+        for alike in outcomes {
             let Some((agent, layers)) = distinct(std::slice::from_ref(alike)).next() else {
                 continue;
             };
-            let findings = checks.of(layers).await;
+            if !self.changes(alike) {
+                continue;
+            }
+            let findings = self.findings.of(&engine, agent.id, layers).await?;
             for finding in findings.iter().filter(|finding| finding.is_error()) {
                 let place = *places.entry(error_key(finding)).or_insert_with(|| {
                     errors.push(Found {
@@ -195,11 +225,28 @@ impl Change {
             }
         }
         errors.sort_by_key(|found| std::cmp::Reverse(found.agents));
-        CheckErrors::of(errors)
+        Ok(CheckErrors::of(errors))
     }
 }
 
+/// What layers make.
+struct Outlook {
+    content: Arc<DesiredContent>,
+    findings: Arc<[Finding]>,
+}
+
 impl CheckErrors {
+    /// The errors in what one agent would get.
+    pub(crate) fn of_one(agent: AgentId, combined: &Combined) -> Option<Self> {
+        let errors = combined.findings().into_iter().filter(Finding::is_error);
+        let found = errors.map(|finding| Found {
+            finding,
+            agents: 1,
+            example: agent,
+        });
+        Self::of(found.collect())
+    }
+
     /// Nothing where there are none.
     fn of(mut errors: Vec<Found>) -> Option<Self> {
         let more = errors.len().saturating_sub(MOST_ERRORS);
@@ -214,56 +261,31 @@ impl CheckErrors {
     }
 }
 
-impl Engine {
-    /// The errors in what one agent would get.
-    pub(crate) fn check_errors_of(
-        &self,
-        agent: AgentId,
-        layers: &[Arc<Revision>],
-    ) -> Option<CheckErrors> {
-        let errors = self.findings(layers).into_iter().filter(Finding::is_error);
-        let found = errors.map(|finding| Found {
-            finding,
-            agents: 1,
-            example: agent,
-        });
-        CheckErrors::of(found.collect())
-    }
-
-    /// What checks say of these layers together; nothing where they do not merge.
-    pub(crate) fn findings(&self, layers: &[Arc<Revision>]) -> Vec<Finding> {
-        let layers: Vec<Layer<'_>> = layers
-            .iter()
-            .map(|revision| Layer::from(&**revision))
-            .collect();
-        check_within(&layers, &self.inner.options.limits.desired).unwrap_or_default()
-    }
-}
-
 /// Findings that were made so far: the same layers are checked once.
-struct Checks<'e> {
-    engine: &'e Engine,
-    known: HashMap<InputsKey, Arc<[Finding]>>,
-}
+#[derive(Default)]
+pub(crate) struct Findings(HashMap<InputsKey, Arc<[Finding]>>);
 
-impl<'e> Checks<'e> {
-    fn new(engine: &'e Engine) -> Self {
-        Self {
-            engine,
-            known: HashMap::new(),
-        }
+impl Findings {
+    /// Checks what was just made.
+    pub fn keep(&mut self, key: InputsKey, combined: &Combined) {
+        self.0.insert(key, combined.findings().into());
     }
 
-    async fn of(&mut self, layers: &[Arc<Revision>]) -> Arc<[Finding]> {
-        let key = key_of(layers);
-        if let Some(known) = self.known.get(&key) {
-            return Arc::clone(known);
+    async fn of(
+        &mut self,
+        engine: &Engine,
+        agent: AgentId,
+        layers: &[Layer],
+    ) -> Result<Arc<[Finding]>, DesireError> {
+        let key = inputs_key(layers);
+        if !self.0.contains_key(&key) {
+            let combined = engine.inner.renderer.combine(layers);
+            let failed = |source| DesireError::Materialise { agent, source };
+            self.keep(key, &combined.map_err(failed)?);
+            // Each takes a while, and agents are served on the same threads.
+            tokio::task::yield_now().await;
         }
-        let findings: Arc<[Finding]> = self.engine.findings(layers).into();
-        self.known.insert(key, Arc::clone(&findings));
-        // Each takes a while, and agents are served on the same threads.
-        tokio::task::yield_now().await;
-        findings
+        Ok(self.0.get(&key).map(Arc::clone).unwrap_or_default())
     }
 }
 

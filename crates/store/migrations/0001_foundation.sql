@@ -143,7 +143,7 @@ CREATE TABLE revisions (
     kind       TEXT NOT NULL,
     selector   TEXT NOT NULL,
     priority   {int} NOT NULL,
-    variables  TEXT NOT NULL,     -- JSON object of strings
+    template   TEXT,              -- JSON: variables, overrides, uses; null: the body is sent as it is
     sha256     {bytes} NOT NULL,  -- contents, kind revision
     body_bytes {int} NOT NULL,
     author     TEXT NOT NULL,
@@ -200,7 +200,7 @@ CREATE TABLE desired_contents (
     namespace    {name} NOT NULL,
     kind         {name} NOT NULL,
     inputs_key   {bytes} NOT NULL,
-    layers       TEXT NOT NULL,     -- JSON list of [config, revision]
+    layers       TEXT NOT NULL,     -- JSON list of [config, revision], or [config, revision, values of its template]
     hash         {bytes} NOT NULL,  -- the hash agents know it by
     content_hash {bytes} NOT NULL,  -- contents, kind desired
     created_at   {int} NOT NULL,

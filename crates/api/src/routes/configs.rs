@@ -7,14 +7,18 @@ mod list;
 mod plan;
 mod put;
 mod release;
+mod render;
 mod revision;
 mod revisions;
 mod rollback;
 mod rollouts;
+mod template;
 mod view;
 
 use api_types::ProblemKind;
-use engine::admin::configs::{Precondition, PreconditionFailed};
+use engine::admin::configs::{NoSuch, Precondition, PreconditionFailed};
+
+pub(super) use render::redacted_values;
 use engine::domain::{ConfigName, InvalidName};
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
@@ -33,6 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(revision::get_revision))
         .routes(routes!(diff::diff_revisions))
         .routes(routes!(plan::plan_config))
+        .routes(routes!(render::render_config))
         .routes(routes!(
             release::start_rollout,
             rollouts::list_rollouts_of_config
@@ -57,6 +62,16 @@ impl ConfigPath {
 
     fn missing(&self) -> ApiError {
         ApiError::new(ProblemKind::NotFound).detail(format!("there is no config {}", self.config))
+    }
+}
+
+impl From<NoSuch> for ApiError {
+    fn from(error: NoSuch) -> Self {
+        let refusal = Self::new(ProblemKind::NotFound).detail(error.to_string());
+        match error {
+            NoSuch::Config { .. } => refusal,
+            NoSuch::Revision { .. } => refusal.field("revision"),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod openapi;
 mod plans;
 mod rollouts;
 mod system;
+mod templates;
 mod tokens;
 
 /// Makes a test of each function on each database. A function that is not listed is dead code, which lint refuses.
@@ -100,7 +101,7 @@ suite! {
         an_earlier_revision_comes_back_as_a_new_one,
         preconditions_guard_writes,
         a_release_of_what_somebody_changed_since_is_refused,
-        other_kinds_and_variables_are_refused,
+        other_kinds_and_long_messages_are_refused,
         a_body_copied_from_a_redacted_display_is_refused,
         secrets_in_revisions_are_redacted_unless_revealed,
         a_config_in_force_is_deleted_only_with_its_agents,
@@ -165,6 +166,16 @@ suite! {
         the_landing_page_lists_the_api,
         a_new_agent_gets_its_file,
         a_lost_database_is_told_and_the_server_stays_up,
+    ],
+    templates: [
+        each_agent_gets_the_text_that_its_labels_make,
+        a_template_is_shown_with_what_makes_it_one,
+        a_plan_groups_agents_by_what_a_template_makes_of_them,
+        an_agent_for_which_a_template_fails_keeps_what_it_has,
+        a_template_is_rendered_for_an_agent_or_made_up_labels,
+        what_cannot_be_rendered_is_refused_at_its_place,
+        templates_that_cannot_be_are_refused_at_their_place,
+        a_template_merges_with_other_layers,
     ],
     tokens: [
         an_agent_token_lets_agents_in_until_it_is_revoked,

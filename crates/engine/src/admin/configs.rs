@@ -1,9 +1,12 @@
 //! Configs: making revisions, reading and deleting them. Making one changes no agent.
 
 mod delete;
+mod find;
 mod plan;
 mod put;
+mod render;
 mod rollback;
+mod template;
 mod version;
 
 use domain::{
@@ -15,9 +18,13 @@ use store::{Conn, StoreError, configs, rollouts};
 pub use store::configs::{ConfigOverview, RevisionHead};
 
 pub use delete::{DeleteConfigError, Deleted, InForce};
+pub use find::NoSuch;
+pub(in crate::admin) use find::{find_config, find_revision};
 pub use plan::{Plan, PlanError, Proposal};
 pub use put::{NewRevision, Origin, Put, PutConfigError};
+pub use render::{RenderError, RenderFor, RenderWhat, RenderedBody};
 pub use rollback::RollbackError;
+pub use template::{InvalidVariables, NewTemplate};
 pub use version::{InvalidVersion, Version};
 
 use super::access::Caller;

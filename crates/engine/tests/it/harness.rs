@@ -110,7 +110,7 @@ impl World {
             kind: Kind::Collector,
             selector: selector.parse::<Selector>().unwrap(),
             priority,
-            variables: BTreeMap::new(),
+            template: None,
             body: Arc::from(body.as_bytes()),
             sha256: ContentHash::from_bytes(trust::sha256(body.as_bytes())),
             author: Actor::server(),

@@ -106,9 +106,10 @@ fn to_group(engine: &Engine, group: Group) -> PlanGroup {
         Fate::Changed(content) => (Some(&**content), None),
         Fate::Unchanged => (group.before.as_deref(), None),
         Fate::Unassigned => (None, None),
-        Fate::Unmergeable(why) => (None, Some(why.clone())),
+        Fate::Unrenderable(why) | Fate::Unmergeable(why) => (None, Some(why.clone())),
     };
     let outcome = match &group.fate {
+        Fate::Unrenderable(_) => PlanOutcome::TemplateFailed,
         Fate::Unmergeable(_) => PlanOutcome::MergeFailed,
         _ if is_blocked => PlanOutcome::CheckErrors,
         Fate::Unchanged => PlanOutcome::NoChange,
@@ -133,7 +134,7 @@ fn to_group(engine: &Engine, group: Group) -> PlanGroup {
         layers: group
             .layers
             .iter()
-            .map(|layer| format!("{}@{}", layer.config, layer.number))
+            .map(|layer| format!("{}@{}", layer.revision.config, layer.revision.number))
             .collect(),
         before: group
             .before
@@ -189,12 +190,8 @@ fn changes(
 
 impl From<PlanError> for ApiError {
     fn from(error: PlanError) -> Self {
-        let text = error.to_string();
         match error {
-            PlanError::NoConfig { .. } => Self::new(ProblemKind::NotFound).detail(text),
-            PlanError::NoRevision { .. } => Self::new(ProblemKind::NotFound)
-                .field("revision")
-                .detail(text),
+            PlanError::NoSuch(error) => error.into(),
             PlanError::Edit(error) => Self::from(error).within("edit"),
             PlanError::Store(error) => error.into(),
         }

@@ -91,8 +91,7 @@ impl From<StartRolloutError> for ApiError {
         let text = error.to_string();
         let refuse = |kind| Self::new(kind).detail(text.clone());
         match error {
-            StartRolloutError::NoConfig { .. } => refuse(ProblemKind::NotFound),
-            StartRolloutError::NoRevision { .. } => refuse(ProblemKind::NotFound).field("revision"),
+            StartRolloutError::NoSuch(error) => error.into(),
             StartRolloutError::UnknownStrategy { .. } => {
                 refuse(ProblemKind::UnsupportedStrategy).field("strategy")
             }

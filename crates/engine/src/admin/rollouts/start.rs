@@ -13,7 +13,7 @@ use store::{Conn, StoreError, Tx, configs, desired, events, rollouts};
 
 use crate::admin::access::Caller;
 use crate::admin::audit::Act;
-use crate::admin::configs::{Precondition, PreconditionFailed, standing};
+use crate::admin::configs::{NoSuch, Precondition, PreconditionFailed, find_revision, standing};
 use crate::admin::idempotency::{Created, Creation, KeyReused};
 use crate::admin::{retry_contended, unix_ms};
 use crate::change::{Alike, Change};
@@ -51,20 +51,9 @@ pub struct Started {
 /// Why a rollout did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartRolloutError {
-    /// There is no such config.
-    #[error("there is no config {config}")]
-    NoConfig {
-        /// Its name.
-        config: ConfigName,
-    },
-    /// There is no such revision.
-    #[error("the config {config} has no revision {revision}")]
-    NoRevision {
-        /// The config.
-        config: ConfigName,
-        /// The number.
-        revision: RevisionNumber,
-    },
+    /// There is no such config or revision.
+    #[error(transparent)]
+    NoSuch(#[from] NoSuch),
     /// The strategy does not exist.
     #[error("the strategy {strategy:?} does not exist yet: this version has \"all_at_once\"")]
     UnknownStrategy {
@@ -169,9 +158,13 @@ impl Engine {
         if let Some(started) = earlier(&mut conn, caller, creation).await? {
             return Ok(Created::Earlier(started));
         }
-        let target = Some(Arc::new(
-            find_revision(&mut conn, caller, config, release.revision).await?,
-        ));
+        let target =
+            find_revision::<StartRolloutError>(&mut conn, caller, config, release.revision).await?;
+        let target = Some(Arc::new(target));
+        let under_way = rollouts::running(&mut conn, &caller.namespace, config).await?;
+        if under_way.is_some() {
+            return Err(StartRolloutError::UnderWay);
+        }
         let previous = configs::baseline(&mut conn, &caller.namespace, config).await?;
         drop(conn);
         let previous = previous.map(|baseline| baseline.revision);
@@ -221,7 +214,8 @@ impl Engine {
         let contents = change.make(&outcomes, now).await?;
         // What was forced before is not this release's to answer for; what it forces itself is counted.
         let heeded = |alike: &&Alike| force || !change.is_forced(alike);
-        let errors = change.errors(outcomes.iter().filter(heeded)).await;
+        let heeded: Vec<&Alike> = outcomes.iter().filter(heeded).collect();
+        let errors = change.errors(heeded.into_iter()).await?;
         let overruled = errors.as_ref().map_or(0, CheckErrors::count);
         if let Some(errors) = errors.filter(|_| !force) {
             return Err(DraftError::Checks(Box::new(errors)));
@@ -311,30 +305,6 @@ fn read_strategy(release: &Release) -> Result<Strategy, StartRolloutError> {
     })
 }
 
-async fn find_revision(
-    conn: &mut Conn,
-    caller: &Caller,
-    config: &ConfigName,
-    number: Option<RevisionNumber>,
-) -> Result<Revision, StartRolloutError> {
-    let record = standing(configs::find(conn, &caller.namespace, config).await?);
-    let record = record.ok_or_else(|| StartRolloutError::NoConfig {
-        config: config.clone(),
-    })?;
-    if rollouts::running(conn, &caller.namespace, config)
-        .await?
-        .is_some()
-    {
-        return Err(StartRolloutError::UnderWay);
-    }
-    let number = number.unwrap_or(record.latest);
-    let revision = configs::revision(conn, &caller.namespace, config, number).await?;
-    revision.ok_or_else(|| StartRolloutError::NoRevision {
-        config: config.clone(),
-        revision: number,
-    })
-}
-
 /// Nobody deletes the config until the transaction ends. (Deleting takes the same change lock on this node; another
 /// node has its own.)
 async fn lock_standing(
@@ -345,9 +315,7 @@ async fn lock_standing(
 ) -> Result<(), StartRolloutError> {
     match standing(configs::lock(tx, &caller.namespace, config).await?) {
         Some(config) => Ok(precondition.check(Some(&config))?),
-        None => Err(StartRolloutError::NoConfig {
-            config: config.clone(),
-        }),
+        None => Err(NoSuch::config(config).into()),
     }
 }
 

@@ -10,7 +10,7 @@ use api_types::agents::{
 use engine::admin::agents::{
     AgentView, DesiredView, hash_of_body, hash_of_files, redacted_files, redacted_for_diff,
 };
-use engine::domain::Revision;
+use engine::Layer;
 use engine::domain::model;
 use engine::domain::model::ConfigMap;
 
@@ -66,13 +66,24 @@ pub(super) fn to_config(agent: &AgentView, state: ConfigState, secrets: Secrets)
 fn to_desired(desired: &DesiredView, secrets: Secrets) -> DesiredConfig {
     DesiredConfig {
         hash: desired.hash.to_string(),
-        layers: desired.layers.iter().map(to_layer).collect(),
+        layers: desired
+            .layers
+            .iter()
+            .map(|layer| to_layer(layer, secrets))
+            .collect(),
         files: to_files(&desired.files, secrets),
     }
 }
 
-fn to_layer(revision: &Revision) -> LayerRef {
+fn to_layer(layer: &Layer, secrets: Secrets) -> LayerRef {
+    let revision = &layer.revision;
+    let values = layer.values.as_ref();
+    let values = values.and_then(|values| serde_json::from_str(values.as_json()).ok());
     LayerRef {
+        values: match secrets {
+            Secrets::Shown => values,
+            Secrets::Redacted => values.map(redacted_values),
+        },
         config: revision.config.to_string(),
         revision: revision.number.0,
         version: revision.version.clone(),

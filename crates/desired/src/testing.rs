@@ -1,0 +1,42 @@
+//! Layers for the tests of this crate.
+
+use std::sync::Arc;
+
+use domain::{Actor, ConfigName, Kind, Namespace, Revision, RevisionNumber, Template};
+
+use crate::hash::sha256;
+use crate::{Layer, Values};
+
+/// A revision of this number with this text.
+pub(crate) fn revision(config: &str, number: u64, priority: i64, body: &str) -> Revision {
+    Revision {
+        namespace: Namespace::default(),
+        config: ConfigName::new(config).unwrap(),
+        number: RevisionNumber(number),
+        version: "v1.0.0".to_owned(),
+        kind: Kind::Collector,
+        selector: "".parse().unwrap(),
+        priority,
+        template: None,
+        body: body.as_bytes().into(),
+        sha256: sha256(body.as_bytes()),
+        author: Actor::admin(),
+        message: String::new(),
+        created_at: jiff::Timestamp::UNIX_EPOCH,
+        origin: "api".to_owned(),
+    }
+}
+
+/// A layer that is no template.
+pub(crate) fn layer(config: &str, number: u64, priority: i64, body: &str) -> Layer {
+    Layer::with(Arc::new(revision(config, number, priority, body)), None)
+}
+
+/// A layer whose body is a template that is given these values.
+pub(crate) fn template(config: &str, number: u64, priority: i64, body: &str, values: &str) -> Layer {
+    let revision = Revision {
+        template: Some(Template::default()),
+        ..revision(config, number, priority, body)
+    };
+    Layer::with(Arc::new(revision), Some(Values::from_json(values.to_owned())))
+}

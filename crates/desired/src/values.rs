@@ -1,0 +1,171 @@
+//! The values that a template is given for an agent.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use domain::model::InstanceUid;
+use domain::{Labels, Template};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+/// What a template may know of an agent.
+#[derive(Debug, Clone, Copy)]
+pub struct AgentFacts<'a> {
+    /// Its uid.
+    pub uid: InstanceUid,
+    /// The labels that selectors match.
+    pub labels: &'a Labels,
+}
+
+/// The values of the names that a template uses: equal values, equal text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Values {
+    /// JSON with its names in order; names without a value are not there.
+    json: String,
+    digest: [u8; 32],
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    vars: BTreeMap<&'a str, &'a serde_json::Value>,
+}
+
+impl Values {
+    /// The values for an agent.
+    #[must_use]
+    pub fn of(template: &Template, agent: AgentFacts<'_>) -> Self {
+        let uses = &template.uses;
+        let labels = agent.labels.iter();
+        let variables = match &uses.variables {
+            domain::Names::All => template.names(),
+            domain::Names::Only(names) => names.iter().map(String::as_str).collect(),
+        };
+        let value = |name| Some((name, template.variable(name, agent.labels)?));
+        Self::from_row(&Row {
+            labels: labels
+                .filter(|(name, _)| uses.labels.contains(name))
+                .collect(),
+            uid: uses.uid.then(|| agent.uid.to_string()),
+            vars: variables.into_iter().filter_map(value).collect(),
+        })
+    }
+
+    /// No values.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::from_json("{}".to_owned())
+    }
+
+    /// Values as they were stored.
+    #[must_use]
+    pub fn from_json(json: String) -> Self {
+        let digest = Sha256::digest(&json).into();
+        Self { json, digest }
+    }
+
+    fn from_row(row: &Row<'_>) -> Self {
+        // Maps of texts and of what was JSON before always become JSON.
+        Self::from_json(serde_json::to_string(row).unwrap_or_default())
+    }
+
+    /// The form to store.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        &self.json
+    }
+
+    /// SHA-256 of the JSON.
+    pub(crate) const fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// What a template sees.
+    pub(crate) fn context(&self) -> minijinja::Value {
+        #[derive(serde::Deserialize, Serialize, Default)]
+        #[serde(default)]
+        struct Known {
+            labels: BTreeMap<String, String>,
+            uid: Option<String>,
+            vars: BTreeMap<String, serde_json::Value>,
+        }
+        let Known { labels, uid, vars } = serde_json::from_str(&self.json).unwrap_or_default();
+        let value = |value: &serde_json::Value| minijinja::Value::from_serialize(value);
+        let agent = uid.map(|uid| ("uid", minijinja::Value::from(uid)));
+        let agent = agent
+            .into_iter()
+            .chain([("labels", minijinja::Value::from_serialize(&labels))]);
+        let agent: minijinja::Value = agent.collect();
+        let vars: minijinja::Value = vars.iter().map(|(name, json)| (name, value(json))).collect();
+        minijinja::Value::from_iter([("agent", agent), ("vars", vars)])
+    }
+}
+
+impl fmt::Display for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{Names, Override, Uses, Variables};
+
+    use super::*;
+
+    fn variables(json: &str) -> Variables {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn json(template: &Template, labels: &[(&str, &str)]) -> String {
+        let labels: Labels = labels.iter().copied().collect();
+        let uid = InstanceUid::from_bytes([7; 16]);
+        let facts = AgentFacts {
+            uid,
+            labels: &labels,
+        };
+        Values::of(template, facts).as_json().to_owned()
+    }
+
+    /// The form is stored and keys are made of it: it never changes.
+    #[test]
+    fn values_are_those_of_the_names_that_are_used_in_a_fixed_form() {
+        let names = |names: &[&str]| Names::Only(names.iter().map(|name| (*name).to_owned()).collect());
+        let mut template = Template {
+            variables: variables(r#"{"rate": 1.5, "list": [1, {"z": null, "a": true}], "other": "x"}"#),
+            overrides: vec![Override {
+                selector: "env=prod".parse().unwrap(),
+                variables: variables(r#"{"rate": 10}"#),
+            }],
+            uses: Uses {
+                uid: true,
+                labels: names(&["region", "env"]),
+                variables: names(&["rate", "list", "missing"]),
+            },
+        };
+        let labels = [("region", "eu"), ("env", "prod"), ("host", "h1")];
+        assert_eq!(
+            json(&template, &labels),
+            r#"{"labels":{"env":"prod","region":"eu"},"uid":"07070707-0707-0707-0707-070707070707","vars":{"list":[1,{"a":true,"z":null}],"rate":10}}"#
+        );
+        assert_eq!(
+            json(&template, &[("host", "h1")]),
+            r#"{"uid":"07070707-0707-0707-0707-070707070707","vars":{"list":[1,{"a":true,"z":null}],"rate":1.5}}"#
+        );
+        template.uses = Uses {
+            uid: false,
+            labels: Names::All,
+            variables: Names::All,
+        };
+        assert_eq!(
+            json(&template, &labels),
+            r#"{"labels":{"env":"prod","host":"h1","region":"eu"},"vars":{"list":[1,{"a":true,"z":null}],"other":"x","rate":10}}"#
+        );
+        template.uses = Uses::default();
+        assert_eq!(json(&template, &labels), Values::none().as_json());
+    }
+}
