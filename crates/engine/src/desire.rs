@@ -1,10 +1,14 @@
 //! Which desired content an agent points to, and making those contents that nobody made yet.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
 use desired::{Combined, InputsKey, Layer, MaterialiseError, inputs_key};
 use domain::{AgentId, ContentHash, Namespace, OfferDecision, model::ConfigMap};
 use jiff::Timestamp;
+use metrics::histogram;
 use store::{Db, StoreError, desired as stored};
 
 use crate::{
@@ -14,6 +18,9 @@ use crate::{
     preview::CheckErrors,
     world::World,
 };
+
+/// How long it takes to make a content: templates rendered, layers merged, written and read back.
+pub(crate) const CONTENT_DURATION: &str = "opamp_server_content_duration_seconds";
 
 /// Where an agent's desired content stands.
 pub(crate) enum Pointer {
@@ -155,8 +162,10 @@ impl Engine {
             });
         }
         let failed = |source| DesireError::Materialise { agent, source };
+        let began = Instant::now();
         let combined = self.inner.renderer.combine(layers).map_err(failed)?;
         let content = combined.content().map_err(failed)?;
+        histogram!(CONTENT_DURATION).record(began.elapsed());
         let row = row_of(namespace, layers, content.hash, content.files.clone(), now);
         Ok(Made {
             content: DesiredContent::new(content.hash, content.files),

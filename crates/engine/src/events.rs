@@ -41,6 +41,11 @@ pub fn register_metrics() {
         metrics::Unit::Seconds,
         "From a changed desired config to the agent having applied it."
     );
+    describe_histogram!(
+        CONTENT_DURATION,
+        metrics::Unit::Seconds,
+        "Time to make one desired config: its templates rendered, its layers merged."
+    );
     describe_counter!(ERRORS, "Errors an operator should look at.");
     gauge!(CONNECTED_AGENTS).increment(0.0);
     for name in [

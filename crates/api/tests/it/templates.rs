@@ -178,7 +178,7 @@ pub async fn an_agent_for_which_a_template_fails_keeps_what_it_has(world: &World
     agent.takes_config(world, ApplyState::Applied, "").await;
     // It loses the label that the template asks for.
     let said = agent.say(world, crate::harness::described(&[("env", "prod")]));
-    assert!(said.offer.is_none());
+    assert!(said.config.is_none());
     world.commit().await;
     assert!(agent.pushed(world).is_none());
     let shown: Agent = world.read(&agent.path()).await;
@@ -197,7 +197,7 @@ pub async fn an_agent_for_which_a_template_fails_keeps_what_it_has(world: &World
 pub async fn a_template_is_rendered_for_an_agent_or_made_up_labels(world: &World<'_>) {
     let agent = prod(world, 1, "eu").await;
     make(world, template()).await;
-    for name in [agent.id(), agent.uid().to_string()] {
+    for name in [agent.id(), agent.uid.to_string()] {
         let rendered = render(world, json!({ "agent": name })).await;
         assert_eq!((rendered.revision, rendered.matches), (Some(1), true));
         assert!(
