@@ -2,7 +2,10 @@
 //!
 //! One lock serialises changes, so a draft is never out of date when it is published. Readers and agents go on meanwhile.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use desired::{AgentFacts, InputsKey, Layer, inputs_key};
 use domain::{
@@ -54,6 +57,24 @@ pub(crate) struct Alike {
     pub layers: Vec<Layer>,
     /// Whether the change gives them other layers than they have without it.
     pub is_moved: bool,
+}
+
+/// Outcomes that are not given to the agents that would get them: these stay as they are.
+#[derive(Default)]
+pub(crate) struct LeftOut {
+    keys: HashSet<(Namespace, InputsKey)>,
+    /// How many agents they are.
+    pub agents: u64,
+}
+
+impl LeftOut {
+    pub fn contains(&self, alike: &Alike) -> bool {
+        let agent = alike.examples.first();
+        agent.is_some_and(|agent| {
+            let key = (agent.namespace.clone(), inputs_key(&alike.layers));
+            self.keys.contains(&key)
+        })
+    }
 }
 
 /// How many agents of those that are alike are named.
@@ -242,15 +263,23 @@ impl Change {
         now: Timestamp,
     ) -> Result<Vec<stored::DesiredContent>, DesireError> {
         let mut rows = Vec::new();
-        for (agent, layers) in distinct(alike) {
+        for one in alike {
+            let Some((agent, layers)) = distinct(std::slice::from_ref(one)).next() else {
+                continue;
+            };
             let key = inputs_key(layers);
             if self.made.contains_key(&(agent.namespace.clone(), key)) {
                 continue;
             }
-            let made = self
-                .engine
+            let engine = self.engine.clone();
+            let made = engine
                 .content_of(&agent.namespace, agent.id, layers, now)
-                .await?;
+                .await;
+            let made = match made {
+                // What agents were refused before is not this change's.
+                Err(error) if !one.is_moved && !matches!(error, DesireError::Store(_)) => continue,
+                made => made?,
+            };
             if let Some(combined) = &made.combined {
                 self.findings.keep(key, combined);
             }
@@ -263,6 +292,48 @@ impl Change {
             tokio::task::yield_now().await;
         }
         Ok(rows)
+    }
+
+    /// The outcomes that cannot be given: what cannot be made, and what has errors, unless it was forced or stands already.
+    /// The other contents are made.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(crate) async fn exclude(
+        &mut self,
+        alike: &[Alike],
+        now: Timestamp,
+    ) -> Result<LeftOut, StoreError> {
+        let mut left_out = LeftOut::default();
+        for one in alike {
+            let Some((agent, layers)) = distinct(std::slice::from_ref(one)).next() else {
+                continue;
+            };
+            let key = (agent.namespace.clone(), inputs_key(layers));
+            if !left_out.keys.contains(&key) {
+                let engine = self.engine.clone();
+                let outlook = engine
+                    .content_of(&agent.namespace, agent.id, layers, now)
+                    .await;
+                let is_wrong = match outlook {
+                    Err(DesireError::Store(error)) => return Err(error),
+                    Err(_) => true,
+                    // What was made before may be in use: a release with errors in it is refused.
+                    Ok(made) => made.combined.is_some_and(|combined| {
+                        self.findings.keep(key.1, &combined);
+                        !self.is_forced(one) && self.findings.has_errors(key.1)
+                    }),
+                };
+                if !is_wrong {
+                    continue;
+                }
+                left_out.keys.insert(key);
+            }
+            // What agents were refused before is not this change's.
+            left_out.agents += if one.is_moved { one.agents } else { 0 };
+            tokio::task::yield_now().await;
+        }
+        Ok(left_out)
     }
 
     /// Puts the change in force. Call it when the transaction with its rows is committed.

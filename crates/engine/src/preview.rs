@@ -35,6 +35,8 @@ pub struct Group {
     pub layers: Vec<Layer>,
     /// What is to be said about what they would be given.
     pub findings: Arc<[Finding]>,
+    /// Whether it is the change that gives them these revisions.
+    pub is_moved: bool,
     /// Whether errors in it do not matter: one of these revisions was forced, or it is not this change that gives it to
     /// them.
     pub is_excused: bool,
@@ -60,7 +62,7 @@ impl Group {
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         match self.fate {
-            Fate::Unrenderable(_) | Fate::Unmergeable(_) => true,
+            Fate::Unrenderable(_) | Fate::Unmergeable(_) => self.is_moved,
             Fate::Changed(_) => !self.is_excused && self.findings.iter().any(Finding::is_error),
             Fate::Unchanged | Fate::Unassigned => false,
         }
@@ -163,6 +165,7 @@ impl Change {
                 agents: alike.agents,
                 disconnected: alike.disconnected,
                 examples: alike.examples.iter().map(|agent| agent.id).collect(),
+                is_moved: alike.is_moved,
                 is_excused: !alike.is_moved || self.is_forced(&alike),
                 before: alike.before,
                 layers: alike.layers,
@@ -269,6 +272,12 @@ impl Findings {
     /// Checks what was just made.
     pub fn keep(&mut self, key: InputsKey, combined: &Combined) {
         self.0.insert(key, combined.findings().into());
+    }
+
+    /// Whether there are errors among them.
+    pub fn has_errors(&self, key: InputsKey) -> bool {
+        let known = self.0.get(&key);
+        known.is_some_and(|findings| findings.iter().any(Finding::is_error))
     }
 
     async fn of(

@@ -171,6 +171,7 @@ suite! {
         each_agent_gets_the_text_that_its_labels_make,
         a_template_is_shown_with_what_makes_it_one,
         a_plan_groups_agents_by_what_a_template_makes_of_them,
+        a_release_may_leave_out_agents_for_which_it_is_wrong,
         an_agent_for_which_a_template_fails_keeps_what_it_has,
         a_template_is_rendered_for_an_agent_or_made_up_labels,
         what_cannot_be_rendered_is_refused_at_its_place,

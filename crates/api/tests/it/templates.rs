@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use api_types::ProblemKind;
 use api_types::agents::Agent;
+use api_types::audit::AuditEntry;
 use api_types::configs::{RenderedConfig, Revision};
 use api_types::diffs::RevisionDiff;
 use api_types::explain::Explanation;
 use api_types::plans::{Plan, PlanOutcome};
+use api_types::rollouts::StartedRollout;
+use api_types::{Page, ProblemKind};
 use engine::domain::model::ApplyState;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -169,6 +171,48 @@ pub async fn a_plan_groups_agents_by_what_a_template_makes_of_them(world: &World
         .problem(ProblemKind::TemplateFailed);
     assert_eq!((refusal.line, refusal.column), (Some(3), Some(7)));
     assert!(refusal.detail.unwrap().contains(&stray.id()));
+}
+
+pub async fn a_release_may_leave_out_agents_for_which_it_is_wrong(world: &World<'_>) {
+    let mut eu = prod(world, 1, "eu").await;
+    let stray = world.connect(2, &[("env", "prod")]).await;
+    make(world, template()).await;
+    let path = format!("{EDGE}/rollouts");
+    let both = json!({ "exclude_incompatible": true, "force": true });
+    let refusal = world.post(&path, both).await.problem(ProblemKind::InvalidField);
+    assert_eq!(refusal.field.as_deref(), Some("exclude_incompatible"));
+    let started: StartedRollout = world
+        .post(&path, json!({ "exclude_incompatible": true }))
+        .await
+        .json(StatusCode::CREATED);
+    assert_eq!((started.affected, started.excluded), (2, 1));
+    eu.takes_config(world, ApplyState::Applied, "").await;
+    assert!(stray.pushed(world).is_none());
+    let shown: Agent = world.read(&stray.path()).await;
+    assert_eq!(shown.config.desired, None);
+    let log: Page<AuditEntry> = world.read("/api/v1/audit?limit=1").await;
+    let noted = serde_json::to_string(&log.items[0]).unwrap();
+    assert!(noted.contains("excluded"), "{noted}");
+
+    // What it was left out of is not held against the release of another config for it.
+    put(world, "other", "env=prod,region=eu", 5, "exporters: {otlp: {timeout: 5s}}\n").await;
+    release(world, "other").await;
+    // Errors that checks find are left out as well.
+    let broken = "service: {pipelines: {traces: {receivers: [otpl]}}}\n";
+    put(world, "other", "env=prod,region=eu", 5, broken).await;
+    let started: StartedRollout = world
+        .post("/api/v1/configs/other/rollouts", json!({ "exclude_incompatible": true }))
+        .await
+        .json(StatusCode::CREATED);
+    assert_eq!((started.affected, started.excluded), (1, 1));
+    let taken = eu.takes_config(world, ApplyState::Applied, "").await;
+    assert!(taken.contains("timeout: 5s"), "{taken}");
+    // When it gets the label, it gets the config.
+    world
+        .patch(&stray.path(), json!({ "labels": { "region": "us" } }))
+        .await;
+    let shown: Agent = world.read(&stray.path()).await;
+    assert_eq!(shown.config.desired.unwrap().layers.len(), 1);
 }
 
 pub async fn an_agent_for_which_a_template_fails_keeps_what_it_has(world: &World<'_>) {

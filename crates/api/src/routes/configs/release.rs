@@ -4,7 +4,7 @@ use api_types::ProblemKind;
 use api_types::rollouts::{RolloutSpec, StartRollout, StartedRollout};
 use axum::Json;
 use axum::extract::State;
-use engine::admin::rollouts::{Release, StartRolloutError};
+use engine::admin::rollouts::{OnErrors, Release, StartRolloutError};
 use engine::admin::{Created, Creation};
 use engine::domain::RevisionNumber;
 use http::StatusCode;
@@ -48,7 +48,7 @@ pub(crate) async fn start_rollout(
         strategy: spec.strategy,
         message: spec.message.unwrap_or_default(),
         precondition: preconditions.into(),
-        force: spec.force.unwrap_or_default(),
+        on_errors: on_errors(&spec)?,
     };
     match state
         .engine
@@ -67,6 +67,7 @@ fn read(body: StartRollout) -> ApiResult<RolloutSpec> {
         strategy: body.strategy,
         message: body.message,
         force: body.force,
+        exclude_incompatible: body.exclude_incompatible,
     };
     match body.rollout {
         None => Ok(flat),
@@ -77,11 +78,31 @@ fn read(body: StartRollout) -> ApiResult<RolloutSpec> {
     }
 }
 
+fn on_errors(spec: &RolloutSpec) -> ApiResult<OnErrors> {
+    let given = |flag: Option<bool>| flag.unwrap_or_default();
+    match (given(spec.force), given(spec.exclude_incompatible)) {
+        (false, false) => Ok(OnErrors::Refuse),
+        (true, false) => Ok(OnErrors::Force),
+        (false, true) => Ok(OnErrors::Exclude),
+        (true, true) => Err(ApiError::new(ProblemKind::InvalidField)
+            .field("exclude_incompatible")
+            .detail(
+                "give \"force\" or \"exclude_incompatible\", not both: what has errors is either sent or kept back",
+            )),
+    }
+}
+
 /// What an idempotency key is bound to.
 fn request(config: &str, spec: &RolloutSpec) -> Vec<u8> {
     format!(
         "rollout of {config} {:?}",
-        (spec.revision, &spec.strategy, &spec.message, spec.force)
+        (
+            spec.revision,
+            &spec.strategy,
+            &spec.message,
+            spec.force,
+            spec.exclude_incompatible
+        )
     )
     .into_bytes()
 }
@@ -101,7 +122,7 @@ impl From<StartRolloutError> for ApiError {
             StartRolloutError::Precondition(error) => error.into(),
             StartRolloutError::UnderWay => refuse(ProblemKind::Conflict),
             StartRolloutError::Checks(errors) => ApiError::from(*errors)
-                .hint("correct it, or release it with \"force\": true, which is recorded"),
+                .hint("correct it, or release it with \"exclude_incompatible\": true, or \"force\": true, which is recorded"),
             StartRolloutError::Desire(error) => error.into(),
             StartRolloutError::Key(error) => error.into(),
             StartRolloutError::Raced => Self::new(ProblemKind::Conflict).detail(text),
@@ -122,6 +143,7 @@ mod tests {
             strategy: Some("all_at_once".into()),
             message: None,
             force: None,
+            exclude_incompatible: None,
         };
         let flat = StartRollout {
             revision: spec.revision,

@@ -13,7 +13,7 @@ use super::{Precondition, PreconditionFailed, standing};
 use crate::admin::access::Caller;
 use crate::admin::audit::Act;
 use crate::admin::retry_contended;
-use crate::admin::rollouts::{DraftError, Move, Started};
+use crate::admin::rollouts::{DraftError, Move, OnErrors, Started};
 use crate::desire::DesireError;
 use crate::engine::Engine;
 use crate::preview::CheckErrors;
@@ -140,7 +140,11 @@ impl Engine {
                     previous: Some(baseline.revision),
                     strategy: Strategy::AllAtOnce,
                     message: "the config is deleted",
-                    force,
+                    on_errors: if force {
+                        OnErrors::Force
+                    } else {
+                        OnErrors::Refuse
+                    },
                 };
                 Some(self.draft(&mut change, caller, step, now).await?)
             }

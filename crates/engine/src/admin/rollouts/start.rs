@@ -35,8 +35,20 @@ pub struct Release {
     pub message: String,
     /// What must hold of the config, such as that nobody has made another revision.
     pub precondition: Precondition,
-    /// Whether errors that checks find do not matter.
-    pub force: bool,
+    /// What becomes of agents that would get what their Collector refuses, or for which nothing can be made.
+    pub on_errors: OnErrors,
+}
+
+/// What a release does where some agent would get errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnErrors {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// They do not matter: the agent gets it. What cannot be made is refused all the same.
+    Force,
+    /// The agent stays as it is, until its labels or what is released change.
+    Exclude,
 }
 
 /// A rollout that was started.
@@ -46,6 +58,8 @@ pub struct Started {
     pub rollout: Rollout,
     /// How many agents it concerns: those that the old or the new revision matches.
     pub affected: u64,
+    /// How many of them stay as they are, since what they would get is wrong.
+    pub excluded: u64,
 }
 
 /// Why a rollout did not start.
@@ -118,8 +132,7 @@ pub(in crate::admin) struct Move<'a> {
     pub previous: Option<RevisionNumber>,
     pub strategy: Strategy,
     pub message: &'a str,
-    /// Whether errors that checks find do not matter.
-    pub force: bool,
+    pub on_errors: OnErrors,
 }
 
 impl Engine {
@@ -174,7 +187,7 @@ impl Engine {
             previous,
             strategy,
             message: &release.message,
-            force: release.force,
+            on_errors: release.on_errors,
         };
         let draft = self.draft(&mut change, caller, step, now).await?;
 
@@ -204,13 +217,20 @@ impl Engine {
         let target = step.target.as_ref().map(|revision| revision.number);
         // The revision that is in force by force already stays so: releasing it again takes nothing back.
         let stays = |revision: &Arc<Revision>| change.is_forced_baseline(revision);
-        let force = step.force || step.target.as_ref().is_some_and(stays);
+        let force = step.on_errors == OnErrors::Force || step.target.as_ref().is_some_and(stays);
         match step.target {
             Some(revision) if force => change.force_baseline(revision),
             Some(revision) => change.set_baseline(revision),
             None => change.remove_config(&caller.namespace, step.config),
         }
-        let outcomes = change.outcomes();
+        let mut outcomes = change.outcomes();
+        let affected = outcomes.iter().map(|alike| alike.agents).sum();
+        let mut excluded = 0;
+        if step.on_errors == OnErrors::Exclude {
+            let left_out = change.exclude(&outcomes, now).await?;
+            outcomes.retain(|alike| !left_out.contains(alike));
+            excluded = left_out.agents;
+        }
         let contents = change.make(&outcomes, now).await?;
         // What was forced before is not this release's to answer for; what it forces itself is counted.
         let heeded = |alike: &&Alike| force || !change.is_forced(alike);
@@ -235,7 +255,8 @@ impl Engine {
         };
         let started = Started {
             rollout: rollout.complete(now)?,
-            affected: outcomes.iter().map(|alike| alike.agents).sum(),
+            affected,
+            excluded,
         };
         Ok(Draft {
             started,
@@ -291,7 +312,8 @@ impl Draft {
             Some(revision) => configs::set_baseline(tx, &baseline(rollout, revision, now)).await?,
             None => drop(configs::clear_baseline(tx, &rollout.namespace, &rollout.config).await?),
         }
-        let event = note(tx, caller, rollout, self.overruled, now).await?;
+        let excluded = self.started.excluded;
+        let event = note(tx, caller, rollout, (self.overruled, excluded), now).await?;
         Ok((self.started, event))
     }
 }
@@ -334,7 +356,7 @@ async fn note(
     tx: &mut Tx,
     caller: &Caller,
     rollout: &Rollout,
-    overruled: usize,
+    (overruled, excluded): (usize, u64),
     now: Timestamp,
 ) -> Result<Option<EventId>, StoreError> {
     let mut detail = BTreeMap::from([
@@ -349,6 +371,9 @@ async fn note(
     if rollout.forced {
         detail.insert("forced".to_owned(), "true".to_owned());
         detail.insert("errors".to_owned(), overruled.to_string());
+    }
+    if 0 < excluded {
+        detail.insert("excluded".to_owned(), excluded.to_string());
     }
     let event = |kind| NewEvent {
         namespace: caller.namespace.clone(),
@@ -374,6 +399,9 @@ async fn note(
         new["forced"] = true.into();
         new["errors"] = overruled.into();
     }
+    if 0 < excluded {
+        new["excluded"] = excluded.into();
+    }
     Act::new(
         "rollout.started",
         "release",
@@ -388,7 +416,10 @@ async fn note(
 
 /// What an idempotency key remembers of a rollout.
 fn reference(started: &Started) -> String {
-    format!("{} {}", started.rollout.id, started.affected)
+    format!(
+        "{} {} {}",
+        started.rollout.id, started.affected, started.excluded
+    )
 }
 
 async fn earlier(
@@ -402,13 +433,17 @@ async fn earlier(
     let corrupt = || StoreError::Corrupt {
         what: "saved answer",
     };
-    let (id, affected) = reference.split_once(' ').ok_or_else(corrupt)?;
-    let (id, affected) = (
-        id.parse().map_err(|_| corrupt())?,
-        affected.parse().map_err(|_| corrupt())?,
-    );
+    let mut parts = reference.split(' ');
+    let id = parts.next().and_then(|id| id.parse().ok());
+    let mut count = || parts.next().and_then(|count| count.parse().ok());
+    let (id, affected) = (id.ok_or_else(corrupt)?, count().ok_or_else(corrupt)?);
+    let excluded = count().unwrap_or_default();
     let rollout = rollouts::find(conn, &caller.namespace, id)
         .await?
         .ok_or_else(corrupt)?;
-    Ok(Some(Started { rollout, affected }))
+    Ok(Some(Started {
+        rollout,
+        affected,
+        excluded,
+    }))
 }
