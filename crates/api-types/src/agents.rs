@@ -320,6 +320,44 @@ pub struct AgentConfig {
     /// From desired to effective, where both are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<ConfigDiff>,
+    /// Where it runs otherwise than it should, where both are known and can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
+}
+
+/// Where an agent runs otherwise than it should. What Collectors make of a configuration is none: defaults, references
+/// resolved, secrets masked, another order of keys, what a supervisor adds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Drift {
+    /// Whether there is any.
+    pub drifted: bool,
+    /// The places.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<DriftedPlace>,
+    /// How many further places there are.
+    #[serde(default, skip_serializing_if = "crate::is_zero")]
+    pub more: u64,
+}
+
+/// A place where an agent runs otherwise than it should.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DriftedPlace {
+    /// The way to it: `exporters::otlp::endpoint`.
+    pub path: String,
+    /// How it differs.
+    pub how: DriftKind,
+}
+
+/// How what runs differs at a place from what should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DriftKind {
+    /// It is not there.
+    Missing,
+    /// It is another one.
+    Different,
+    /// It is there although it should not: a component or a pipeline.
+    Added,
 }
 
 /// What an agent should run.

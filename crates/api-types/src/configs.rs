@@ -133,6 +133,23 @@ pub struct RenderedConfig {
     pub error: Option<String>,
 }
 
+/// Makes a revision of what an agent runs by now. It changes no agent: a rollout does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImportConfig {
+    /// The agent, by id or uid.
+    pub agent: String,
+    /// The agents that the config is for: text or a plain map. Absent or empty: all of the namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<SelectorInput>,
+    /// Where several configs match an agent they merge by ascending (priority, name). 0 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i64>,
+    /// Why, for people; which agent it is from when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
 /// Makes an earlier revision the newest again. It changes no agent: a rollout does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -170,7 +187,7 @@ pub struct RevisionSummary {
     pub author: String,
     /// Why.
     pub message: String,
-    /// Where it came from: `api`, `rollback to 3`.
+    /// Where it came from: `api`, `rollback to 3`, `import from agent …`.
     pub origin: String,
     /// When.
     pub created_at: Timestamp,

@@ -19,6 +19,7 @@ mod layer;
 mod materialise;
 mod provenance;
 mod renderer;
+mod running;
 mod template;
 #[cfg(test)]
 mod testing;
@@ -33,13 +34,16 @@ pub use hash::content_hash;
 pub use layer::{InputsKey, Layer, inputs_key};
 pub use otelcol::{Code, Severity};
 
-/// What differs between two configurations, in the Collector's own terms.
+/// What differs between two configurations, in the Collector's own terms; and between what should run and what does.
 pub mod difference {
-    pub use otelcol::{ComponentChange, Difference, PipelineChange, Rewired, Settings, Wiring};
+    pub use otelcol::{
+        ComponentChange, Difference, Drift, Drifted, How, PipelineChange, Rewired, Settings, Wiring,
+    };
 }
 pub use materialise::{Content, MaterialiseError, materialise, materialise_within};
 pub use provenance::{LeafSource, Overridden, Provenance, Source};
 pub use renderer::{Combined, Renderer};
+pub use running::{ImportError, drift_of, importable};
 pub use template::TemplateError;
 pub use values::{AgentFacts, Values};
 

@@ -57,6 +57,24 @@ pub(crate) struct Alike {
     pub layers: Vec<Layer>,
     /// Whether the change gives them other layers than they have without it.
     pub is_moved: bool,
+    /// All of them, where they should run nothing of ours before the change: what they run instead may be just that.
+    pub free: Vec<Arc<LiveAgent>>,
+}
+
+impl Alike {
+    /// The same outcome for some of the agents.
+    pub fn of(&self, agents: Vec<Arc<LiveAgent>>) -> Self {
+        let is_gone = |agent: &&Arc<LiveAgent>| agent.lock().link.is_none();
+        Self {
+            examples: agents.iter().take(EXAMPLES).map(Arc::clone).collect(),
+            agents: agents.len() as u64,
+            disconnected: agents.iter().filter(is_gone).count() as u64,
+            before: self.before.clone(),
+            layers: self.layers.clone(),
+            is_moved: self.is_moved,
+            free: Vec::new(),
+        }
+    }
 }
 
 /// Outcomes that are not given to the agents that would get them: these stay as they are.
@@ -404,10 +422,14 @@ impl Change {
                     before,
                     layers,
                     is_moved,
+                    free: Vec::new(),
                 });
                 outcomes.len() - 1
             });
             let alike = &mut outcomes[place];
+            if alike.before.is_none() {
+                alike.free.push(Arc::clone(agent));
+            }
             alike.agents += 1;
             alike.disconnected += u64::from(disconnected);
             if alike.examples.len() < EXAMPLES {

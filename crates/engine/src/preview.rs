@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use desired::{Code, Combined, Finding, InputsKey, Layer, inputs_key};
-use domain::{AgentId, ConfigName, Namespace};
+use domain::{AgentId, ConfigName, ContentHash, Namespace};
 use jiff::Timestamp;
-use store::StoreError;
+use store::{StoreError, agents};
 
 use crate::agent::LiveAgent;
 use crate::change::{Alike, Change, distinct};
@@ -17,6 +17,8 @@ use crate::engine::Engine;
 
 /// How many different errors are told; the others are counted.
 const MOST_ERRORS: usize = 100;
+/// How many different things that agents run are compared with what they would be given.
+const MOST_COMPARED: usize = 1_000;
 
 /// Agents to which a change would do the same.
 #[derive(Debug, Clone)]
@@ -47,6 +49,8 @@ pub struct Group {
 pub enum Fate {
     /// Nothing: what it should run stays byte for byte what it is.
     Unchanged,
+    /// It would be given this, and reports to run just that although nobody gave it to it.
+    Running(Arc<DesiredContent>),
     /// It would be given this.
     Changed(Arc<DesiredContent>),
     /// No config matches it any more: it is given nothing and runs on as it is.
@@ -63,7 +67,7 @@ impl Group {
     pub fn is_blocked(&self) -> bool {
         match self.fate {
             Fate::Unrenderable(_) | Fate::Unmergeable(_) => self.is_moved,
-            Fate::Changed(_) => !self.is_excused && self.findings.iter().any(Finding::is_error),
+            Fate::Changed(_) | Fate::Running(_) => !self.is_excused && self.findings.iter().any(Finding::is_error),
             Fate::Unchanged | Fate::Unassigned => false,
         }
     }
@@ -127,6 +131,7 @@ impl Change {
     pub async fn preview(&mut self, now: Timestamp) -> Result<Vec<Group>, StoreError> {
         let mut fates: HashMap<(Namespace, InputsKey), Result<Outlook, Fate>> = HashMap::new();
         let mut groups = Vec::new();
+        let mut running = Running::default();
         for alike in self.outcomes() {
             let Some(agent) = alike.examples.first() else {
                 continue;
@@ -160,17 +165,19 @@ impl Change {
                     (fate, Arc::clone(findings))
                 }
             };
-            groups.push(Group {
-                fate,
-                agents: alike.agents,
-                disconnected: alike.disconnected,
-                examples: alike.examples.iter().map(|agent| agent.id).collect(),
-                is_moved: alike.is_moved,
-                is_excused: !alike.is_moved || self.is_forced(&alike),
-                before: alike.before,
-                layers: alike.layers,
-                findings,
-            });
+            for (fate, alike) in running.apart(self.engine(), fate, alike).await? {
+                groups.push(Group {
+                    fate,
+                    agents: alike.agents,
+                    disconnected: alike.disconnected,
+                    examples: alike.examples.iter().map(|agent| agent.id).collect(),
+                    is_moved: alike.is_moved,
+                    is_excused: !alike.is_moved || self.is_forced(&alike),
+                    before: alike.before,
+                    layers: alike.layers,
+                    findings: Arc::clone(&findings),
+                });
+            }
         }
         groups.sort_by_key(|group| std::cmp::Reverse(group.agents));
         Ok(groups)
@@ -229,6 +236,78 @@ impl Change {
         }
         errors.sort_by_key(|found| std::cmp::Reverse(found.agents));
         Ok(CheckErrors::of(errors))
+    }
+}
+
+/// What agents run that nobody gave them, and whether it is what they would be given.
+#[derive(Default)]
+struct Running {
+    /// By agent, the hash under which it is stored.
+    known: HashMap<Namespace, HashMap<AgentId, ContentHash>>,
+    /// By what would be given, and what runs.
+    same: HashMap<(ContentHash, ContentHash), bool>,
+}
+
+impl Running {
+    /// Tells the agents apart that run already what they would be given.
+    async fn apart(
+        &mut self,
+        engine: &Engine,
+        fate: Fate,
+        mut alike: Alike,
+    ) -> Result<Vec<(Fate, Alike)>, StoreError> {
+        let free = std::mem::take(&mut alike.free);
+        let (Fate::Changed(content), Some(first)) = (&fate, free.first()) else {
+            return Ok(vec![(fate, alike)]);
+        };
+        let namespace = first.namespace.clone();
+        if !self.known.contains_key(&namespace) {
+            let mut conn = engine.db().read().await?;
+            let running = agents::running_their_own(&mut conn, &namespace).await?;
+            self.known
+                .insert(namespace.clone(), running.into_iter().collect());
+        }
+        let (mut same, mut others) = (Vec::new(), Vec::new());
+        for agent in free {
+            let runs = self.known.get(&namespace).and_then(|known| known.get(&agent.id));
+            let runs_it = match runs.copied() {
+                Some(runs) => self.is_same(engine, &namespace, content, runs).await?,
+                None => false,
+            };
+            if runs_it { &mut same } else { &mut others }.push(agent);
+        }
+        let running = Fate::Running(Arc::clone(content));
+        let parts = [(running, same), (fate.clone(), others)].into_iter();
+        Ok(parts
+            .filter(|(_, agents)| !agents.is_empty())
+            .map(|(fate, agents)| (fate, alike.of(agents)))
+            .collect())
+    }
+
+    async fn is_same(
+        &mut self,
+        engine: &Engine,
+        namespace: &Namespace,
+        content: &DesiredContent,
+        runs: ContentHash,
+    ) -> Result<bool, StoreError> {
+        let pair = (content.hash, runs);
+        if let Some(same) = self.same.get(&pair) {
+            return Ok(*same);
+        }
+        // Beyond that many it is called a change.
+        if MOST_COMPARED <= self.same.len() {
+            return Ok(false);
+        }
+        let mut conn = engine.db().read().await?;
+        let effective = agents::effective_config(&mut conn, namespace, &runs).await?;
+        drop(conn);
+        let limits = &engine.options().limits.desired;
+        let drift = desired::drift_of(&content.files, &effective, limits);
+        let same = drift.is_some_and(|drift| drift.is_empty());
+        self.same.insert(pair, same);
+        tokio::task::yield_now().await;
+        Ok(same)
     }
 }
 

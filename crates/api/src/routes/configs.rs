@@ -3,6 +3,7 @@
 mod delete;
 mod diff;
 mod get;
+mod import;
 mod list;
 mod plan;
 mod put;
@@ -17,12 +18,12 @@ mod view;
 
 use api_types::ProblemKind;
 use engine::admin::configs::{NoSuch, Precondition, PreconditionFailed};
-
-pub(super) use render::redacted_values;
 use engine::domain::{ConfigName, InvalidName};
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+pub(super) use render::redacted_values;
 
 use crate::extract::Preconditions;
 use crate::problem::{ApiError, ApiResult};
@@ -33,6 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(list::list_configs))
         .merge(put::route())
         .merge(rollback::route())
+        .merge(import::route())
         .routes(routes!(revisions::list_revisions))
         .routes(routes!(revision::get_revision))
         .routes(routes!(diff::diff_revisions))

@@ -12,6 +12,7 @@ mod configs;
 mod events;
 mod fleet;
 mod harness;
+mod imports;
 mod namespaces;
 mod openapi;
 mod plans;
@@ -125,6 +126,11 @@ suite! {
         a_hold_keeps_offers_back_until_it_is_lifted,
         holds_have_scopes,
         impossible_holds_are_refused,
+    ],
+    imports: [
+        a_fleet_that_runs_is_taken_over_without_a_change,
+        what_cannot_be_taken_over_is_refused,
+        an_agent_that_runs_something_else_has_drifted,
     ],
     namespaces: [
         one_namespace_does_not_see_another,

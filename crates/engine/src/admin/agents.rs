@@ -4,6 +4,7 @@ mod edit;
 
 use std::sync::Arc;
 
+use desired::difference::Drift;
 use desired::{
     Explanation, Layer, MaterialiseError, Values, content_hash, inputs_key, redacted, redacted_pair,
 };
@@ -301,6 +302,17 @@ impl Engine {
             .combine(&desired.layers)?
             .explain(under, most)
     }
+}
+
+/// Where what an agent runs differs from what it should; nothing where one of them cannot be read.
+#[must_use]
+pub fn drift_of(should_run: &ConfigMap, runs: &ConfigMap) -> Option<Drift> {
+    // Both were measured when they came in.
+    let limits = desired::Limits {
+        body_bytes: usize::MAX,
+        merged_bytes: usize::MAX,
+    };
+    desired::drift_of(should_run, runs, &limits)
 }
 
 /// A body as it may be shown: secrets replaced.

@@ -2,6 +2,7 @@
 
 mod delete;
 mod find;
+mod import;
 mod plan;
 mod put;
 mod render;
@@ -20,6 +21,7 @@ pub use store::configs::{ConfigOverview, RevisionHead};
 pub use delete::{DeleteConfigError, Deleted, InForce};
 pub use find::NoSuch;
 pub(in crate::admin) use find::{find_config, find_revision};
+pub use import::ImportConfigError;
 pub use plan::{Plan, PlanError, Proposal};
 pub use put::{NewRevision, Origin, Put, PutConfigError};
 pub use render::{RenderError, RenderFor, RenderWhat, RenderedBody};

@@ -103,7 +103,7 @@ fn to_plan(engine: &Engine, config: String, planned: Planned) -> Plan {
 fn to_group(engine: &Engine, group: Group) -> PlanGroup {
     let is_blocked = group.is_blocked();
     let (after, error) = match &group.fate {
-        Fate::Changed(content) => (Some(&**content), None),
+        Fate::Changed(content) | Fate::Running(content) => (Some(&**content), None),
         Fate::Unchanged => (group.before.as_deref(), None),
         Fate::Unassigned => (None, None),
         Fate::Unrenderable(why) | Fate::Unmergeable(why) => (None, Some(why.clone())),
@@ -112,7 +112,7 @@ fn to_group(engine: &Engine, group: Group) -> PlanGroup {
         Fate::Unrenderable(_) => PlanOutcome::TemplateFailed,
         Fate::Unmergeable(_) => PlanOutcome::MergeFailed,
         _ if is_blocked => PlanOutcome::CheckErrors,
-        Fate::Unchanged => PlanOutcome::NoChange,
+        Fate::Unchanged | Fate::Running(_) => PlanOutcome::NoChange,
         Fate::Changed(_) => PlanOutcome::Change,
         Fate::Unassigned => PlanOutcome::Unassigned,
     };

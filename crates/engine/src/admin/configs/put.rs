@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use desired::BodyError;
 use domain::{
-    ConfigName, ConfigRecord, ContentHash, EventId, EventKind, NewEvent, Revision, RevisionNumber,
+    AgentId, ConfigName, ConfigRecord, ContentHash, EventId, EventKind, NewEvent, Revision, RevisionNumber,
     Template,
 };
 use jiff::Timestamp;
@@ -57,6 +57,8 @@ pub enum Origin {
     Api,
     /// It is this earlier revision again.
     Rollback(RevisionNumber),
+    /// This agent ran it.
+    Import(AgentId),
 }
 
 impl fmt::Display for Origin {
@@ -64,6 +66,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Api => f.write_str("api"),
             Self::Rollback(number) => write!(f, "rollback to {number}"),
+            Self::Import(agent) => write!(f, "import from agent {agent}"),
         }
     }
 }
