@@ -224,8 +224,32 @@ pub struct Config {
     /// Its newest rollout; shown with one config, not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_rollout: Option<Rollout>,
+    /// Its tags; shown with one config, not in lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Tag>,
     /// When its first revision was made.
     pub created_at: Timestamp,
+}
+
+/// A name for a revision, which people may move.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Tag {
+    /// The name.
+    pub name: String,
+    /// The revision's number.
+    pub revision: u64,
+    /// Who set it.
+    pub set_by: String,
+    /// When.
+    pub set_at: Timestamp,
+}
+
+/// Gives a revision a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetTag {
+    /// The revision's number.
+    pub revision: u64,
 }
 
 /// How much of a revision is shown.

@@ -153,6 +153,17 @@ CREATE TABLE revisions (
     PRIMARY KEY (namespace, config, number)
 ){table};
 
+-- Names for revisions, which people may move.
+CREATE TABLE tags (
+    namespace {name} NOT NULL,
+    config    {name} NOT NULL,
+    tag       {name} NOT NULL,
+    revision  {int} NOT NULL,
+    set_by    TEXT NOT NULL,
+    set_at    {int} NOT NULL,
+    PRIMARY KEY (namespace, config, tag)
+){table};
+
 -- The revision of a config that its last completed rollout left in force.
 CREATE TABLE baselines (
     namespace  {name} NOT NULL,

@@ -13,6 +13,7 @@ mod revision;
 mod revisions;
 mod rollback;
 mod rollouts;
+mod tags;
 mod template;
 mod view;
 
@@ -35,6 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .merge(put::route())
         .merge(rollback::route())
         .merge(import::route())
+        .merge(tags::route())
         .routes(routes!(revisions::list_revisions))
         .routes(routes!(revision::get_revision))
         .routes(routes!(diff::diff_revisions))

@@ -356,3 +356,33 @@ pub async fn a_release_of_what_somebody_changed_since_is_refused(world: &World<'
     let released = release(second.etag()).await;
     assert_eq!(released.status, StatusCode::CREATED, "{}", released.text);
 }
+
+pub async fn a_revision_has_tags_that_people_move(world: &World<'_>) {
+    for body in [BODY, "receivers: {otlp: {}}\n"] {
+        world.put(EDGE, put(body)).await;
+    }
+    let path = |tag: &str| format!("{EDGE}/tags/{tag}");
+    let tag = |tag: &str, revision: u64| world.put(&path(tag), json!({ "revision": revision }));
+    let set: Tag = tag("stable", 1).await.json(StatusCode::OK);
+    assert_eq!((set.name.as_str(), set.revision), ("stable", 1));
+    tag("v1.x", 2).await;
+    let moved: Tag = tag("stable", 2).await.json(StatusCode::OK);
+    assert_eq!(moved.revision, 2);
+    let log: Page<AuditEntry> = world.read("/api/v1/audit?limit=1").await;
+    let noted = serde_json::to_string(&log.items[0]).unwrap();
+    assert!(noted.contains("config.tagged"), "{noted}");
+    let config: Config = world.read(EDGE).await;
+    let tags: Vec<_> = config.tags.iter().map(|tag| (tag.name.as_str(), tag.revision)).collect();
+    assert_eq!(tags, [("stable", 2), ("v1.x", 2)]);
+
+    assert_eq!(world.delete(&path("stable")).await.status, StatusCode::NO_CONTENT);
+    world.delete(&path("stable")).await.problem(ProblemKind::NotFound);
+    tag("stable", 9).await.problem(ProblemKind::NotFound);
+    for name in ["1st", "a%20b", &"x".repeat(65)] {
+        tag(name, 1).await.problem(ProblemKind::InvalidPath);
+    }
+    for number in 0..99 {
+        assert_eq!(tag(&format!("t{number}"), 1).await.status, StatusCode::OK);
+    }
+    tag("one-more", 1).await.problem(ProblemKind::Conflict);
+}

@@ -109,6 +109,7 @@ suite! {
         a_deleted_config_comes_back_with_the_next_number,
         configs_and_revisions_page,
         writers_at_once_make_one_revision_each,
+        a_revision_has_tags_that_people_move,
     ],
     events: [
         the_stream_resumes_after_an_id,

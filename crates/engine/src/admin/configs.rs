@@ -7,6 +7,7 @@ mod plan;
 mod put;
 mod render;
 mod rollback;
+mod tags;
 mod template;
 mod version;
 
@@ -26,6 +27,8 @@ pub use plan::{Plan, PlanError, Proposal};
 pub use put::{NewRevision, Origin, Put, PutConfigError};
 pub use render::{RenderError, RenderFor, RenderWhat, RenderedBody};
 pub use rollback::RollbackError;
+pub use store::configs::Tag;
+pub use tags::TagError;
 pub use template::{InvalidVariables, NewTemplate};
 pub use version::{InvalidVersion, Version};
 
@@ -55,6 +58,8 @@ pub struct ConfigDetail {
     pub overview: ConfigOverview,
     /// Its newest rollout.
     pub last_rollout: Option<Rollout>,
+    /// Its tags, by name.
+    pub tags: Vec<Tag>,
 }
 
 /// A precondition that does not hold.
@@ -213,6 +218,7 @@ async fn config_detail(
             baseline,
         },
         last_rollout,
+        tags: configs::tags(conn, namespace, name).await?,
     }))
 }
 

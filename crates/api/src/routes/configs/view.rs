@@ -1,6 +1,6 @@
 //! Configs and revisions as the API shows them.
 
-use api_types::configs::{Config, ConfigKind, Revision, RevisionSummary};
+use api_types::configs::{Config, ConfigKind, Revision, RevisionSummary, Tag};
 use api_types::rollouts::Rollout;
 use engine::admin::agents::redacted_body;
 use engine::admin::configs::{ConfigOverview, RevisionHead};
@@ -9,7 +9,11 @@ use engine::domain::{ConfigName, Kind};
 
 use super::template;
 
-pub(super) fn to_config(overview: ConfigOverview, last_rollout: Option<Rollout>) -> Config {
+pub(super) fn to_config(
+    overview: ConfigOverview,
+    last_rollout: Option<Rollout>,
+    tags: Vec<Tag>,
+) -> Config {
     let ConfigOverview {
         config,
         latest,
@@ -22,6 +26,7 @@ pub(super) fn to_config(overview: ConfigOverview, last_rollout: Option<Rollout>)
         name: config.name.to_string(),
         baseline: baseline.map(|number| number.0),
         last_rollout,
+        tags,
         created_at: config.created_at,
     }
 }
