@@ -380,6 +380,8 @@ impl Engine {
         let keep = Retention {
             offline_agents: self.inner.options.forget_offline_after,
             events: self.inner.options.keep_events,
+            revisions: self.inner.options.keep_revisions,
+            revisions_per_config: self.inner.options.keep_revisions_per_config,
             ..Retention::default()
         };
         let swept = sweep(&self.inner.db, &keep, now).await?;
@@ -389,7 +391,7 @@ impl Engine {
             }
         }
         Ok(!swept.agents.is_empty()
-            || 0 < swept.events + swept.desired + swept.contents + swept.answers)
+            || 0 < swept.events + swept.desired + swept.contents + swept.answers + swept.revisions)
     }
 
     /// Writes everything that is only in memory: the last step of an orderly stop.

@@ -1,5 +1,7 @@
 //! Retention: what is forgotten, and when. Driven from outside, in bounded steps.
 
+mod revisions;
+
 use std::time::Duration;
 
 use domain::{AgentId, EventKind, Namespace, NewEvent};
@@ -24,6 +26,10 @@ pub struct Retention {
     pub contents_grace: Duration,
     /// Answers kept for idempotency keys.
     pub idempotency_keys: Duration,
+    /// Revisions older than this are dropped, unless they are in use or could be returned to.
+    pub revisions: Duration,
+    /// So many of the newest revisions of each config are kept, whatever their age.
+    pub revisions_per_config: u32,
 }
 
 impl Default for Retention {
@@ -35,6 +41,8 @@ impl Default for Retention {
             events_per_agent: 256,
             contents_grace: Duration::from_secs(3600),
             idempotency_keys: days(1),
+            revisions: days(90),
+            revisions_per_config: 100,
         }
     }
 }
@@ -52,6 +60,8 @@ pub struct Swept {
     pub contents: u64,
     /// Saved answers.
     pub answers: u64,
+    /// Revisions.
+    pub revisions: u64,
 }
 
 /// The most agents, events and contents that one call drops of each.
@@ -77,6 +87,12 @@ pub async fn sweep(db: &Db, keep: &Retention, now: Timestamp) -> Result<Swept, S
             + trim(db, Trimmed::Events, keep.events_per_agent).await?
             + trim(db, Trimmed::History, keep.events_per_agent).await?,
         desired: drop_desired(db, unreferenced_since).await?,
+        revisions: revisions::drop_revisions(
+            db,
+            keep.revisions_per_config,
+            before(keep.revisions),
+        )
+        .await?,
         contents: drop_contents(db, unreferenced_since).await?,
         answers: drop_answers(db, before(keep.idempotency_keys)).await?,
     })

@@ -2,7 +2,7 @@
 
 use api_types::agents::Agent;
 use api_types::audit::AuditEntry;
-use api_types::configs::{Config, DeletedConfig, Revision, RevisionSummary};
+use api_types::configs::{Config, DeletedConfig, Revision, RevisionSummary, Tag};
 use api_types::rollouts::RolloutStatus;
 use api_types::{Page, ProblemKind};
 use engine::domain::model::ApplyState;
