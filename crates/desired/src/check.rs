@@ -70,7 +70,12 @@ mod tests {
             .into_iter()
             .map(|found| {
                 let source = found.source;
-                (found.code.name(), source.config.to_string(), source.revision.0, source.line)
+                (
+                    found.code.name(),
+                    source.config.to_string(),
+                    source.revision.0,
+                    source.line,
+                )
             })
             .collect();
         assert_eq!(told, [("undefined-component", "extra".to_owned(), 7, 3)]);

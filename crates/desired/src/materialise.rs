@@ -141,7 +141,8 @@ impl Combined {
             [only] => only.text().to_vec(),
             _ => written(&self.merged.document, self.limits())?,
         };
-        let files = ConfigMap::from([(CONFIG_FILE.to_owned(), ConfigFile::new(body, CONTENT_TYPE))]);
+        let files =
+            ConfigMap::from([(CONFIG_FILE.to_owned(), ConfigFile::new(body, CONTENT_TYPE))]);
         let hash = content_hash(&files);
         Ok(Content { files, hash })
     }

@@ -100,7 +100,11 @@ impl Renderer {
         })
     }
 
-    fn rendered(&self, revision: &Revision, values: &Values) -> Result<Arc<Rendered>, MaterialiseError> {
+    fn rendered(
+        &self,
+        revision: &Revision,
+        values: &Values,
+    ) -> Result<Arc<Rendered>, MaterialiseError> {
         let key = (revision.sha256, *values.digest());
         if let Some(known) = find(&self.texts, &key) {
             return Ok(known);

@@ -124,25 +124,53 @@ mod tests {
     #[test]
     fn what_an_agent_runs_is_taken_over_without_what_its_supervisor_adds() {
         assert_eq!(imported(&[("", PLAIN)]), PLAIN);
-        assert_eq!(imported(&[("config.yaml", PLAIN), ("opamp-agent.yaml", "extensions: {opamp: {}}")]), PLAIN);
-        let supervised = "extensions:\n  opamp: {server: {ws: {endpoint: 'ws://127.0.0.1:1/'}}}\n  zpages: {}\nreceivers:\n  otlp: {}\nservice:\n  extensions: [opamp, zpages]\n  telemetry:\n    resource: {service.instance.id: x, team: y}\n";
+        assert_eq!(
+            imported(&[
+                ("config.yaml", PLAIN),
+                ("opamp-agent.yaml", "extensions: {opamp: {}}")
+            ]),
+            PLAIN
+        );
+        let supervised = "extensions:\n  opamp: {server: {ws: {endpoint: 'ws://127.0.0.1:1/'}}}\n  zpages: {}\nreceivers:\n  otlp: {}\nservice:\n  extensions: [opamp, zpages]\n  telemetry:\n    resource: {service.instance.id: x, team: red}\n";
         let body = imported(&[("", supervised)]);
-        assert!(!body.contains("opamp") && !body.contains("service.instance.id"), "{body}");
-        assert!(body.contains("zpages") && body.contains("team: y"), "{body}");
+        assert!(
+            !body.contains("opamp") && !body.contains("service.instance.id"),
+            "{body}"
+        );
+        assert!(
+            body.contains("zpages") && body.contains("team: red"),
+            "{body}"
+        );
         // To the one who runs it, it is no change.
-        let drift = drift_of(&files(&[("config.yaml", &body)]), &files(&[("", supervised)]), &Limits::default());
+        let drift = drift_of(
+            &files(&[("config.yaml", &body)]),
+            &files(&[("", supervised)]),
+            &Limits::default(),
+        );
         assert!(drift.unwrap().is_empty());
-        let two = [("local/0-a.yaml", "a: 1\n"), ("local/1-b.yaml", "a: 2\nb: 'x'\n")];
+        let two = [
+            ("local/0-a.yaml", "a: 1\n"),
+            ("local/1-b.yaml", "a: 2\nb: 'x'\n"),
+        ];
         assert_eq!(imported(&two), "a: 2\nb: 'x'\n");
     }
 
     #[test]
     fn nothing_and_what_cannot_be_read_are_refused() {
-        let refused = |given: &[(&str, &str)]| importable(&files(given), &Limits::default()).unwrap_err();
+        let refused =
+            |given: &[(&str, &str)]| importable(&files(given), &Limits::default()).unwrap_err();
         assert!(matches!(refused(&[]), ImportError::Nothing));
-        assert!(matches!(refused(&[("", " \n"), ("opamp-agent.yaml", "a: 1")]), ImportError::Nothing));
-        assert!(matches!(refused(&[("x", "a: [")]), ImportError::Unreadable { file, .. } if file == "x"));
+        assert!(matches!(
+            refused(&[("", " \n"), ("opamp-agent.yaml", "a: 1")]),
+            ImportError::Nothing
+        ));
+        assert!(
+            matches!(refused(&[("x", "a: [")]), ImportError::Unreadable { file, .. } if file == "x")
+        );
         let broken = files(&[("", "a: [")]);
-        assert_eq!(drift_of(&files(&[("", "a: 1")]), &broken, &Limits::default()), None);
+        assert_eq!(
+            drift_of(&files(&[("", "a: 1")]), &broken, &Limits::default()),
+            None
+        );
     }
 }

@@ -16,7 +16,7 @@ use otelcol::Position;
 
 pub(crate) use engine::{Compiled, shortened};
 pub(crate) use names::uses;
-pub(crate) use rendered::Rendered;
+pub(crate) use rendered::{Places, Rendered};
 
 /// What is wrong with a template, or with what it is given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

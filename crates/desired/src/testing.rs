@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use domain::{Actor, ConfigName, Kind, Namespace, Revision, RevisionNumber, Template};
+use domain::{Actor, ConfigName, Kind, Namespace, Revision, RevisionNumber};
 
+use crate::Layer;
 use crate::hash::sha256;
-use crate::{Layer, Values};
 
 /// A revision of this number with this text.
 pub(crate) fn revision(config: &str, number: u64, priority: i64, body: &str) -> Revision {
@@ -30,13 +30,4 @@ pub(crate) fn revision(config: &str, number: u64, priority: i64, body: &str) -> 
 /// A layer that is no template.
 pub(crate) fn layer(config: &str, number: u64, priority: i64, body: &str) -> Layer {
     Layer::with(Arc::new(revision(config, number, priority, body)), None)
-}
-
-/// A layer whose body is a template that is given these values.
-pub(crate) fn template(config: &str, number: u64, priority: i64, body: &str, values: &str) -> Layer {
-    let revision = Revision {
-        template: Some(Template::default()),
-        ..revision(config, number, priority, body)
-    };
-    Layer::with(Arc::new(revision), Some(Values::from_json(values.to_owned())))
 }

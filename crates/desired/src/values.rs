@@ -5,6 +5,7 @@ use std::fmt;
 
 use domain::model::InstanceUid;
 use domain::{Labels, Template};
+use minijinja::Value as Seen;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -85,7 +86,7 @@ impl Values {
     }
 
     /// What a template sees.
-    pub(crate) fn context(&self) -> minijinja::Value {
+    pub(crate) fn context(&self) -> Seen {
         #[derive(serde::Deserialize, Serialize, Default)]
         #[serde(default)]
         struct Known {
@@ -94,14 +95,30 @@ impl Values {
             vars: BTreeMap<String, serde_json::Value>,
         }
         let Known { labels, uid, vars } = serde_json::from_str(&self.json).unwrap_or_default();
-        let value = |value: &serde_json::Value| minijinja::Value::from_serialize(value);
-        let agent = uid.map(|uid| ("uid", minijinja::Value::from(uid)));
-        let agent = agent
-            .into_iter()
-            .chain([("labels", minijinja::Value::from_serialize(&labels))]);
-        let agent: minijinja::Value = agent.collect();
-        let vars: minijinja::Value = vars.iter().map(|(name, json)| (name, value(json))).collect();
-        minijinja::Value::from_iter([("agent", agent), ("vars", vars)])
+        let uid = uid.map(|uid| ("uid", Seen::from(uid)));
+        let labels = ("labels", Seen::from_pairs(labels));
+        let agent = Seen::from_pairs(uid.into_iter().chain([labels]));
+        let vars = Seen::from_pairs(vars.into_iter().map(|(name, json)| (name, seen(json))));
+        Seen::from_pairs([("agent", agent), ("vars", vars)])
+    }
+}
+
+/// A value as a template sees it.
+pub(crate) fn seen(json: serde_json::Value) -> Seen {
+    use serde_json::Value as Json;
+    match json {
+        Json::Null => Seen::from(()),
+        Json::Bool(flag) => flag.into(),
+        Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+            (Some(number), _, _) => number.into(),
+            (_, Some(number), _) => number.into(),
+            (_, _, number) => number.unwrap_or(f64::NAN).into(),
+        },
+        Json::String(text) => text.into(),
+        Json::Array(items) => items.into_iter().map(seen).collect::<Vec<_>>().into(),
+        Json::Object(entries) => {
+            Seen::from_pairs(entries.into_iter().map(|(name, json)| (name, seen(json))))
+        }
     }
 }
 
@@ -123,7 +140,7 @@ mod tests {
 
     fn json(template: &Template, labels: &[(&str, &str)]) -> String {
         let labels: Labels = labels.iter().copied().collect();
-        let uid = InstanceUid::from_bytes([7; 16]);
+        let uid = InstanceUid::new([7; 16]);
         let facts = AgentFacts {
             uid,
             labels: &labels,
@@ -134,9 +151,12 @@ mod tests {
     /// The form is stored and keys are made of it: it never changes.
     #[test]
     fn values_are_those_of_the_names_that_are_used_in_a_fixed_form() {
-        let names = |names: &[&str]| Names::Only(names.iter().map(|name| (*name).to_owned()).collect());
+        let names =
+            |names: &[&str]| Names::Only(names.iter().map(|name| (*name).to_owned()).collect());
         let mut template = Template {
-            variables: variables(r#"{"rate": 1.5, "list": [1, {"z": null, "a": true}], "other": "x"}"#),
+            variables: variables(
+                r#"{"rate": 1.5, "list": [1, {"z": null, "a": true}], "other": "x"}"#,
+            ),
             overrides: vec![Override {
                 selector: "env=prod".parse().unwrap(),
                 variables: variables(r#"{"rate": 10}"#),

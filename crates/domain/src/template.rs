@@ -88,9 +88,10 @@ impl Template {
     /// The value that a variable has for an agent with these labels.
     #[must_use]
     pub fn variable(&self, name: &str, labels: &Labels) -> Option<&Value> {
-        let matching = self.overrides.iter().rev().find(|values| {
-            values.variables.contains_key(name) && values.selector.matches(labels)
-        });
+        let matching =
+            self.overrides.iter().rev().find(|values| {
+                values.variables.contains_key(name) && values.selector.matches(labels)
+            });
         matching
             .map_or(&self.variables, |values| &values.variables)
             .get(name)

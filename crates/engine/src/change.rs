@@ -450,9 +450,7 @@ struct Outcome {
 }
 
 /// One agent of each outcome that gives it something, and the layers of that; some may come twice.
-pub(crate) fn distinct(
-    alike: &[Alike],
-) -> impl Iterator<Item = (&Arc<LiveAgent>, &[Layer])> {
+pub(crate) fn distinct(alike: &[Alike]) -> impl Iterator<Item = (&Arc<LiveAgent>, &[Layer])> {
     alike
         .iter()
         .filter(|alike| !alike.layers.is_empty())

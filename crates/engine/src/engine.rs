@@ -8,11 +8,11 @@ use std::{
     },
 };
 
+use desired::{Layer, Renderer};
 use domain::{
     AgentId, Approval, ConfigState, ContentHash, EventId, Namespace, NodeName, config_state,
     model::{AgentCapabilities, ApplyState, CustomMessage, InstanceUid, WireState},
 };
-use desired::{Layer, Renderer};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use rand::{Rng, SeedableRng, rngs::StdRng};

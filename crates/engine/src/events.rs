@@ -8,6 +8,7 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use parking_lot::Mutex;
 
 use crate::agent::{LiveAgent, Transport};
+use crate::desire::CONTENT_DURATION;
 
 const CONNECTED_AGENTS: &str = "opamp_server_connected_agents";
 const AGENT_DISCONNECTED: &str = "opamp_server_agent_disconnected_total";

@@ -67,7 +67,9 @@ impl Group {
     pub fn is_blocked(&self) -> bool {
         match self.fate {
             Fate::Unrenderable(_) | Fate::Unmergeable(_) => self.is_moved,
-            Fate::Changed(_) | Fate::Running(_) => !self.is_excused && self.findings.iter().any(Finding::is_error),
+            Fate::Changed(_) | Fate::Running(_) => {
+                !self.is_excused && self.findings.iter().any(Finding::is_error)
+            }
             Fate::Unchanged | Fate::Unassigned => false,
         }
     }
@@ -269,7 +271,10 @@ impl Running {
         }
         let (mut same, mut others) = (Vec::new(), Vec::new());
         for agent in free {
-            let runs = self.known.get(&namespace).and_then(|known| known.get(&agent.id));
+            let runs = self
+                .known
+                .get(&namespace)
+                .and_then(|known| known.get(&agent.id));
             let runs_it = match runs.copied() {
                 Some(runs) => self.is_same(engine, &namespace, content, runs).await?,
                 None => false,

@@ -319,7 +319,10 @@ fn nanoseconds(text: &str) -> Option<i128> {
         if whole.len() + part.len() == 0 || 18 < whole.len() || 18 < part.len() {
             return None;
         }
-        let digits = |text: &str| text.parse::<i128>().or(if text.is_empty() { Ok(0) } else { Err(()) });
+        let digits = |text: &str| {
+            text.parse::<i128>()
+                .or(if text.is_empty() { Ok(0) } else { Err(()) })
+        };
         let exponent = u32::try_from(part.len()).ok()?;
         sum += digits(whole).ok()? * unit;
         sum += digits(part).ok()? * unit / 10_i128.pow(exponent);
@@ -401,11 +404,26 @@ service:
 
     #[test]
     fn durations_are_compared_by_what_they_last() {
-        for (one, other) in [("90s", "1m30s"), ("1.5h", "90m"), ("0.5s", "500ms"), ("-1s", "-1000ms")] {
+        for (one, other) in [
+            ("90s", "1m30s"),
+            ("1.5h", "90m"),
+            ("0.5s", "500ms"),
+            ("-1s", "-1000ms"),
+        ] {
             assert_eq!(nanoseconds(one), nanoseconds(other), "{one}");
             assert!(nanoseconds(one).is_some());
         }
-        for text in ["", "5", "s", "1x", "1s2", ".s", "1..5s", "-", "99999999999999999999s"] {
+        for text in [
+            "",
+            "5",
+            "s",
+            "1x",
+            "1s2",
+            ".s",
+            "1..5s",
+            "-",
+            "99999999999999999999s",
+        ] {
             assert_eq!(nanoseconds(text), None, "{text}");
         }
     }
@@ -414,7 +432,10 @@ service:
     fn many_places_are_counted() {
         let lines: String = (0..1_500).map(|n| format!("  r/{n}: {{}}\n")).collect();
         let read = |text: &str| Document::parse(text.as_bytes()).unwrap();
-        let found = Drift::of(&read(&format!("receivers:\n{lines}")), &read("receivers: {}"));
+        let found = Drift::of(
+            &read(&format!("receivers:\n{lines}")),
+            &read("receivers: {}"),
+        );
         assert_eq!((found.places.len(), found.more), (1_000, 500));
     }
 }

@@ -87,12 +87,8 @@ pub async fn sweep(db: &Db, keep: &Retention, now: Timestamp) -> Result<Swept, S
             + trim(db, Trimmed::Events, keep.events_per_agent).await?
             + trim(db, Trimmed::History, keep.events_per_agent).await?,
         desired: drop_desired(db, unreferenced_since).await?,
-        revisions: revisions::drop_revisions(
-            db,
-            keep.revisions_per_config,
-            before(keep.revisions),
-        )
-        .await?,
+        revisions: revisions::drop_revisions(db, keep.revisions_per_config, before(keep.revisions))
+            .await?,
         contents: drop_contents(db, unreferenced_since).await?,
         answers: drop_answers(db, before(keep.idempotency_keys)).await?,
     })

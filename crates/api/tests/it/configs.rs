@@ -362,7 +362,10 @@ pub async fn a_revision_has_tags_that_people_move(world: &World<'_>) {
         world.put(EDGE, put(body)).await;
     }
     let path = |tag: &str| format!("{EDGE}/tags/{tag}");
-    let tag = |tag: &str, revision: u64| world.put(&path(tag), json!({ "revision": revision }));
+    let tag = async |tag: &str, revision: u64| {
+        let request = json!({ "revision": revision });
+        world.put(&path(tag), request).await
+    };
     let set: Tag = tag("stable", 1).await.json(StatusCode::OK);
     assert_eq!((set.name.as_str(), set.revision), ("stable", 1));
     tag("v1.x", 2).await;
@@ -372,11 +375,21 @@ pub async fn a_revision_has_tags_that_people_move(world: &World<'_>) {
     let noted = serde_json::to_string(&log.items[0]).unwrap();
     assert!(noted.contains("config.tagged"), "{noted}");
     let config: Config = world.read(EDGE).await;
-    let tags: Vec<_> = config.tags.iter().map(|tag| (tag.name.as_str(), tag.revision)).collect();
+    let tags: Vec<_> = config
+        .tags
+        .iter()
+        .map(|tag| (tag.name.as_str(), tag.revision))
+        .collect();
     assert_eq!(tags, [("stable", 2), ("v1.x", 2)]);
 
-    assert_eq!(world.delete(&path("stable")).await.status, StatusCode::NO_CONTENT);
-    world.delete(&path("stable")).await.problem(ProblemKind::NotFound);
+    assert_eq!(
+        world.delete(&path("stable")).await.status,
+        StatusCode::NO_CONTENT
+    );
+    world
+        .delete(&path("stable"))
+        .await
+        .problem(ProblemKind::NotFound);
     tag("stable", 9).await.problem(ProblemKind::NotFound);
     for name in ["1st", "a%20b", &"x".repeat(65)] {
         tag(name, 1).await.problem(ProblemKind::InvalidPath);

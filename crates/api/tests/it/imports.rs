@@ -47,15 +47,24 @@ pub async fn a_fleet_that_runs_is_taken_over_without_a_change(world: &World<'_>)
     runs(world, &mut agents[2], &RUNNING.replace("basic", "detailed")).await;
     let request = json!({ "agent": agents[0].id(), "selector": "env=prod" });
     let made: Revision = world.post(IMPORT, request).await.json(StatusCode::CREATED);
-    assert_eq!(made.summary.origin, format!("import from agent {}", agents[0].id()));
+    assert_eq!(
+        made.summary.origin,
+        format!("import from agent {}", agents[0].id())
+    );
     assert!(!made.body.contains("opamp"), "{}", made.body);
     let planned: Plan = world.post(PLAN, json!({})).await.json(StatusCode::OK);
-    assert_eq!((planned.agents, planned.changed, planned.blocked), (3, 1, false));
+    assert_eq!(
+        (planned.agents, planned.changed, planned.blocked),
+        (3, 1, false)
+    );
     let [same, other] = &*planned.groups else {
         panic!("{planned:?}")
     };
     assert_eq!((same.outcome, same.agents), (PlanOutcome::NoChange, 2));
-    assert_eq!((other.outcome, &*other.examples), (PlanOutcome::Change, &[agents[2].id()][..]));
+    assert_eq!(
+        (other.outcome, &*other.examples),
+        (PlanOutcome::Change, &[agents[2].id()][..])
+    );
     // By its uid, too; and again it is the revision that stands.
     let request = json!({ "agent": agents[0].uid.to_string(), "selector": "env=prod" });
     assert_eq!(world.post(IMPORT, request).await.status, StatusCode::OK);
@@ -68,14 +77,19 @@ pub async fn what_cannot_be_taken_over_is_refused(world: &World<'_>) {
     assert!(refusal.detail.unwrap().contains("no effective config"));
     let masked = "exporters:\n  otlp: {headers: {api-key: '[REDACTED]'}}\n";
     runs(world, &mut agent, masked).await;
-    let refusal = import(agent.id()).await.problem(ProblemKind::InvalidConfigBody);
+    let refusal = import(agent.id())
+        .await
+        .problem(ProblemKind::InvalidConfigBody);
     assert_eq!(refusal.line, Some(2));
     runs(world, &mut agent, "a: [").await;
     let refusal = import(agent.id()).await.problem(ProblemKind::Conflict);
     assert!(refusal.detail.unwrap().contains("line 1"));
     for (agent, kind) in [
         ("x", ProblemKind::InvalidField),
-        ("00000000-0000-0000-0000-000000000009", ProblemKind::NotFound),
+        (
+            "00000000-0000-0000-0000-000000000009",
+            ProblemKind::NotFound,
+        ),
     ] {
         let refusal = import(agent.to_owned()).await.problem(kind);
         assert_eq!(refusal.field.as_deref(), Some("agent"));
@@ -90,12 +104,25 @@ pub async fn an_agent_that_runs_something_else_has_drifted(world: &World<'_>) {
     runs(world, &mut agent, RUNNING).await;
     let shown: Agent = world.read(&agent.path()).await;
     let drift = shown.config.drift.unwrap();
-    assert!(!drift.drifted && !shown.config.diff.unwrap().identical, "{drift:?}");
+    assert!(
+        !drift.drifted && !shown.config.diff.unwrap().identical,
+        "{drift:?}"
+    );
     let other = RUNNING.replace("exporters: [debug]", "exporters: [debug, otlp]");
     runs(world, &mut agent, &other).await;
     let shown: Agent = world.read(&agent.path()).await;
     let drift = shown.config.drift.unwrap();
-    let places: Vec<_> = drift.places.iter().map(|place| (place.path.as_str(), place.how)).collect();
+    let places: Vec<_> = drift
+        .places
+        .iter()
+        .map(|place| (place.path.as_str(), place.how))
+        .collect();
     assert!(drift.drifted);
-    assert_eq!(places, [("service::pipelines::traces::exporters", DriftKind::Different)]);
+    assert_eq!(
+        places,
+        [(
+            "service::pipelines::traces::exporters",
+            DriftKind::Different
+        )]
+    );
 }

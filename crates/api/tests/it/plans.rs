@@ -24,7 +24,13 @@ const BROKEN: &str = "receivers: {otlp: {}}\nexporters: {debug: {}}\n\
 /// Makes sense only over [`BODY`].
 const EXTRA: &str = "exporters: {debug: {verbosity: detailed}}\n";
 
-pub(crate) async fn put(world: &World<'_>, config: &str, selector: &str, priority: i64, body: &str) {
+pub(crate) async fn put(
+    world: &World<'_>,
+    config: &str,
+    selector: &str,
+    priority: i64,
+    body: &str,
+) {
     let path = format!("/api/v1/configs/{config}");
     let request =
         json!({ "kind": "collector", "selector": selector, "priority": priority, "body": body });

@@ -1,5 +1,6 @@
 //! The template engine, and what it may do.
 
+use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use minijinja::syntax::SyntaxConfig;
@@ -21,10 +22,51 @@ const REMOVED: [&str; 4] = ["e", "escape", "pprint", "safe"];
 
 /// The filters that there are, in order.
 pub(super) const FILTERS: &[&str] = &[
-    "abs", "attr", "batch", "bool", "capitalize", "chain", "count", "d", "default", "dictsort", "first", "float",
-    "format", "groupby", "indent", "int", "items", "join", "last", "length", "lines", "list", "lower", "map", "max",
-    "min", "quote", "reject", "rejectattr", "replace", "reverse", "round", "select", "selectattr", "slice", "sort",
-    "split", "string", "sum", "title", "trim", "unique", "upper", "yaml", "zip",
+    "abs",
+    "attr",
+    "batch",
+    "bool",
+    "capitalize",
+    "chain",
+    "count",
+    "d",
+    "default",
+    "dictsort",
+    "first",
+    "float",
+    "format",
+    "groupby",
+    "indent",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "lines",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "min",
+    "quote",
+    "reject",
+    "rejectattr",
+    "replace",
+    "reverse",
+    "round",
+    "select",
+    "selectattr",
+    "slice",
+    "sort",
+    "split",
+    "string",
+    "sum",
+    "title",
+    "trim",
+    "unique",
+    "upper",
+    "yaml",
+    "zip",
 ];
 
 static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
@@ -98,6 +140,7 @@ impl Compiled {
 pub(super) fn told(error: &Error, source: &str) -> TemplateError {
     let lines = Lines::of(source);
     let range = error.range().filter(|range| range.end <= source.len());
+    let range = range.map(|range| from_its_name(source, range));
     let offset = range.as_ref().map_or_else(
         || {
             let line = error.line().unwrap_or(1).saturating_sub(1);
@@ -105,11 +148,25 @@ pub(super) fn told(error: &Error, source: &str) -> TemplateError {
         },
         |range| range.start,
     );
-    let what = range.and_then(|range| source.get(range)).unwrap_or_default();
+    let what = range
+        .and_then(|range| source.get(range))
+        .unwrap_or_default();
     TemplateError {
         at: lines.position(offset),
         message: message(error, what),
     }
+}
+
+/// The engine points at `.b` of `a.b` where `a` has no such thing.
+fn from_its_name(source: &str, range: Range<usize>) -> Range<usize> {
+    let is_lookup = source
+        .get(range.clone())
+        .unwrap_or_default()
+        .starts_with(['.', '[']);
+    let before = source.get(..range.start).filter(|_| is_lookup);
+    let name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
+    let start = before.map_or(range.start, |before| before.trim_end_matches(name).len());
+    start..range.end
 }
 
 fn message(error: &Error, what: &str) -> String {
@@ -118,10 +175,14 @@ fn message(error: &Error, what: &str) -> String {
         ErrorKind::UndefinedError if what.is_empty() => {
             "something here has no value for this agent: give it one, or say what else with `| default(…)`".to_owned()
         }
-        ErrorKind::UndefinedError => format!(
-            "`{}` has no value for this agent: give it one, or say what else with `| default(…)`",
-            shortened(what)
-        ),
+        ErrorKind::UndefinedError => {
+            let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
+            let part = if what.chars().all(is_name) { "" } else { "something in " };
+            format!(
+                "{part}`{}` has no value for this agent: give it one, or say what else with `| default(…)`",
+                shortened(what)
+            )
+        }
         ErrorKind::OutOfFuel => format!(
             "rendering takes more than {FUEL} steps, or makes more than {} MiB of text: shorten its loops",
             FUEL * 64 >> 20

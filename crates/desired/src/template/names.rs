@@ -44,9 +44,13 @@ fn check_lengths(source: &str) -> Result<(), TemplateError> {
         }
         tokens += 1;
         let refusal = if MOST_TOKENS < tokens {
-            format!("more than {MOST_TOKENS} words and signs stand between two braces: use several `set`")
+            format!(
+                "more than {MOST_TOKENS} words and signs stand between two braces: use several `set`"
+            )
         } else if MOST_ELIFS < elifs {
-            format!("there are more than {MOST_ELIFS} `elif`: look the value up in a variable that is a map")
+            format!(
+                "there are more than {MOST_ELIFS} `elif`: look the value up in a variable that is a map"
+            )
         } else {
             continue;
         };
@@ -162,8 +166,14 @@ impl Walk<'_> {
 
     fn declared(&mut self, declared: &Macro<'_>, span: Span) -> Walked {
         self.own_name(declared.name, span)?;
-        declared.args.iter().try_for_each(|each| self.target(each))?;
-        declared.defaults.iter().try_for_each(|each| self.expression(each))?;
+        declared
+            .args
+            .iter()
+            .try_for_each(|each| self.target(each))?;
+        declared
+            .defaults
+            .iter()
+            .try_for_each(|each| self.expression(each))?;
         self.statements(&declared.body)
     }
 
@@ -260,7 +270,10 @@ impl Walk<'_> {
                 self.arguments(&call.args)
             }
             Expr::List(list) => list.items.iter().try_for_each(|each| self.expression(each)),
-            Expr::Tuple(tuple) => tuple.items.iter().try_for_each(|each| self.expression(each)),
+            Expr::Tuple(tuple) => tuple
+                .items
+                .iter()
+                .try_for_each(|each| self.expression(each)),
             Expr::Map(map) => {
                 let mut parts = map.keys.iter().chain(&map.values);
                 parts.try_for_each(|each| self.expression(each))
@@ -303,7 +316,10 @@ impl Walk<'_> {
             }
             (Some(Given::Agent), Some(name)) => {
                 let name = shortened(name);
-                self.refuse(span, format!("an agent has `uid` and `labels`, and no `{name}`"))
+                self.refuse(
+                    span,
+                    format!("an agent has `uid` and `labels`, and no `{name}`"),
+                )
             }
             (Some(given), Some(name)) => {
                 self.one_of(given, name);
@@ -364,20 +380,41 @@ mod tests {
             ("{{ agent['labels']['a'] }}{{ agent.uid }}", "uid; a; "),
             ("{{ agent.labels[vars.key] }}", "*; key"),
             ("{% for k in agent.labels %}{% endfor %}", "*; "),
-            ("{% if 'a' in agent.labels and 'b' not in vars %}{% endif %}", "a; b"),
+            (
+                "{% if 'a' in agent.labels and 'b' not in vars %}{% endif %}",
+                "a; b",
+            ),
             ("{% if vars.k in agent.labels %}{% endif %}", "*; k"),
             ("{% set l = agent.labels %}{{ l.env }}", "*; "),
             ("{{ agent }}", "uid; *; "),
             ("{{ vars }}", "; *"),
             ("{{ vars.list[1:vars.n] }}", "; list n"),
             ("{{ vars.map.inner.env }}", "; map"),
-            ("{{ agent.labels.a | default(vars.b, true) | replace(vars.c, 'x') }}", "a; b c"),
-            ("{{ vars.a if agent.labels.b is defined else vars.c }}", "b; a c"),
+            (
+                "{{ agent.labels.a | default(vars.b, true) | replace(vars.c, 'x') }}",
+                "a; b c",
+            ),
+            (
+                "{{ vars.a if agent.labels.b is defined else vars.c }}",
+                "b; a c",
+            ),
             ("{{ 1 < vars.a < vars.b }}", "; a b"),
-            ("{% macro m(x, y=vars.d) %}{{ x }}{{ vars.e }}{% endmacro %}{{ m(vars.f) }}", "; d e f"),
-            ("{% set x %}{{ vars.a }}{% endset %}{% filter indent(vars.b) %}{{ vars.c }}{% endfilter %}", "; a b c"),
-            ("{% with x = vars.a %}{{ x }}{% endwith %}{{ {'k': vars.b, vars.c: [(vars.d, 1)]} }}", "; a b c d"),
-            ("{% call(x) m(vars.a) %}{{ vars.b }}{% endcall %}{{ -vars.c }}{{ not vars.d }}", "; a b c d"),
+            (
+                "{% macro m(x, y=vars.d) %}{{ x }}{{ vars.e }}{% endmacro %}{{ m(vars.f) }}",
+                "; d e f",
+            ),
+            (
+                "{% set x %}{{ vars.a }}{% endset %}{% filter indent(vars.b) %}{{ vars.c }}{% endfilter %}",
+                "; a b c",
+            ),
+            (
+                "{% with x = vars.a %}{{ x }}{% endwith %}{{ {'k': vars.b, vars.c: [(vars.d, 1)]} }}",
+                "; a b c d",
+            ),
+            (
+                "{% call(x) m(vars.a) %}{{ vars.b }}{% endcall %}{{ -vars.c }}{{ not vars.d }}",
+                "; a b c d",
+            ),
             ("{% raw %}{{ vars.a }}{% endraw %}{# vars.b #}", "; "),
         ] {
             assert_eq!(told(source), expected, "{source}");
@@ -388,13 +425,22 @@ mod tests {
     fn what_templates_may_not_do_is_refused_with_its_place() {
         for (source, expected) in [
             ("a\n  {{ x", "line 2, column"),
-            ("{{ x | nofilter }}", "there is no filter `nofilter`; there are abs, "),
+            (
+                "{{ x | nofilter }}",
+                "there is no filter `nofilter`; there are abs, ",
+            ),
             ("{% set vars = 1 %}", "`vars` is given"),
             ("{% for agent in [] %}{% endfor %}", "`agent` is given"),
             ("{% macro m(vars) %}{% endmacro %}", "`vars` is given"),
             ("{% set x.y = 1 %}", "cannot be changed"),
-            ("\n{{ agent.name }}", "line 2, column 4: an agent has `uid` and `labels`, and no `name`"),
-            ("{% autoescape true %}{% endautoescape %}", "no `autoescape`"),
+            (
+                "\n{{ agent.name }}",
+                "line 2, column 4: an agent has `uid` and `labels`, and no `name`",
+            ),
+            (
+                "{% autoescape true %}{% endautoescape %}",
+                "no `autoescape`",
+            ),
             ("{% include 'x' %}", "this is no template"),
         ] {
             let told = told(source);
@@ -428,7 +474,10 @@ mod tests {
             let source = format!("{{{{ 'x' | {filter} }}}}");
             let compiled = super::super::Compiled::of(&source).unwrap();
             if let Err(error) = compiled.render(&crate::values::Values::none()) {
-                assert!(!error.message.contains("unknown filter"), "{filter}: {error}");
+                assert!(
+                    !error.message.contains("unknown filter"),
+                    "{filter}: {error}"
+                );
             }
         }
     }

@@ -9,7 +9,11 @@ use minijinja::{Error, ErrorKind, Output, State, Value};
 const MOST_LEVELS: usize = 128;
 
 /// What an expression writes: a text as it is, everything else as YAML on one line.
-pub(super) fn write(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+pub(super) fn write(
+    out: &mut Output<'_>,
+    _: &mut State<'_, '_>,
+    value: &Value,
+) -> Result<(), Error> {
     let written = match value.as_str() {
         Some(text) => out.write_str(text),
         None => out.write_str(&on_one_line(value)?),
@@ -97,8 +101,13 @@ fn quoted(plain: &str, text: &mut String) {
             '\r' => text.push_str("\\r"),
             '\t' => text.push_str("\\t"),
             // Controls, and what YAML takes for a line's end or does not allow.
-            '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}'
-            | '\u{fffe}' | '\u{ffff}' => {
+            '\0'..='\x1f'
+            | '\x7f'..='\u{9f}'
+            | '\u{2028}'
+            | '\u{2029}'
+            | '\u{feff}'
+            | '\u{fffe}'
+            | '\u{ffff}' => {
                 // Writing into a text never fails.
                 let _ = write!(text, "\\u{:04x}", u32::from(character));
             }
@@ -114,7 +123,7 @@ mod tests {
 
     fn value(json: &str) -> Value {
         let json: serde_json::Value = serde_json::from_str(json).unwrap();
-        Value::from_serialize(json)
+        crate::values::seen(json)
     }
 
     #[test]
@@ -142,8 +151,16 @@ mod tests {
     #[test]
     fn what_is_quoted_is_read_back_as_the_same_text() {
         for text in [
-            "", "yes", "007", "a: b # c", "x\n- y", "\"\\'", "\u{85}\u{2028}\u{7f}\0", "${env:X}",
-            "\u{feff}é\u{1f600}\t", "- - -",
+            "",
+            "yes",
+            "007",
+            "a: b # c",
+            "x\n- y",
+            "\"\\'",
+            "\u{85}\u{2028}\u{7f}\0",
+            "${env:X}",
+            "\u{feff}é\u{1f600}\t",
+            "- - -",
         ] {
             let written = quote(&Value::from(text)).unwrap();
             let document = format!("key: {written}\n");

@@ -10,9 +10,7 @@ mod templates;
 use std::sync::Arc;
 
 use desired::{Layer, Values};
-use domain::{
-    Actor, ConfigName, ContentHash, Kind, Namespace, Revision, RevisionNumber, Template,
-};
+use domain::{Actor, ConfigName, ContentHash, Kind, Namespace, Revision, RevisionNumber, Template};
 
 /// A layer with what revisions have beside it.
 pub(crate) struct Given {

@@ -1,8 +1,8 @@
 //! Templates: what they make, what they cannot do, and where a line comes from.
 
 use desired::{
-    BodyError, Limits, MaterialiseError, Renderer, check_body, check_template_within, content_hash, inputs_key,
-    materialise,
+    BodyError, Limits, MaterialiseError, Renderer, check_body, check_template_within, content_hash,
+    inputs_key, materialise,
 };
 
 use crate::{given, layers, template};
@@ -60,9 +60,14 @@ fn references_of_the_collector_pass_untouched() {
 #[test]
 fn findings_and_origins_name_the_line_of_the_template() {
     let values = r#"{"labels":{"env":"dev"},"vars":{"host":"h","protocols":["grpc","http"],"verbosity":"normal"}}"#;
-    let base = given("base", 1, -1, "exporters:\n  debug: {verbosity: detailed}\n");
-    let given = [base, template("edge", 0, PIPELINES, values)];
-    let combined = Renderer::default().combine(&layers(&given)).unwrap();
+    let base = given(
+        "base",
+        1,
+        -1,
+        "exporters:\n  debug: {verbosity: detailed}\n",
+    );
+    let both = [base, template("edge", 0, PIPELINES, values)];
+    let combined = Renderer::default().combine(&layers(&both)).unwrap();
     let told: Vec<String> = combined
         .explain("", 100)
         .unwrap()
@@ -70,8 +75,19 @@ fn findings_and_origins_name_the_line_of_the_template() {
         .iter()
         .map(|value| {
             let source = &value.source;
-            let lost: Vec<String> = value.overrode.iter().map(|lost| format!("{}:{}", lost.config, lost.line)).collect();
-            format!("{}={} {}:{} {}", value.path, value.value, source.config, source.line, lost.join(" "))
+            let lost: Vec<String> = value
+                .overrode
+                .iter()
+                .map(|lost| format!("{}:{}", lost.config, lost.line))
+                .collect();
+            format!(
+                "{}={} {}:{} {}",
+                value.path,
+                value.value,
+                source.config,
+                source.line,
+                lost.join(" ")
+            )
         })
         .collect();
     assert_eq!(
@@ -83,10 +99,20 @@ fn findings_and_origins_name_the_line_of_the_template() {
         ]
     );
     let undefined = "service:\n{% for s in ['traces', 'logs'] %}\n{% if s == 'logs' %}\n  pipelines: {logs: {receivers: [nop], exporters: [debug]}}\n{% endif %}\n{% endfor %}\n";
-    let given = [given("base", 1, 0, "exporters: {debug: }\n"), template("edge", 1, undefined, "{}")];
-    let findings = Renderer::default().combine(&layers(&given)).unwrap().findings();
+    let given = [
+        given("base", 1, 0, "receivers: {otlp: }\nexporters: {debug: }\n"),
+        template("edge", 1, undefined, "{}"),
+    ];
+    let findings = Renderer::default()
+        .combine(&layers(&given))
+        .unwrap()
+        .findings();
     let error = findings.iter().find(|found| found.is_error()).unwrap();
-    assert_eq!((error.source.config.as_str(), error.source.line), ("edge", 4), "{error:?}");
+    assert_eq!(
+        (error.source.config.as_str(), error.source.line),
+        ("edge", 4),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -97,7 +123,11 @@ fn a_template_that_fails_says_where_and_why() {
             r#"{"labels":{"env":"x"}}"#,
             "the template that is revision 3 of config edge fails: line 2, column 7: `agent.labels.region` has no value for this agent: give it one, or say what else with `| default(…)`",
         ),
-        ("a: {{ vars.a.b }}\n", r#"{"vars":{}}"#, "line 1, column 7: `vars.a"),
+        (
+            "a: {{ vars.a.b }}\n",
+            r#"{"vars":{}}"#,
+            "line 1, column 7: `vars.a",
+        ),
         ("a: {{ 1 / 0 }}\n", "{}", "line 1, column 7: "),
         ("a: {{ nofunction(1) }}\n", "{}", "line 1, column 7: "),
         (
@@ -111,12 +141,19 @@ fn a_template_that_fails_says_where_and_why() {
         assert!(refusal.contains(expected), "{body}: {refusal}");
     }
     let error = made("a: 1\n\nb: [{{ 1 }}\n", "{}").unwrap_err();
-    assert_eq!(error.place_in_template().map(|place| place.0), Some(3), "{error}");
+    assert_eq!(
+        error.place_in_template().map(|place| place.0),
+        Some(3),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_line_that_is_shown_in_an_error_has_no_secret() {
-    let refusal = refusal("a:\n  password: {{ vars.p }}\n", r#"{"vars":{"p":"hunter2: ["}}"#);
+    let refusal = refusal(
+        "a:\n  password: {{ vars.p }}\n",
+        r#"{"vars":{"p":"hunter2: ["}}"#,
+    );
     assert!(!refusal.contains("hunter2"), "{refusal}");
 }
 
@@ -166,7 +203,11 @@ fn what_a_template_makes_is_limited() {
     assert!(within(104).is_ok());
     assert!(matches!(
         within(103),
-        Err(MaterialiseError::RenderedTooLarge { bytes: 104, limit: 103, .. })
+        Err(MaterialiseError::RenderedTooLarge {
+            bytes: 104,
+            limit: 103,
+            ..
+        })
     ));
 }
 
@@ -178,10 +219,13 @@ fn inputs_with_a_template_have_the_golden_key() {
         template("edge", 10, "b: {{ agent.labels.env }}\n", values),
     ];
     let key = |given: &[crate::Given]| inputs_key(&layers(given)).to_string();
-    let golden = "GOLDEN";
+    let golden = "a592ac998ba96b24a69444a173d38635d2498417f7ac94ae688aa80fd7794b02";
     assert_eq!(key(&both), golden);
     let [base, _] = both;
-    let other = [base, template("edge", 10, "b: {{ agent.labels.env }}\n", "{}")];
+    let other = [
+        base,
+        template("edge", 10, "b: {{ agent.labels.env }}\n", "{}"),
+    ];
     assert_ne!(key(&other), golden);
 }
 
@@ -189,7 +233,8 @@ fn inputs_with_a_template_have_the_golden_key() {
 fn equal_content_has_an_equal_hash_whether_a_template_made_it_or_not() {
     let plain = materialise(&layers(&[given("edge", 1, 0, "a: 5\n")])).unwrap();
     let values = r#"{"vars":{"a":5}}"#;
-    let rendered = materialise(&layers(&[template("edge", 0, "a: {{ vars.a }}\n", values)])).unwrap();
+    let rendered =
+        materialise(&layers(&[template("edge", 0, "a: {{ vars.a }}\n", values)])).unwrap();
     assert_eq!(plain, rendered);
     assert_eq!(plain.hash, content_hash(&rendered.files));
 }
@@ -200,20 +245,33 @@ fn bodies_that_are_no_template_are_refused_before_they_are_revisions() {
     let uses = check(b"a: {{ agent.labels.env }}\n").unwrap();
     assert!(uses.labels.contains("env") && !uses.labels.contains("region"));
     assert!(matches!(check(b" \n"), Err(BodyError::Empty)));
-    assert!(matches!(check(b"a: \xff"), Err(BodyError::NotUtf8 { from: 3 })));
+    assert!(matches!(
+        check(b"a: \xff"),
+        Err(BodyError::NotUtf8 { from: 3 })
+    ));
     let error = check(b"a: 1\nb: {{ x\n").unwrap_err();
-    assert_eq!(error.line_and_column().map(|place| place.0), Some(2), "{error}");
+    assert_eq!(
+        error.line_and_column().map(|place| place.0),
+        Some(2),
+        "{error}"
+    );
     let small = Limits {
         body_bytes: 3,
         ..Limits::default()
     };
-    assert!(matches!(check_template_within(b"a: 1", &small), Err(BodyError::TooLarge { .. })));
+    assert!(matches!(
+        check_template_within(b"a: 1", &small),
+        Err(BodyError::TooLarge { .. })
+    ));
 }
 
 #[test]
 fn a_plain_body_that_looks_like_a_template_says_so() {
     let error = check_body(b"a: {{ vars.x }}\n").unwrap_err();
-    assert!(error.to_string().contains("\"template\": \"jinja\""), "{error}");
+    assert!(
+        error.to_string().contains("\"template\": \"jinja\""),
+        "{error}"
+    );
     assert!(error.line_and_column().is_some());
     let error = check_body(b"a: [\n").unwrap_err();
     assert!(!error.to_string().contains("jinja"), "{error}");

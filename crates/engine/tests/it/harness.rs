@@ -1,7 +1,6 @@
 //! An engine on a temporary database, agents that are nothing but a session, and releases without the admin plane.
 
 use std::{
-    collections::BTreeMap,
     convert::Infallible,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,

@@ -110,10 +110,9 @@ impl Figure {
             Self::StoredChange => ("nothing stored", "nothing stored"),
             Self::FanOut => ("0.7-1.3", "1.5-2.3"),
             Self::Storm => ("2.4", "16.4"),
-            Self::AgentsList
-            | Self::RestartStorm
-            | Self::TemplatePlan
-            | Self::TemplateRender => ("–", "–"),
+            Self::AgentsList | Self::RestartStorm | Self::TemplatePlan | Self::TemplateRender => {
+                ("–", "–")
+            }
         };
         match mode {
             Mode::Plain => plain,

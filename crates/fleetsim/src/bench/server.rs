@@ -382,7 +382,11 @@ impl Server {
     pub(crate) async fn metric(&self, name: &str) -> Result<f64, BenchError> {
         const WHAT: &str = "GET /metrics";
         let answer = self.client.get(self.url("/metrics")).send().await;
-        let text = answer.map_err(http(WHAT))?.text().await.map_err(http(WHAT))?;
+        let text = answer
+            .map_err(http(WHAT))?
+            .text()
+            .await
+            .map_err(http(WHAT))?;
         let values = text.lines().filter_map(|line| {
             let (series, value) = line.rsplit_once(' ')?;
             let series = series.split('{').next()?;

@@ -118,9 +118,10 @@ impl Planned {
             .unless(self.made == texts as f64, || {
                 format!("{} contents were made", self.made)
             })
-            .unless(outcomes.into_iter().all(|each| each == PlanOutcome::Change), || {
-                "some groups would not just change".to_owned()
-            })
+            .unless(
+                outcomes.into_iter().all(|each| each == PlanOutcome::Change),
+                || "some groups would not just change".to_owned(),
+            )
     }
 }
 

@@ -1,6 +1,8 @@
 //! Revisions of configs: immutable, numbered without gaps.
 
-use domain::{Actor, ConfigName, ContentHash, Kind, Namespace, Revision, RevisionNumber, Selector, Template};
+use domain::{
+    Actor, ConfigName, ContentHash, Kind, Namespace, Revision, RevisionNumber, Selector, Template,
+};
 use jiff::Timestamp;
 
 use crate::contents::{self, ContentKind};

@@ -51,10 +51,16 @@ pub(super) async fn drop_revisions(
     }
     // Between looking and dropping one of them may have come into use.
     let mut tx = db.begin().await?;
-    let still: HashSet<Key> = self::old(&mut tx, keep, cutoff).await?.into_iter().collect();
+    let still: HashSet<Key> = self::old(&mut tx, keep, cutoff)
+        .await?
+        .into_iter()
+        .collect();
     let run = run_by_agents(&mut tx).await?;
     let mut rows = Bulk::new("dropping old revisions", DROP, 3);
-    for key in old.iter().filter(|key| still.contains(key) && !run.contains(key)) {
+    for key in old
+        .iter()
+        .filter(|key| still.contains(key) && !run.contains(key))
+    {
         rows.row([
             (&key.0).into(),
             key.1.as_str().into(),
@@ -86,7 +92,8 @@ async fn run_by_agents(conn: &mut Conn) -> Result<HashSet<Key>, StoreError> {
         })
         .await?;
     let keys = contents.into_iter().flat_map(|(ns, layers)| {
-        let key = move |layer: crate::desired::LayerRecord| (ns.clone(), layer.config, layer.revision);
+        let key =
+            move |layer: crate::desired::LayerRecord| (ns.clone(), layer.config, layer.revision);
         layers.into_iter().map(key)
     });
     Ok(keys.collect())

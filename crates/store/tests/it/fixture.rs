@@ -7,9 +7,9 @@ use domain::model::{
     RemoteConfigStatus,
 };
 use domain::{
-    Actor, AgentId, Approval, ConfigName, ContentHash, Epoch, EventKind, Kind, Labels, Namespace,
-    Names, NewEvent, NodeName, Override, Revision, RevisionNumber, Rollout, RolloutId, RolloutState,
-    Strategy, Template, Uses, Variables, labels_of,
+    Actor, AgentId, Approval, ConfigName, ContentHash, Epoch, EventKind, Kind, Labels, Names,
+    Namespace, NewEvent, NodeName, Override, Revision, RevisionNumber, Rollout, RolloutId,
+    RolloutState, Strategy, Template, Uses, Variables, labels_of,
 };
 use store::agents::{
     AgentDetail, AgentReport, Applied, Attachment, AttachmentChange, By, HealthChange, NewAgent,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use domain::model::{ConfigFile, ConfigMap};
 use domain::{
-    BaselineRecord, EventId, EventKind, Exception, ExceptionReason, NewEvent, RevisionNumber, Rollout,
-    RolloutState,
+    BaselineRecord, EventId, EventKind, Exception, ExceptionReason, NewEvent, RevisionNumber,
+    Rollout, RolloutState,
 };
 use store::agents::{self, AgentReport, AttachmentChange, Liveness};
 use store::contents::{self, ContentKind};
@@ -292,7 +292,9 @@ pub(crate) async fn old_revisions_are_dropped_unless_they_are_needed(t: &TestDb)
     let dropped = sweep(&t.db, &keep, at(100)).await.unwrap();
     assert_eq!(dropped.revisions, 5);
     let mut conn = t.db.read().await.unwrap();
-    let left = configs::revisions(&mut conn, &ns(), &base, None, 100).await.unwrap();
+    let left = configs::revisions(&mut conn, &ns(), &base, None, 100)
+        .await
+        .unwrap();
     let left: Vec<u64> = left.iter().map(|head| head.number.0).collect();
     assert_eq!(left, [12, 11, 7, 6, 5, 4, 3]);
     drop(conn);

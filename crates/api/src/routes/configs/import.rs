@@ -75,9 +75,9 @@ impl From<ImportConfigError> for ApiError {
             ImportConfigError::NoAgent { .. } => {
                 Self::new(ProblemKind::NotFound).field("agent").detail(text)
             }
-            ImportConfigError::Effective(_) => Self::new(ProblemKind::Conflict)
-                .field("agent")
-                .detail(text),
+            ImportConfigError::Effective(_) => {
+                Self::new(ProblemKind::Conflict).field("agent").detail(text)
+            }
             ImportConfigError::Put(error) => error.into(),
             ImportConfigError::Store(error) => error.into(),
         }

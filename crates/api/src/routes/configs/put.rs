@@ -90,9 +90,7 @@ impl From<PutConfigError> for ApiError {
             PutConfigError::Kind(_) => refuse(ProblemKind::UnsupportedKind, "kind"),
             PutConfigError::Version(_) => refuse(ProblemKind::InvalidField, "version"),
             PutConfigError::MessageTooLong { .. } => refuse(ProblemKind::InvalidField, "message"),
-            PutConfigError::Variables(error) => {
-                refuse(ProblemKind::InvalidField, &error.field)
-            }
+            PutConfigError::Variables(error) => refuse(ProblemKind::InvalidField, &error.field),
             PutConfigError::Redacted { line, .. } => {
                 refuse(ProblemKind::InvalidConfigBody, "body").line_column(line, 1)
             }

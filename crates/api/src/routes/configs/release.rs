@@ -43,12 +43,13 @@ pub(crate) async fn start_rollout(
         key,
         request: request(&path.config, &spec),
     };
+    let on_errors = on_errors(&spec)?;
     let release = Release {
         revision: spec.revision.map(RevisionNumber),
         strategy: spec.strategy,
         message: spec.message.unwrap_or_default(),
         precondition: preconditions.into(),
-        on_errors: on_errors(&spec)?,
+        on_errors,
     };
     match state
         .engine

@@ -69,11 +69,14 @@ fn refuse(field: &str) -> ApiError {
 
 fn made_up(body: &RenderConfig) -> ApiResult<RenderFor> {
     for (key, value) in &body.labels {
-        Labels::check(key, value).map_err(|error| {
-            refuse(&format!("labels.{key}")).detail(error.to_string())
-        })?;
+        Labels::check(key, value)
+            .map_err(|error| refuse(&format!("labels.{key}")).detail(error.to_string()))?;
     }
-    let uid = body.uid.as_deref().map(str::parse::<InstanceUid>).transpose();
+    let uid = body
+        .uid
+        .as_deref()
+        .map(str::parse::<InstanceUid>)
+        .transpose();
     let labels = body.labels.iter();
     Ok(RenderFor::MadeUp {
         labels: labels
@@ -81,7 +84,7 @@ fn made_up(body: &RenderConfig) -> ApiResult<RenderFor> {
             .collect(),
         uid: uid
             .map_err(|_| refuse("uid").detail("a uid is UUID text"))?
-            .unwrap_or_else(|| InstanceUid::from_bytes([0; 16])),
+            .unwrap_or_else(|| InstanceUid::new([0; 16])),
     })
 }
 

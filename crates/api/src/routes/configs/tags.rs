@@ -91,7 +91,9 @@ impl From<TagError> for ApiError {
         match error {
             TagError::NoSuch(error) => error.into(),
             TagError::NoTag { .. } => Self::new(ProblemKind::NotFound).detail(text),
-            TagError::Invalid => Self::new(ProblemKind::InvalidPath).field("tag").detail(text),
+            TagError::Invalid => Self::new(ProblemKind::InvalidPath)
+                .field("tag")
+                .detail(text),
             TagError::TooMany => Self::new(ProblemKind::Conflict).detail(text),
             TagError::Store(error) => error.into(),
         }

@@ -30,7 +30,10 @@ pub(super) fn read(put: &mut PutConfig) -> ApiResult<Option<NewTemplate>> {
         }
         None if variables.is_empty() && overrides.is_empty() => return Ok(None),
         None => {
-            let name = variables.keys().next().map(|name| format!("variables.{name}"));
+            let name = variables
+                .keys()
+                .next()
+                .map(|name| format!("variables.{name}"));
             return Err(ApiError::new(ProblemKind::InvalidField)
                 .field(name.unwrap_or_else(|| "overrides".to_owned()))
                 .detail(format!(
@@ -71,10 +74,12 @@ pub(super) fn revealed(template: &domain::Template) -> Template {
 
 /// A template with its secrets replaced.
 pub(super) fn redacted(template: &domain::Template) -> Template {
-    let hide = |values: BTreeMap<String, Value>| values.into_iter().map(|(name, value)| {
-        let shown = redacted_value(&name, value);
-        (name, shown)
-    });
+    let hide = |values: BTreeMap<String, Value>| {
+        values.into_iter().map(|(name, value)| {
+            let shown = redacted_value(&name, value);
+            (name, shown)
+        })
+    };
     let shown = revealed(template);
     Template {
         variables: hide(shown.variables).collect(),

@@ -53,7 +53,10 @@ pub(super) fn to_head(config: &ConfigName, head: RevisionHead) -> RevisionSummar
 pub(super) fn to_revision(revision: &domain::Revision) -> Revision {
     let body = redacted_body(&revision.body);
     let template = revision.template.as_ref();
-    let (shown, whole) = (template.map(template::redacted), template.map(template::revealed));
+    let (shown, whole) = (
+        template.map(template::redacted),
+        template.map(template::revealed),
+    );
     let redacted = body.as_bytes() != &*revision.body || shown != whole;
     Revision {
         summary: to_summary(revision),

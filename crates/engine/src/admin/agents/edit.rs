@@ -134,8 +134,8 @@ impl Engine {
         );
         let outcomes = change.outcomes();
         let contents = change.make(&outcomes, now).await?;
-        let is_forced = |alike: &&Alike| change.is_forced(alike);
-        let unforced: Vec<&Alike> = outcomes.iter().filter(|alike| !is_forced(alike)).collect();
+        let unforced = outcomes.iter().filter(|alike| !change.is_forced(alike));
+        let unforced: Vec<_> = unforced.collect();
         if let Some(errors) = change.errors(unforced.into_iter()).await? {
             return Err(AgentActionError::Checks(Box::new(errors)));
         }

@@ -97,7 +97,9 @@ impl Engine {
             Some(revision) if groups.is_empty() && revision.template.is_none() => {
                 let layer = Layer::with(Arc::clone(revision), None);
                 let combined = self.inner.renderer.combine(&[layer]);
-                combined.map(|combined| combined.findings()).unwrap_or_default()
+                combined
+                    .map(|combined| combined.findings())
+                    .unwrap_or_default()
             }
             // What a template makes of no agent is not known.
             _ => Vec::new(),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use desired::BodyError;
 use domain::{
-    AgentId, ConfigName, ConfigRecord, ContentHash, EventId, EventKind, NewEvent, Revision, RevisionNumber,
-    Template,
+    AgentId, ConfigName, ConfigRecord, ContentHash, EventId, EventKind, NewEvent, Revision,
+    RevisionNumber, Template,
 };
 use jiff::Timestamp;
 use store::configs::RevisionHead;

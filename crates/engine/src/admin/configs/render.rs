@@ -90,7 +90,8 @@ impl Engine {
         let mut conn = self.db().read().await?;
         let (revision, number) = match what {
             RenderWhat::Revision(number) => {
-                let found = find_revision::<RenderError>(&mut conn, caller, config, *number).await?;
+                let found =
+                    find_revision::<RenderError>(&mut conn, caller, config, *number).await?;
                 let number = found.number;
                 (found, Some(number))
             }

@@ -41,8 +41,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Put, RollbackError> {
         let mut conn = self.db().read().await?;
-        let earlier =
-            find_revision::<RollbackError>(&mut conn, caller, config, Some(to)).await?;
+        let earlier = find_revision::<RollbackError>(&mut conn, caller, config, Some(to)).await?;
         drop(conn);
         let again = NewRevision {
             kind: earlier.kind.as_str().to_owned(),

@@ -148,7 +148,10 @@ mod tests {
 
     #[test]
     fn variables_that_cannot_be_are_refused_with_their_place() {
-        assert_eq!(refusal(&serde_json::json!({"rate": 5, "_x9": [null]})), None);
+        assert_eq!(
+            refusal(&serde_json::json!({"rate": 5, "_x9": [null]})),
+            None
+        );
         for name in ["", "9a", "a-b", "a.b", "é", &"x".repeat(65)] {
             let (field, reason) = refusal(&serde_json::json!({ name: 1 })).unwrap();
             assert!(field.starts_with("overrides.0.variables."), "{field}");
