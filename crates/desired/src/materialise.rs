@@ -62,7 +62,7 @@ pub enum MaterialiseError {
         line: String,
         /// What is wrong with it, with its place in what was made.
         #[source]
-        source: BodyError,
+        source: Box<BodyError>,
     },
     /// What the template of a layer makes is too large.
     #[error(

@@ -181,7 +181,7 @@ impl Ready {
                     revision,
                     at: rendered.places().of(at),
                     line: shown(rendered.text(), at.line),
-                    source,
+                    source: Box::new(source),
                 }
             }
         })

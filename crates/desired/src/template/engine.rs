@@ -185,7 +185,7 @@ fn message(error: &Error, what: &str) -> String {
         }
         ErrorKind::OutOfFuel => format!(
             "rendering takes more than {FUEL} steps, or makes more than {} MiB of text: shorten its loops",
-            FUEL * 64 >> 20
+            (FUEL * 64) >> 20
         ),
         ErrorKind::SyntaxError if !detail.is_empty() => format!("this is no template: {}", shortened(detail)),
         kind if detail.is_empty() => format!("{kind}: look at `{}`", shortened(what)),

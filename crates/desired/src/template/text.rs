@@ -1,7 +1,5 @@
 //! Values as YAML: what an expression writes, and the filters that quote.
 
-use std::fmt::Write;
-
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Output, State, Value};
 
@@ -108,8 +106,7 @@ fn quoted(plain: &str, text: &mut String) {
             | '\u{feff}'
             | '\u{fffe}'
             | '\u{ffff}' => {
-                // Writing into a text never fails.
-                let _ = write!(text, "\\u{:04x}", u32::from(character));
+                text.push_str(&format!("\\u{:04x}", u32::from(character)));
             }
             _ => text.push(character),
         }
