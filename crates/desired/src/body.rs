@@ -1,6 +1,6 @@
 //! The check that a body passes before it can become a revision.
 
-use domain::Uses;
+use domain::{Uses, Variables};
 use otelcol::{Document, ParseError, Position};
 
 use crate::Limits;
@@ -95,12 +95,16 @@ fn looks_like_template(body: &[u8]) -> bool {
     has(b"{{") && has(b"}}") || has(b"{%") && has(b"%}")
 }
 
-/// Checks the body of a config of kind `collector` that is a template, and says which names it uses. What it makes is
-/// checked for each agent.
+/// Checks the body of a config of kind `collector` that is a template, whose variables have the values of one of these
+/// sets, and says which names it uses. What it makes is checked for each agent.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
-pub fn check_template_within(body: &[u8], limits: &Limits) -> Result<Uses, BodyError> {
+pub fn check_template_within<'v>(
+    body: &[u8],
+    sets: impl IntoIterator<Item = &'v Variables>,
+    limits: &Limits,
+) -> Result<Uses, BodyError> {
     check_size(body, limits)?;
     let text = std::str::from_utf8(body).map_err(|error| BodyError::NotUtf8 {
         from: error.valid_up_to(),
@@ -108,7 +112,7 @@ pub fn check_template_within(body: &[u8], limits: &Limits) -> Result<Uses, BodyE
     if text.trim().is_empty() {
         return Err(BodyError::Empty);
     }
-    let uses = template::uses(text)?;
+    let uses = template::uses_with(text, sets)?;
     Compiled::of(text)?;
     Ok(uses)
 }

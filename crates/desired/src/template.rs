@@ -1,8 +1,9 @@
 //! Bodies that are written anew for each agent: Jinja, with the agent's labels and the revision's variables.
 //!
-//! A template sees `agent.uid`, `agent.labels` and `vars`, and of these just the names that [`uses`] found in its text:
+//! A template sees `agent.uid`, `agent.labels` and `vars`, and of these just the names that [`uses_with`] found in its text:
 //! what it makes follows from nothing else, so that these values are the key of what it made. A name without a value is
-//! an error. What rendering may cost is limited, whatever the template says.
+//! an error. What rendering may cost is limited, whatever the template says: fuel bounds steps and what they make, [`shapes`]
+//! the size of what is made of shared parts.
 //!
 //! Left out: one template cannot read another, and nothing in it can be changed once it is set (`namespace`): values
 //! that grow with every turn of a loop have no bound.
@@ -10,12 +11,13 @@
 mod engine;
 mod names;
 mod rendered;
+mod shapes;
 mod text;
 
 use otelcol::Position;
 
 pub(crate) use engine::{Compiled, shortened};
-pub(crate) use names::uses;
+pub(crate) use names::uses_with;
 pub(crate) use rendered::{Places, Rendered};
 
 /// What is wrong with a template, or with what it is given.

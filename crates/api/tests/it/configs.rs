@@ -1,5 +1,7 @@
 //! Configs and their revisions.
 
+use std::collections::BTreeMap;
+
 use api_types::agents::Agent;
 use api_types::audit::AuditEntry;
 use api_types::configs::{Config, DeletedConfig, Revision, RevisionSummary, Tag};
@@ -398,4 +400,53 @@ pub async fn a_revision_has_tags_that_people_move(world: &World<'_>) {
         assert_eq!(tag(&format!("t{number}"), 1).await.status, StatusCode::OK);
     }
     tag("one-more", 1).await.problem(ProblemKind::Conflict);
+}
+
+/// Whatever is done to a config, what its revisions say never changes, and their numbers only grow.
+pub async fn the_history_of_a_config_is_append_only(world: &World<'_>) {
+    let mut seen: BTreeMap<u64, Revision> = BTreeMap::new();
+    for (step, choice) in [0, 1, 0, 2, 3, 0, 4, 0, 2, 1, 5, 0, 3, 2, 4, 4, 0, 1, 2, 5]
+        .into_iter()
+        .enumerate()
+    {
+        let body = format!("receivers: {{otlp: {{}}}} # {step}\n");
+        let back = seen.len().min(step % 3 + 1);
+        let answer = match choice {
+            0 => world.put(EDGE, put(&body)).await,
+            1 => world.put(EDGE, put(BODY)).await,
+            2 => {
+                world
+                    .post(&format!("{EDGE}/rollback"), json!({ "revision": back }))
+                    .await
+            }
+            3 => {
+                world
+                    .post(&format!("{EDGE}/rollouts"), json!({ "force": true }))
+                    .await
+            }
+            4 => {
+                world
+                    .delete(&format!("{EDGE}?agents=remove&force=true"))
+                    .await
+            }
+            _ => {
+                world
+                    .put(&format!("{EDGE}/tags/t"), json!({ "revision": back }))
+                    .await
+            }
+        };
+        assert!(!answer.status.is_server_error(), "{}", answer.text);
+        let newest = seen.keys().next_back().copied().unwrap_or(0);
+        for (number, revision) in &seen {
+            let again: Revision = world.read(&format!("{EDGE}/revisions/{number}")).await;
+            assert_eq!(&again, revision, "after step {step}");
+        }
+        let next = world.get(&format!("{EDGE}/revisions/{}", newest + 1)).await;
+        if next.status == StatusCode::OK {
+            seen.insert(newest + 1, next.json(StatusCode::OK));
+        }
+        let further = world.get(&format!("{EDGE}/revisions/{}", newest + 2)).await;
+        assert_eq!(further.status, StatusCode::NOT_FOUND);
+    }
+    assert!(8 < seen.len(), "{}", seen.len());
 }

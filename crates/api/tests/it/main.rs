@@ -110,6 +110,7 @@ suite! {
         configs_and_revisions_page,
         writers_at_once_make_one_revision_each,
         a_revision_has_tags_that_people_move,
+        the_history_of_a_config_is_append_only,
     ],
     events: [
         the_stream_resumes_after_an_id,

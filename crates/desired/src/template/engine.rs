@@ -11,31 +11,30 @@ use super::{Lines, TemplateError, text};
 use crate::values::Values;
 
 /// What rendering once may cost: a step costs one, and so do 64 bytes that are made. It bounds time and memory.
-const FUEL: u64 = 200_000;
+const FUEL: u64 = 100_000;
+/// How far `range` counts.
+pub(super) const MOST_TURNS: u64 = 10_000;
 /// Calls of macros within each other.
 const MOST_CALLS: usize = 64;
 /// The name of the only template that there is.
 const NAME: &str = "template";
 
-/// Filters of the engine that are for HTML and for looking into the engine.
-const REMOVED: [&str; 4] = ["e", "escape", "pprint", "safe"];
+/// Filters of the engine that are for HTML, for looking into the engine, and that nest what they are given.
+const REMOVED: [&str; 11] = [
+    "attr", "batch", "chain", "e", "escape", "format", "groupby", "pprint", "safe", "slice", "zip",
+];
 
 /// The filters that there are, in order.
 pub(super) const FILTERS: &[&str] = &[
     "abs",
-    "attr",
-    "batch",
     "bool",
     "capitalize",
-    "chain",
     "count",
     "d",
     "default",
     "dictsort",
     "first",
     "float",
-    "format",
-    "groupby",
     "indent",
     "int",
     "items",
@@ -56,7 +55,6 @@ pub(super) const FILTERS: &[&str] = &[
     "round",
     "select",
     "selectattr",
-    "slice",
     "sort",
     "split",
     "string",
@@ -66,7 +64,6 @@ pub(super) const FILTERS: &[&str] = &[
     "unique",
     "upper",
     "yaml",
-    "zip",
 ];
 
 static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
@@ -84,11 +81,40 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     for filter in REMOVED {
         engine.remove_filter(filter);
     }
+    engine.add_function("range", range);
     for global in ["debug", "namespace"] {
         engine.remove_global(global);
     }
     engine
 });
+
+/// `range(stop)`, `range(start, stop)`, `range(start, stop, step)`.
+fn range(lower: i64, upper: Option<i64>, step: Option<i64>) -> Result<Vec<i64>, Error> {
+    let (start, stop) = upper.map_or((0, lower), |upper| (lower, upper));
+    let step = step.unwrap_or(1);
+    let refuse = |why: String| Err(Error::new(ErrorKind::InvalidOperation, why));
+    if step == 0 {
+        return refuse("a range needs a step that is not 0".to_owned());
+    }
+    let (distance, stride) = (i128::from(stop) - i128::from(start), i128::from(step));
+    let count = if (distance < 0) == (stride < 0) {
+        distance / stride
+    } else {
+        0
+    };
+    if i128::from(MOST_TURNS) <= count {
+        return refuse(format!("a range has at most {MOST_TURNS} numbers"));
+    }
+    let numbers = std::iter::successors(Some(start), |number| number.checked_add(step));
+    let goes_on = |number: &i64| {
+        if 0 < step {
+            *number < stop
+        } else {
+            stop < *number
+        }
+    };
+    Ok(numbers.take_while(goes_on).collect())
+}
 
 /// Lines that hold nothing but a statement leave nothing behind.
 pub(super) fn syntax() -> SyntaxConfig {

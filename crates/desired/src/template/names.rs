@@ -3,12 +3,12 @@
 //! A label or variable that is named (`agent.labels.env`, `agent.labels["host.name"]`, `"env" in agent.labels`) is that
 //! one; anything else that is done with `agent.labels` or `vars` looks at all of them.
 
-use domain::{Names, Uses};
+use domain::{Names, Uses, Variables};
 use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOpKind, Expr, Macro, Stmt};
 use minijinja::machinery::{Span, Token, parse, tokenize};
 
 use super::engine::{FILTERS, shortened, syntax, told};
-use super::{Lines, TemplateError};
+use super::{Lines, TemplateError, shapes};
 
 /// Tokens between two braces: an expression nests as deep as it is long, and so does what walks it.
 const MOST_TOKENS: usize = 500;
@@ -17,11 +17,14 @@ const MOST_ELIFS: usize = 100;
 /// The names that are given.
 const GIVEN: [&str; 2] = ["agent", "vars"];
 
-/// The names that a template uses.
+/// The names that a template uses, whose variables have the values of one of these sets.
 ///
 /// # Errors
 /// The text is no template, or does what templates may not.
-pub(crate) fn uses(source: &str) -> Result<Uses, TemplateError> {
+pub(crate) fn uses_with<'v>(
+    source: &str,
+    sets: impl IntoIterator<Item = &'v Variables>,
+) -> Result<Uses, TemplateError> {
     check_lengths(source)?;
     let template = parse(source, "template", syntax()).map_err(|error| told(&error, source))?;
     let mut walk = Walk {
@@ -29,6 +32,7 @@ pub(crate) fn uses(source: &str) -> Result<Uses, TemplateError> {
         uses: Uses::default(),
     };
     walk.statement(&template)?;
+    shapes::check(&template, &walk.lines, sets)?;
     Ok(walk.uses)
 }
 
@@ -59,7 +63,7 @@ fn check_lengths(source: &str) -> Result<(), TemplateError> {
     Ok(())
 }
 
-fn refused(lines: &Lines<'_>, span: Span, message: String) -> TemplateError {
+pub(super) fn refused(lines: &Lines<'_>, span: Span, message: String) -> TemplateError {
     TemplateError {
         at: lines.position(span.start_offset as usize),
         message,
@@ -358,7 +362,7 @@ mod tests {
     use super::*;
 
     fn told(source: &str) -> String {
-        match uses(source) {
+        match uses_with(source, []) {
             Ok(uses) => {
                 let names = |names: &Names| match names {
                     Names::All => "*".to_owned(),
@@ -462,7 +466,7 @@ mod tests {
             many("{% if x %}"),
         ] {
             let start: String = source.chars().take(40).collect();
-            assert!(uses(&source).is_err(), "{start}");
+            assert!(uses_with(&source, []).is_err(), "{start}");
         }
     }
 

@@ -3,8 +3,10 @@
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Output, State, Value};
 
-/// Levels of lists and maps that are written; variables come from JSON, which allows no more.
-const MOST_LEVELS: usize = 128;
+/// Levels of lists and maps that are written.
+const MOST_LEVELS: usize = 200;
+/// The longest text that is made of one value, in bytes.
+const MOST_BYTES: usize = 1 << 20;
 
 /// What an expression writes: a text as it is, everything else as YAML on one line.
 pub(super) fn write(
@@ -28,8 +30,8 @@ pub(super) fn yaml(value: &Value) -> Result<String, Error> {
 pub(super) fn quote(value: &Value) -> Result<String, Error> {
     let mut text = String::new();
     match value.as_str() {
-        Some(plain) => quoted(plain, &mut text),
-        None => quoted(&on_one_line(value)?, &mut text),
+        Some(plain) => quoted(plain, &mut text)?,
+        None => quoted(&on_one_line(value)?, &mut text)?,
     }
     Ok(text)
 }
@@ -51,11 +53,11 @@ fn flow(value: &Value, text: &mut String, levels: usize) -> Result<(), Error> {
         ValueKind::None => text.push_str("null"),
         ValueKind::Bool => text.push_str(if value.is_true() { "true" } else { "false" }),
         ValueKind::Number => number(value, text),
-        ValueKind::String => quoted(value.as_str().unwrap_or_default(), text),
+        ValueKind::String => quoted(value.as_str().unwrap_or_default(), text)?,
         ValueKind::Seq | ValueKind::Iterable => {
             text.push('[');
             for (place, item) in value.try_iter()?.enumerate() {
-                text.push_str(if place == 0 { "" } else { ", " });
+                next(text, place)?;
                 flow(&item, text, below)?;
             }
             text.push(']');
@@ -63,7 +65,7 @@ fn flow(value: &Value, text: &mut String, levels: usize) -> Result<(), Error> {
         ValueKind::Map => {
             text.push('{');
             for (place, key) in value.try_iter()?.enumerate() {
-                text.push_str(if place == 0 { "" } else { ", " });
+                next(text, place)?;
                 flow(&key, text, below)?;
                 text.push_str(": ");
                 flow(&value.get_item(&key)?, text, below)?;
@@ -74,6 +76,20 @@ fn flow(value: &Value, text: &mut String, levels: usize) -> Result<(), Error> {
             let what = format!("{kind} is nothing that a configuration could hold");
             return Err(Error::new(ErrorKind::InvalidOperation, what));
         }
+    }
+    Ok(())
+}
+
+/// What stands between the parts of a list or map; refuses to go on with a text that is too long.
+fn next(text: &mut String, place: usize) -> Result<(), Error> {
+    text.push_str(if place == 0 { "" } else { ", " });
+    fits(text.len())
+}
+
+fn fits(bytes: usize) -> Result<(), Error> {
+    if MOST_BYTES < bytes {
+        let what = format!("a value makes a text of more than {MOST_BYTES} bytes");
+        return Err(Error::new(ErrorKind::InvalidOperation, what));
     }
     Ok(())
 }
@@ -89,7 +105,8 @@ fn number(value: &Value, text: &mut String) {
 }
 
 /// A text in double quotes, as JSON and YAML both read it.
-fn quoted(plain: &str, text: &mut String) {
+fn quoted(plain: &str, text: &mut String) -> Result<(), Error> {
+    fits(text.len() + plain.len())?;
     text.push('"');
     for character in plain.chars() {
         match character {
@@ -112,6 +129,7 @@ fn quoted(plain: &str, text: &mut String) {
         }
     }
     text.push('"');
+    Ok(())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 mod bodies;
 mod content;
+mod explained;
 mod hashes;
 mod templates;
 

@@ -241,7 +241,7 @@ fn equal_content_has_an_equal_hash_whether_a_template_made_it_or_not() {
 
 #[test]
 fn bodies_that_are_no_template_are_refused_before_they_are_revisions() {
-    let check = |body: &[u8]| check_template_within(body, &Limits::default());
+    let check = |body: &[u8]| check_template_within(body, [], &Limits::default());
     let uses = check(b"a: {{ agent.labels.env }}\n").unwrap();
     assert!(uses.labels.contains("env") && !uses.labels.contains("region"));
     assert!(matches!(check(b" \n"), Err(BodyError::Empty)));
@@ -260,7 +260,7 @@ fn bodies_that_are_no_template_are_refused_before_they_are_revisions() {
         ..Limits::default()
     };
     assert!(matches!(
-        check_template_within(b"a: 1", &small),
+        check_template_within(b"a: 1", [], &small),
         Err(BodyError::TooLarge { .. })
     ));
 }

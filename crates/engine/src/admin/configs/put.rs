@@ -174,7 +174,8 @@ impl Engine {
         let template = match &new.template {
             Some(template) => {
                 template.check()?;
-                Some(template.using(desired::check_template_within(&new.body, limits)?))
+                let uses = desired::check_template_within(&new.body, template.sets(), limits)?;
+                Some(template.using(uses))
             }
             None => {
                 desired::check_body_within(&new.body, limits)?;

@@ -48,6 +48,12 @@ impl NewTemplate {
         }
     }
 
+    /// All sets of values.
+    pub(super) fn sets(&self) -> impl Iterator<Item = &Variables> {
+        let overrides = self.overrides.iter().map(|values| &values.variables);
+        std::iter::once(&self.variables).chain(overrides)
+    }
+
     /// Checks names, sizes and counts.
     pub(super) fn check(&self) -> Result<(), InvalidVariables> {
         if MOST_OVERRIDES < self.overrides.len() {
@@ -61,11 +67,9 @@ impl NewTemplate {
         for (place, values) in self.overrides.iter().enumerate() {
             check_set(&format!("overrides.{place}.variables"), &values.variables)?;
         }
-        let sets = std::iter::once(&self.variables)
-            .chain(self.overrides.iter().map(|values| &values.variables));
-        let bytes: usize = sets
-            .flat_map(|set| set.values())
-            .map(|value| value.to_string().len())
+        let entries = self.sets().flatten();
+        let bytes: usize = entries
+            .map(|(name, value)| name.len() + value.to_string().len())
             .sum();
         if VALUES_MAX_BYTES < bytes {
             return Err(InvalidVariables {
