@@ -1,0 +1,3 @@
+//! The config source's documents as users write them.
+
+mod examples;
