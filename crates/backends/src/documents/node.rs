@@ -7,6 +7,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
 use serde_saphyr::{MessageFormatter, Options, Spanned, UserMessageFormatter};
 
+/// The most keys and values of a document, those that aliases repeat included.
+const MOST_EVENTS: usize = 100_000;
+
 /// A position in a text: line and column in characters, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct At {
@@ -66,6 +69,9 @@ fn options() -> Options {
         strict_booleans: true,
         legacy_octal_numbers: true,
         with_snippet: false,
+        // A document is small but for its body, which is one event: a bomb of aliases ends here.
+        budget: serde_saphyr::budget! { max_events: MOST_EVENTS, max_nodes: MOST_EVENTS },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MOST_EVENTS },
     }
 }
 

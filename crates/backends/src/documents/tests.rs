@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -426,4 +427,39 @@ fn a_bomb_is_a_fault_and_not_a_crash() {
 fn a_broken_source_cannot_fill_the_memory() {
     let text: String = (0..2_000).map(|number| format!("k{number}: 1\n")).collect();
     assert_eq!(faults(&format!("name: a\n{text}")).len(), MOST_FAULTS);
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in "\\PC*|(?s).{0,200}|(name|body|file|vars|selector): [a-z:{}\\[\\]|&*\n -]{0,40}") {
+        let outcome = read(&[SourceFile::new("config.yaml", text)]);
+        if let Err(faults) = outcome {
+            prop_assert!(faults.iter().all(|fault| !fault.problem.is_empty()));
+        }
+    }
+
+    #[test]
+    fn every_line_of_a_block_is_found_in_the_document(
+        lines in proptest::collection::vec("[a-z]?( {0,3}[a-z#:é|-]{1,5}){0,3}|", 1..8),
+        indent in 1..9_usize,
+        before in 0..3_usize,
+    ) {
+        // What decides the indentation must not begin with a blank, and there must be something.
+        prop_assume!(lines.iter().find(|line| !line.is_empty()).is_some_and(|line| !line.starts_with(' ')));
+        let margin = " ".repeat(indent);
+        let block: String = lines.iter().map(|line| {
+            if line.is_empty() { "\n".to_owned() } else { format!("{margin}{line}\n") }
+        }).collect();
+        let document = format!("{}name: a\nbody: |\n{block}", "# a remark\n".repeat(before));
+        let body = one(&document).body;
+        for (number, line) in (1..).zip(body.text.lines()) {
+            let place = body.place(number, 1);
+            let at = usize::try_from(place.line.expect("a line")).expect("fits");
+            let written = document.lines().nth(at - 1).expect("the line");
+            if !line.is_empty() {
+                let column = usize::try_from(place.column.expect("a column")).expect("fits");
+                prop_assert_eq!(&written[column - 1..], line);
+            }
+        }
+    }
 }
