@@ -399,6 +399,29 @@ fn booleans_and_numbers_are_strict() {
 }
 
 #[test]
+fn variables_may_have_any_names() {
+    let text = "name: a\nbody: x\ntemplate: jinja\n\
+                vars: {value: 1, referenced: {value: 2, defined: 3}, 1: one, 'true': yes, \"\": {}}\n";
+    let template = one(text).template.expect("a template");
+    assert_eq!(
+        json!(template.vars),
+        json!({"value": 1, "referenced": {"value": 2, "defined": 3}, "1": "one", "true": "yes", "": {}})
+    );
+}
+
+#[test]
+fn aliases_and_merges_are_what_yaml_makes_of_them() {
+    let text = "name: a\nbody: x\ntemplate: jinja\nvars: &v {a: 1, b: &b [1, 2]}\n\
+                overrides: [{selector: x, vars: {<<: *v, c: 1}}, {selector: y, vars: *v}]\n";
+    let template = one(text).template.expect("a template");
+    assert_eq!(
+        json!(template.overrides[0].vars),
+        json!({"a": 1, "b": [1, 2], "c": 1})
+    );
+    assert_eq!(template.overrides[1].vars, template.vars);
+}
+
+#[test]
 fn what_yaml_refuses_is_a_fault() {
     for text in [
         "name: a\nname: b\n",

@@ -57,7 +57,7 @@ impl Source<'_> {
 
     fn connect(self, watch: &Arc<Watch>) -> Result<Connected, GitError> {
         // One process at a time.
-        watch.kill();
+        watch.finish();
         let (command, path) = match self.location {
             Location::Http(location) => {
                 return Ok(Connected {

@@ -1,7 +1,8 @@
 //! Git over HTTP: one request after the other, each under the watch of its fetch.
 
-use std::cell::RefCell;
-use std::io::{self, BufRead, Cursor, Read, Write};
+mod exchange;
+
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use gix_transport::client::blocking_io::http::{
     GetResponse, Http, PostBodyDataKind, PostResponse, Transport,
 };
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use hyper::{Method, Request, Response, StatusCode};
@@ -21,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio_rustls::TlsConnector;
 
+use self::exchange::{Body, Exchange, Headers, Pending, Upload};
 use super::location::{HttpLocation, Location};
 use super::watch::{TICK, Watch};
 use super::{Auth, GitError, GitOptions, tls};
@@ -308,17 +310,17 @@ impl Http for Client {
         headers: impl IntoIterator<Item = impl AsRef<str>>,
         _: PostBodyDataKind,
     ) -> gix::Result<PostResponse<Headers, Body, Upload>> {
-        let exchange = Rc::new(RefCell::new(Exchange {
-            link: Rc::clone(&self.link),
-            state: State::Uploading {
+        let exchange = Exchange::begun(
+            &self.link,
+            Pending {
                 to: self.base.clone(),
                 tail: tail_of(url, base_url),
                 headers: header_map(headers),
                 body: Vec::new(),
             },
-        }));
+        );
         Ok(PostResponse {
-            post_body: Upload(Rc::clone(&exchange)),
+            post_body: Upload::of(&exchange),
             headers: Headers::of(&exchange),
             body: Body::of(&exchange),
         })
@@ -353,189 +355,4 @@ fn header_map(lines: impl IntoIterator<Item = impl AsRef<str>>) -> HeaderMap {
         .into_iter()
         .filter_map(|line| header(line.as_ref()))
         .collect()
-}
-
-/// A request and its answer. A request is sent when somebody first looks at the answer: then its body is whole.
-struct Exchange {
-    link: Rc<Link>,
-    state: State,
-}
-
-enum State {
-    Uploading {
-        to: HttpLocation,
-        tail: String,
-        headers: HeaderMap,
-        body: Vec<u8>,
-    },
-    Answered {
-        headers: Bytes,
-        body: Incoming,
-    },
-    Ended,
-}
-
-impl Exchange {
-    fn answered(link: &Rc<Link>, response: Response<Incoming>) -> Rc<RefCell<Self>> {
-        Rc::new(RefCell::new(Self {
-            link: Rc::clone(link),
-            state: State::from(response),
-        }))
-    }
-
-    /// The answer's headers, one a line.
-    fn headers(&mut self) -> io::Result<Bytes> {
-        match std::mem::replace(&mut self.state, State::Ended) {
-            State::Uploading {
-                to,
-                tail,
-                headers,
-                body,
-            } => {
-                let link = &self.link;
-                let request = link.request(&to, Method::POST, &tail, &headers, body.into())?;
-                let response = link.send(&to, request)?;
-                link.judge(&response)?;
-                self.state = State::from(response);
-            }
-            state => self.state = state,
-        }
-        match &self.state {
-            State::Answered { headers, .. } => Ok(headers.clone()),
-            _ => Ok(Bytes::new()),
-        }
-    }
-
-    /// The next piece of the answer's body; empty at its end.
-    fn next(&mut self) -> io::Result<Bytes> {
-        self.headers()?;
-        let State::Answered { body, .. } = &mut self.state else {
-            return Ok(Bytes::new());
-        };
-        loop {
-            let Some(frame) = self.link.run(body.frame())? else {
-                self.state = State::Ended;
-                return Ok(Bytes::new());
-            };
-            let frame = frame.map_err(|error| self.link.lost(&io::Error::other(error)))?;
-            match frame.into_data() {
-                Ok(data) if !data.is_empty() => {
-                    self.link.watch.count(data.len())?;
-                    return Ok(data);
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
-impl From<Response<Incoming>> for State {
-    fn from(response: Response<Incoming>) -> Self {
-        let (head, body) = response.into_parts();
-        let mut headers = Vec::new();
-        for (name, value) in &head.headers {
-            headers.extend_from_slice(name.as_str().as_bytes());
-            headers.extend_from_slice(b": ");
-            headers.extend_from_slice(value.as_bytes());
-            headers.push(b'\n');
-        }
-        Self::Answered {
-            headers: headers.into(),
-            body,
-        }
-    }
-}
-
-/// The body of a request.
-pub(super) struct Upload(Rc<RefCell<Exchange>>);
-
-impl Write for Upload {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.0.borrow_mut().state {
-            State::Uploading { body, .. } => body.extend_from_slice(bytes),
-            _ => return Err(io::Error::other("the request was sent already")),
-        }
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The headers of an answer.
-pub(super) struct Headers {
-    exchange: Rc<RefCell<Exchange>>,
-    lines: Option<Cursor<Bytes>>,
-}
-
-impl Headers {
-    fn of(exchange: &Rc<RefCell<Exchange>>) -> Self {
-        Self {
-            exchange: Rc::clone(exchange),
-            lines: None,
-        }
-    }
-}
-
-impl Read for Headers {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        read_buffered(self, buffer)
-    }
-}
-
-impl BufRead for Headers {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.lines.is_none() {
-            self.lines = Some(Cursor::new(self.exchange.borrow_mut().headers()?));
-        }
-        match &mut self.lines {
-            Some(lines) => lines.fill_buf(),
-            None => Ok(&[]),
-        }
-    }
-    fn consume(&mut self, bytes: usize) {
-        if let Some(lines) = &mut self.lines {
-            lines.consume(bytes);
-        }
-    }
-}
-
-/// The body of an answer.
-pub(super) struct Body {
-    exchange: Rc<RefCell<Exchange>>,
-    piece: Bytes,
-}
-
-impl Body {
-    fn of(exchange: &Rc<RefCell<Exchange>>) -> Self {
-        Self {
-            exchange: Rc::clone(exchange),
-            piece: Bytes::new(),
-        }
-    }
-}
-
-impl Read for Body {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        read_buffered(self, buffer)
-    }
-}
-
-impl BufRead for Body {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.piece.is_empty() {
-            self.piece = self.exchange.borrow_mut().next()?;
-        }
-        Ok(&self.piece)
-    }
-    fn consume(&mut self, bytes: usize) {
-        drop(self.piece.split_to(bytes));
-    }
-}
-
-fn read_buffered(from: &mut impl BufRead, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut piece = from.fill_buf()?;
-    let bytes = piece.read(buffer)?;
-    from.consume(bytes);
-    Ok(bytes)
 }

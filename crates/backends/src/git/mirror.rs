@@ -97,7 +97,7 @@ impl GitMirror {
     /// mirrors another repository, makes way at the first fetch.
     ///
     /// # Errors
-    /// [`GitError::Options`] and [`GitError::Missing`] for options that cannot work, [`GitError::Disk`].
+    /// [`GitError::Options`] for options that cannot work, [`GitError::Disk`].
     pub fn open(directory: &Path, mut options: GitOptions) -> Result<Self, GitError> {
         let location = Location::parse(&options.repository)?;
         options.path = checked_path(&options.path)?;

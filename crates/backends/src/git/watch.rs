@@ -14,6 +14,9 @@ use super::{GitError, GitLimits, LimitBroken};
 /// How soon an interrupt is noticed.
 pub(super) const TICK: Duration = Duration::from_millis(50);
 
+/// How long a process may take to end after its last word.
+const GRACE: Duration = Duration::from_millis(500);
+
 /// A request to stop what runs, which may be made from any thread.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt(Arc<AtomicBool>);
@@ -126,11 +129,29 @@ impl Watch {
         *lock(&self.child) = Some(child);
     }
 
+    /// Lets the process end, whose pipes are closed by now, and ends it if it does not.
+    pub(super) fn finish(&self) {
+        let deadline = Instant::now() + GRACE;
+        while self.is_running() && Instant::now() < deadline {
+            std::thread::sleep(GRACE / 100);
+        }
+        self.kill();
+    }
+
+    fn is_running(&self) -> bool {
+        let mut child = lock(&self.child);
+        child
+            .as_mut()
+            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
     /// Ends the process, if there is one, and waits until it is gone.
     pub(super) fn kill(&self) {
         if let Some(mut child) = lock(&self.child).take() {
-            // With all that it has started itself. What is gone already cannot be killed, which is what is wanted.
-            kill_process_group(Pid::from_child(&child), Signal::KILL).ok();
+            // With all that it has started itself. One that has been waited for may have left its number to another.
+            if matches!(child.try_wait(), Ok(None)) {
+                kill_process_group(Pid::from_child(&child), Signal::KILL).ok();
+            }
             drop(child.wait());
         }
     }
@@ -178,7 +199,7 @@ impl Drop for Watchdog {
             // It cannot panic, and if it did, the fetch is over all the same.
             drop(thread.join());
         }
-        self.watch.kill();
+        self.watch.finish();
     }
 }
 

@@ -365,3 +365,14 @@ fn certificates_that_are_not_there_are_told() {
         "cannot use the certificates in /nowhere/ca.pem"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_runs_where_an_asynchronous_program_may_block() {
+    let Some(repository) = Repository::with_a_commit() else {
+        return;
+    };
+    let server = HttpServer::start(&repository, guarded());
+    let mut mirror = Mirror::of(with_token(server.url(), TOKEN));
+    let fetched = tokio::task::spawn_blocking(move || mirror.fetched()).await;
+    assert_eq!(fetched.expect("no panic").head, repository.head());
+}

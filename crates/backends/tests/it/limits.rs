@@ -187,6 +187,22 @@ fn history_is_taken_as_far_as_the_limit_says() {
 }
 
 #[test]
+fn a_message_without_end_is_cut() {
+    let Some(repository) = Repository::with_a_commit() else {
+        return;
+    };
+    repository.write("../message", "ä".repeat(50_000));
+    repository.git(&["commit", "-q", "--allow-empty", "-F", "../message"]);
+    repository.publish();
+    let mut mirror = limited(&repository, |_| {});
+    let head = mirror.fetched().head;
+    let [message] = &mirror.messages(None, head)[..] else {
+        panic!("one commit")
+    };
+    assert_eq!(message.len(), 16 * 1024);
+}
+
+#[test]
 fn many_fetches_do_not_pile_up_packs() {
     let Some(repository) = Repository::with_a_commit() else {
         return;
