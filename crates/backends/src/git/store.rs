@@ -45,6 +45,7 @@ impl Store {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(directory).map_err(store.disk("making it"))?;
+        store.recover();
         for left in [NEW, OLD] {
             store.remove(left)?;
         }
@@ -78,7 +79,7 @@ impl Store {
     pub(super) fn replace(&self) -> Result<gix::Repository, GitError> {
         let [current, new, old] = [REPOSITORY, NEW, OLD].map(|name| self.directory.join(name));
         let doing = "replacing the repository";
-        // A crash between the two leaves none, which is then made anew.
+        // A crash between the two is what `recover` is for.
         match fs::rename(&current, old) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(self.disk(doing)(error));
@@ -142,6 +143,15 @@ impl Store {
         gix::open::Options::isolated()
             .open_path_as_is(true)
             .config_overrides([format!("gitoxide.objects.allocLimit={}", self.alloc_bytes)])
+    }
+
+    /// Takes back what a crash left between two names.
+    fn recover(&self) {
+        let [current, old] = [REPOSITORY, OLD].map(|name| self.directory.join(name));
+        if !current.exists() {
+            // Most often there is none of the two, and without one a new one is made.
+            drop(fs::rename(old, current));
+        }
     }
 
     fn remove(&self, name: &str) -> Result<(), GitError> {

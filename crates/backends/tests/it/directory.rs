@@ -468,6 +468,35 @@ fn a_mirror_of_another_repository_makes_way() {
 }
 
 #[test]
+fn a_crash_while_one_repository_replaces_another_loses_none() {
+    let Some(repository) = Repository::with_a_commit() else {
+        return;
+    };
+    let mut mirror = Mirror::of(options(&repository));
+    let head = mirror.fetched().head;
+    let at = |name| mirror.directory.path().join(name);
+    std::fs::rename(at("repository.git"), at("repository.old")).expect("moved");
+    std::fs::create_dir(at("repository.new")).expect("made");
+    let again = GitMirror::open(mirror.directory.path(), options(&repository)).expect("opens");
+    assert_eq!(again.head(), Some(head));
+    assert!(!at("repository.new").exists());
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_told() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let opened = GitMirror::open(&file.path().join("mirror"), GitOptions::new("/a", "main"));
+    let error = opened.map(drop).expect_err("no directory");
+    assert!(matches!(error, GitError::Disk { .. }), "{error:?}");
+    assert!(
+        error
+            .to_string()
+            .contains(&file.path().display().to_string()),
+        "{error}"
+    );
+}
+
+#[test]
 fn what_else_stands_in_the_directory_is_left_alone() {
     let Some(repository) = Repository::with_a_commit() else {
         return;
