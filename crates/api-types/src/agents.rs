@@ -356,8 +356,10 @@ pub enum DriftKind {
     Missing,
     /// It is another one.
     Different,
-    /// It is there although it should not: a component or a pipeline.
+    /// It is there although it should not: a component, a pipeline or a section.
     Added,
+    /// A further setting: a default that was filled in, or one that somebody gave it. Alone it is no drift.
+    Further,
 }
 
 /// What an agent should run.

@@ -273,6 +273,9 @@ pub struct DeleteConfig {
     /// `true`: also if checks find errors in what is left for some agent. It is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
+    /// `true`: agents stay as they are for which what is left has errors, or cannot be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclude_incompatible: Option<bool>,
 }
 
 /// What becomes of the agents that run a config that is deleted.

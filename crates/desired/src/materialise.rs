@@ -49,7 +49,7 @@ pub enum MaterialiseError {
     },
     /// What the template of a layer makes is no configuration.
     #[error(
-        "{at} of the template that is revision {revision} of config {config} makes `{line}`, which cannot be used; in what it makes"
+        "{at} of the template that is revision {revision} of config {config} makes what cannot be used; in what it makes"
     )]
     Rendered {
         /// Its config.
@@ -58,8 +58,6 @@ pub enum MaterialiseError {
         revision: RevisionNumber,
         /// Where in the template.
         at: Position,
-        /// The line that was made, without secrets.
-        line: String,
         /// What is wrong with it, with its place in what was made.
         #[source]
         source: Box<BodyError>,

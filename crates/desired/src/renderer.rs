@@ -8,7 +8,7 @@ use otelcol::{Document, Position};
 
 use crate::body;
 use crate::layer::{Layer, in_order};
-use crate::template::{Compiled, Places, Rendered, shortened};
+use crate::template::{Compiled, Places, Rendered};
 use crate::values::Values;
 use crate::{Limits, MaterialiseError};
 
@@ -180,23 +180,11 @@ impl Ready {
                     config,
                     revision,
                     at: rendered.places().of(at),
-                    line: shown(rendered.text(), at.line),
                     source: Box::new(source),
                 }
             }
         })
     }
-}
-
-/// A line of what a template made as it may be shown: short, and without secrets.
-fn shown(text: &str, line: u32) -> String {
-    let without_secrets = otelcol::redact(text);
-    // A secret of several lines became one: which line is which is not known any more.
-    if without_secrets.lines().count() != text.lines().count() {
-        return "…".to_owned();
-    }
-    let line = without_secrets.lines().nth(line.saturating_sub(1) as usize);
-    shortened(line.unwrap_or_default())
 }
 
 /// Origins in terms of the layers that were merged in this order.

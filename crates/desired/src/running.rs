@@ -14,6 +14,14 @@ pub enum ImportError {
     /// It reports nothing.
     #[error("the agent reports no effective config: it cannot, or has not yet")]
     Nothing,
+    /// It does not show its secrets.
+    #[error(
+        "the agent does not show its secret at {path}: take what it reports, put the secret or ${{env:NAME}} in its place, and put that as a revision"
+    )]
+    Masked {
+        /// The way to the secret.
+        path: String,
+    },
     /// It reports what cannot be read.
     #[error("what the agent reports to run is no configuration; in its file {file:?}")]
     Unreadable {
@@ -23,6 +31,16 @@ pub enum ImportError {
         #[source]
         source: ParseError,
     },
+}
+
+/// The first value that stands in place of a secret, with the way to it.
+fn masked(document: &Document) -> Option<String> {
+    let leaves = document.leaves();
+    let mut masked = leaves.iter().filter(|(path, _)| {
+        let text = document.at(path).and_then(otelcol::Node::as_str);
+        text.is_some_and(|text| otelcol::is_mask(text.trim()))
+    });
+    masked.next().map(|(path, _)| path.to_string())
 }
 
 /// How what an agent runs differs from what it should; nothing where one of them cannot be read.
@@ -42,6 +60,9 @@ pub fn importable(effective: &ConfigMap, limits: &Limits) -> Result<Vec<u8>, Imp
     own.remove(ADDITIONS);
     own.retain(|_, file| !file.body.iter().all(u8::is_ascii_whitespace));
     let document = whole(&own, limits)?;
+    if let Some(path) = masked(&document) {
+        return Err(ImportError::Masked { path });
+    }
     let mut value = document.value();
     let is_changed = without_additions(&mut value);
     match own.into_values().collect::<Vec<_>>().as_slice() {
@@ -167,6 +188,14 @@ mod tests {
         assert!(
             matches!(refused(&[("x", "a: [")]), ImportError::Unreadable { file, .. } if file == "x")
         );
+        for mask in ["[REDACTED]", "****", "<redacted>", "xxxxx"] {
+            let text = format!("exporters: {{otlp: {{headers: {{key: '{mask}'}}}}}}");
+            let refusal = refused(&[("", &text)]);
+            assert!(
+                matches!(&refusal, ImportError::Masked { path } if path == "exporters::otlp::headers::key"),
+                "{refusal}"
+            );
+        }
         let broken = files(&[("", "a: [")]);
         assert_eq!(
             drift_of(&files(&[("", "a: 1")]), &broken, &Limits::default()),

@@ -16,7 +16,7 @@ mod text;
 
 use otelcol::Position;
 
-pub(crate) use engine::{Compiled, shortened};
+pub(crate) use engine::Compiled;
 pub(crate) use names::uses_with;
 pub(crate) use rendered::{Places, Rendered};
 

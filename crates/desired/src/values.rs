@@ -42,17 +42,14 @@ impl Values {
     pub fn of(template: &Template, agent: AgentFacts<'_>) -> Self {
         let uses = &template.uses;
         let labels = agent.labels.iter();
-        let variables = match &uses.variables {
-            domain::Names::All => template.names(),
-            domain::Names::Only(names) => names.iter().map(String::as_str).collect(),
-        };
-        let value = |name| Some((name, template.variable(name, agent.labels)?));
+        let mut vars = template.values(agent.labels);
+        vars.retain(|name, _| uses.variables.contains(name));
         Self::from_row(&Row {
             labels: labels
                 .filter(|(name, _)| uses.labels.contains(name))
                 .collect(),
             uid: uses.uid.then(|| agent.uid.to_string()),
-            vars: variables.into_iter().filter_map(value).collect(),
+            vars,
         })
     }
 

@@ -85,24 +85,16 @@ impl Names {
 }
 
 impl Template {
-    /// The value that a variable has for an agent with these labels.
+    /// The values that variables have for an agent with these labels.
     #[must_use]
-    pub fn variable(&self, name: &str, labels: &Labels) -> Option<&Value> {
-        let matching =
-            self.overrides.iter().rev().find(|values| {
-                values.variables.contains_key(name) && values.selector.matches(labels)
-            });
-        matching
-            .map_or(&self.variables, |values| &values.variables)
-            .get(name)
-    }
-
-    /// The names of all its variables, those of overrides alone included.
-    #[must_use]
-    pub fn names(&self) -> BTreeSet<&str> {
-        let sets = std::iter::once(&self.variables)
-            .chain(self.overrides.iter().map(|values| &values.variables));
-        sets.flat_map(|set| set.keys().map(String::as_str))
+    pub fn values(&self, labels: &Labels) -> BTreeMap<&str, &Value> {
+        let matching = self
+            .overrides
+            .iter()
+            .filter(|values| values.selector.matches(labels));
+        let sets = std::iter::once(&self.variables).chain(matching.map(|values| &values.variables));
+        sets.flatten()
+            .map(|(name, value)| (name.as_str(), value))
             .collect()
     }
 }
@@ -133,7 +125,10 @@ mod tests {
         };
         let value = |name, labels: &[(&str, &str)]| {
             let labels: Labels = labels.iter().copied().collect();
-            template.variable(name, &labels).and_then(Value::as_i64)
+            template
+                .values(&labels)
+                .get(name)
+                .and_then(|value| value.as_i64())
         };
         let (prod, eu) = (("env", "prod"), ("region", "eu"));
         assert_eq!(value("rate", &[]), Some(1));
@@ -142,7 +137,6 @@ mod tests {
         assert_eq!(value("size", &[eu]), Some(10));
         assert_eq!(value("size", &[prod, eu]), Some(20));
         assert_eq!((value("own", &[]), value("own", &[prod])), (None, Some(5)));
-        assert_eq!(template.names(), BTreeSet::from(["own", "rate", "size"]));
     }
 
     #[test]

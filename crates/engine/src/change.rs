@@ -20,7 +20,7 @@ use crate::{
     agent::{LiveAgent, State},
     attach::DisconnectReason,
     content::DesiredContent,
-    desire::DesireError,
+    desire::{DesireError, Made},
     engine::Engine,
     mailbox::CloseReason,
     preview::Findings,
@@ -38,6 +38,8 @@ pub struct Change {
     contents: Vec<(Namespace, InputsKey, DesiredContent)>,
     /// The hashes of `contents`.
     made: HashMap<(Namespace, InputsKey), ContentHash>,
+    /// What was looked at before it is known whether it is wanted.
+    prepared: HashMap<(Namespace, InputsKey), Prepared>,
     /// What checks say of what was made.
     pub(crate) findings: Findings,
     _serial: OwnedMutexGuard<()>,
@@ -57,6 +59,8 @@ pub(crate) struct Alike {
     pub layers: Vec<Layer>,
     /// Whether the change gives them other layers than they have without it.
     pub is_moved: bool,
+    /// What is released for them without the change, where they do not have it: it was refused, or is not made yet.
+    pub not_given: Vec<Layer>,
     /// All of them, where they should run nothing of ours before the change: what they run instead may be just that.
     pub free: Vec<Arc<LiveAgent>>,
 }
@@ -72,6 +76,7 @@ impl Alike {
             before: self.before.clone(),
             layers: self.layers.clone(),
             is_moved: self.is_moved,
+            not_given: self.not_given.clone(),
             free: Vec::new(),
         }
     }
@@ -98,6 +103,13 @@ impl LeftOut {
 /// How many agents of those that are alike are named.
 const EXAMPLES: usize = 5;
 
+/// A content that may be wanted.
+struct Prepared {
+    made: Made,
+    /// Whether nobody made it before.
+    is_new: bool,
+}
+
 #[derive(Default)]
 struct AgentEdit {
     labels: Option<LabelsBySource>,
@@ -123,6 +135,7 @@ impl Engine {
             holds_changed: false,
             contents: Vec::new(),
             made: HashMap::new(),
+            prepared: HashMap::new(),
             findings: Findings::default(),
             _serial: serial,
         })
@@ -281,22 +294,19 @@ impl Change {
         now: Timestamp,
     ) -> Result<Vec<stored::DesiredContent>, DesireError> {
         let mut rows = Vec::new();
-        for one in alike {
-            let Some((agent, layers)) = distinct(std::slice::from_ref(one)).next() else {
-                continue;
-            };
+        for (agent, layers) in distinct(alike) {
             let key = inputs_key(layers);
-            if self.made.contains_key(&(agent.namespace.clone(), key)) {
+            let place = (agent.namespace.clone(), key);
+            if self.made.contains_key(&place) {
                 continue;
             }
-            let engine = self.engine.clone();
-            let made = engine
-                .content_of(&agent.namespace, agent.id, layers, now)
-                .await;
-            let made = match made {
-                // What agents were refused before is not this change's.
-                Err(error) if !one.is_moved && !matches!(error, DesireError::Store(_)) => continue,
-                made => made?,
+            let made = match self.prepared.remove(&place) {
+                Some(prepared) => prepared.made,
+                None => {
+                    let engine = self.engine.clone();
+                    let made = engine.content_of(&agent.namespace, agent.id, layers, now);
+                    made.await?
+                }
             };
             if let Some(combined) = &made.combined {
                 self.findings.keep(key, combined);
@@ -312,14 +322,15 @@ impl Change {
         Ok(rows)
     }
 
-    /// The outcomes that cannot be given: what cannot be made, and what has errors, unless it was forced or stands already.
-    /// The other contents are made.
+    /// The outcomes that are not given, of those that cannot be made or have errors that nobody forced: what agents are
+    /// refused by now already, which is not this change's, and with `all` the others, too.
     ///
     /// # Errors
     /// The database failed.
-    pub(crate) async fn exclude(
+    pub(crate) async fn left_out(
         &mut self,
         alike: &[Alike],
+        all: bool,
         now: Timestamp,
     ) -> Result<LeftOut, StoreError> {
         let mut left_out = LeftOut::default();
@@ -327,31 +338,71 @@ impl Change {
             let Some((agent, layers)) = distinct(std::slice::from_ref(one)).next() else {
                 continue;
             };
-            let key = (agent.namespace.clone(), inputs_key(layers));
-            if !left_out.keys.contains(&key) {
-                let engine = self.engine.clone();
-                let outlook = engine
-                    .content_of(&agent.namespace, agent.id, layers, now)
-                    .await;
-                let is_wrong = match outlook {
-                    Err(DesireError::Store(error)) => return Err(error),
-                    Err(_) => true,
-                    // What was made before may be in use: a release with errors in it is refused.
-                    Ok(made) => made.combined.is_some_and(|combined| {
-                        self.findings.keep(key.1, &combined);
-                        !self.is_forced(one) && self.findings.has_errors(key.1)
-                    }),
-                };
-                if !is_wrong {
-                    continue;
-                }
-                left_out.keys.insert(key);
+            if !self.is_refused(agent, layers, now).await? {
+                continue;
             }
-            // What agents were refused before is not this change's.
-            left_out.agents += if one.is_moved { one.agents } else { 0 };
-            tokio::task::yield_now().await;
+            let is_its_own = one.is_moved && !self.is_refused_already(one, now).await?;
+            if is_its_own && !all {
+                continue;
+            }
+            left_out
+                .keys
+                .insert((agent.namespace.clone(), inputs_key(layers)));
+            left_out.agents += if is_its_own { one.agents } else { 0 };
         }
         Ok(left_out)
+    }
+
+    /// Whether agents are refused what is released for them without the change.
+    pub(crate) async fn is_refused_already(
+        &mut self,
+        alike: &Alike,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        match alike.examples.first() {
+            Some(agent) if !alike.not_given.is_empty() => {
+                let agent = Arc::clone(agent);
+                self.is_refused(&agent, &alike.not_given, now).await
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether these layers cannot be made, or have errors that nobody forced. What was made before is not refused: it may
+    /// be in use.
+    async fn is_refused(
+        &mut self,
+        agent: &LiveAgent,
+        layers: &[Layer],
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let place = (agent.namespace.clone(), inputs_key(layers));
+        if self.made.contains_key(&place) {
+            return Ok(false);
+        }
+        if !self.prepared.contains_key(&place) {
+            let engine = self.engine.clone();
+            let made = engine.content_of(&agent.namespace, agent.id, layers, now);
+            match made.await {
+                Err(DesireError::Store(error)) => return Err(error),
+                Err(_) => return Ok(true),
+                Ok(mut made) => {
+                    // Of thousands of contents their trees would not fit into memory.
+                    let combined = made.combined.take();
+                    let is_new = combined.is_some();
+                    if let Some(combined) = combined {
+                        self.findings.keep(place.1, &combined);
+                    }
+                    self.prepared
+                        .insert(place.clone(), Prepared { made, is_new });
+                }
+            }
+            // Each takes a while, and agents are served on the same threads.
+            tokio::task::yield_now().await;
+        }
+        let is_new = self.prepared.get(&place).is_some_and(|known| known.is_new);
+        let is_forced = self.world.is_forced(&agent.namespace, layers);
+        Ok(is_new && !is_forced && self.findings.has_errors(place.1))
     }
 
     /// Puts the change in force. Call it when the transaction with its rows is committed.
@@ -402,8 +453,8 @@ impl Change {
                 }
                 None => world.layers_of(agent, &state),
             };
-            let standing = old.layers_of(agent, &state);
-            let standing = (!standing.is_empty()).then(|| inputs_key(&standing));
+            let not_given = old.layers_of(agent, &state);
+            let standing = (!not_given.is_empty()).then(|| inputs_key(&not_given));
             let (before, disconnected) = (state.desired.clone(), state.link.is_none());
             drop(state);
             let after = (!layers.is_empty()).then(|| inputs_key(&layers));
@@ -412,6 +463,7 @@ impl Change {
                 before: before.as_ref().map(|content| content.hash),
                 is_moved: after != standing,
                 after,
+                standing,
             };
             let is_moved = outcome.is_moved;
             let place = *places.entry(outcome).or_insert_with(|| {
@@ -422,6 +474,14 @@ impl Change {
                     before,
                     layers,
                     is_moved,
+                    not_given: match standing {
+                        Some(key)
+                            if engine.inner.contents.find(&agent.namespace, key).is_none() =>
+                        {
+                            not_given
+                        }
+                        _ => Vec::new(),
+                    },
                     free: Vec::new(),
                 });
                 outcomes.len() - 1
@@ -445,6 +505,7 @@ impl Change {
 struct Outcome {
     namespace: Namespace,
     before: Option<ContentHash>,
+    standing: Option<InputsKey>,
     after: Option<InputsKey>,
     is_moved: bool,
 }

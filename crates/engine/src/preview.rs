@@ -167,14 +167,21 @@ impl Change {
                     (fate, Arc::clone(findings))
                 }
             };
+            // What agents are refused already is not this change's.
+            let is_wrong = match &fate {
+                Fate::Unrenderable(_) | Fate::Unmergeable(_) => true,
+                _ => findings.iter().any(Finding::is_error),
+            };
+            let is_moved =
+                alike.is_moved && !(is_wrong && self.is_refused_already(&alike, now).await?);
             for (fate, alike) in running.apart(self.engine(), fate, alike).await? {
                 groups.push(Group {
                     fate,
                     agents: alike.agents,
                     disconnected: alike.disconnected,
                     examples: alike.examples.iter().map(|agent| agent.id).collect(),
-                    is_moved: alike.is_moved,
-                    is_excused: !alike.is_moved || self.is_forced(&alike),
+                    is_moved,
+                    is_excused: !is_moved || self.is_forced(&alike),
                     before: alike.before,
                     layers: alike.layers,
                     findings: Arc::clone(&findings),
@@ -355,7 +362,9 @@ pub(crate) struct Findings(HashMap<InputsKey, Arc<[Finding]>>);
 impl Findings {
     /// Checks what was just made.
     pub fn keep(&mut self, key: InputsKey, combined: &Combined) {
-        self.0.insert(key, combined.findings().into());
+        self.0
+            .entry(key)
+            .or_insert_with(|| combined.findings().into());
     }
 
     /// Whether there are errors among them.

@@ -40,21 +40,22 @@ pub enum How {
     Missing,
     /// It is another one.
     Different,
-    /// It is there although it should not: a component or a pipeline.
+    /// It is there although it should not: a component, a pipeline or a section.
     Added,
+    /// It is a further setting: a default that was filled in, or one that somebody gave it.
+    Further,
 }
 
 impl Drift {
     /// How what runs differs from what should.
     ///
-    /// Additions count where they are components, pipelines or sections; further settings of a component are its
-    /// defaults. What a reference such as `${env:X}` stands for is not known, and so is what a mask hides.
+    /// What a reference such as `${env:X}` stands for is not known, and so is what a mask hides.
     ///
     /// ```
     /// use otelcol::{Document, Drift};
     /// let read = |text: &str| Document::parse(text.as_bytes()).unwrap();
     /// let desired = read("exporters: {otlp: {endpoint: 'a:1', headers: {key: '${env:KEY}'}}}");
-    /// let same = read("exporters: {otlp: {headers: {key: '[REDACTED]'}, endpoint: 'a:1', timeout: 5s}}");
+    /// let same = read("exporters: {otlp: {headers: {key: '[REDACTED]'}, endpoint: 'a:1'}}");
     /// assert!(Drift::of(&desired, &same).is_empty());
     /// let other = read("exporters: {otlp: {endpoint: 'b:1'}}");
     /// assert_eq!(Drift::of(&desired, &other).places[0].path.to_string(), "exporters::otlp::endpoint");
@@ -68,6 +69,11 @@ impl Drift {
     /// Whether they are the same.
     pub const fn is_empty(&self) -> bool {
         self.places.is_empty() && self.more == 0
+    }
+
+    /// Whether they are the same but for further settings, which may be defaults.
+    pub fn is_at_most_further(&self) -> bool {
+        self.more == 0 && self.places.iter().all(|place| place.how == How::Further)
     }
 }
 
@@ -90,6 +96,8 @@ impl Comparison {
                     this.service(wanted, runs);
                 } else if Kind::ALL.iter().any(|kind| kind.section() == name) {
                     this.parts(wanted, runs, name == "extensions");
+                } else if wanted.is_none() {
+                    this.note(How::Added);
                 } else {
                     this.setting(wanted, runs);
                 }
@@ -134,6 +142,8 @@ impl Comparison {
                         this.note(How::Different);
                     }
                 }
+                // Supervisors say of themselves there who they are.
+                "telemetry" => this.setting_without(wanted, runs, &["resource"]),
                 _ => this.setting(wanted, runs),
             });
         }
@@ -169,9 +179,22 @@ impl Comparison {
         }
     }
 
-    /// A setting beside the components: only what should be there is looked at.
+    /// A map of which further entries of these names do not count.
+    fn setting_without(&mut self, wanted: Option<&Value>, runs: Option<&Value>, names: &[&str]) {
+        let has = |of: Option<&Value>, name: &str| matches!(of, Some(Value::Map(entries)) if entries.contains_key(name));
+        let mut runs = runs.cloned();
+        if let Some(Value::Map(entries)) = &mut runs {
+            entries.retain(|name, _| has(wanted, name) || !names.contains(&name.as_str()));
+            if entries.is_empty() && wanted.is_none() {
+                return;
+            }
+        }
+        self.setting(wanted, runs.as_ref());
+    }
+
     fn setting(&mut self, wanted: Option<&Value>, runs: Option<&Value>) {
         match (wanted, runs) {
+            (None, Some(runs)) if !is_nothing(runs) => self.note(How::Further),
             (None, _) => {}
             (Some(wanted), None) if is_nothing(wanted) => {}
             (Some(_), None) => self.note(How::Missing),
@@ -182,14 +205,19 @@ impl Comparison {
     fn value(&mut self, wanted: &Value, runs: &Value) {
         match (wanted, runs) {
             (Value::Map(wanted), Value::Map(runs)) => {
-                for (name, wanted) in wanted {
-                    self.at(Step::Key(name.as_str().into()), |this| {
-                        this.setting(Some(wanted), runs.get(name));
+                for name in names(wanted, runs) {
+                    self.at(Step::Key(name.into()), |this| {
+                        this.setting(wanted.get(name), runs.get(name));
                     });
                 }
             }
+            (wanted, Value::Null) if is_nothing(wanted) => {}
             // Nothing, and what the component makes of it.
-            (wanted, Value::Map(_) | Value::Null) if is_nothing(wanted) => {}
+            (wanted, Value::Map(entries)) if is_nothing(wanted) => {
+                if !entries.is_empty() {
+                    self.note(How::Further);
+                }
+            }
             (Value::List(wanted), Value::List(runs)) if wanted.len() == runs.len() => {
                 for (place, (wanted, runs)) in wanted.iter().zip(runs).enumerate() {
                     self.at(Step::Index(place), |this| this.value(wanted, runs));
@@ -197,8 +225,8 @@ impl Comparison {
             }
             (Value::List(wanted), Value::Null) if wanted.is_empty() => {}
             (Value::Map(_) | Value::List(_), _) | (_, Value::Map(_) | Value::List(_)) => {
-                let is_known = !is_reference(wanted);
-                if is_known {
+                // One reference may stand for a whole map.
+                if !is_only_reference(wanted) {
                     self.note(How::Different);
                 }
             }
@@ -265,7 +293,16 @@ fn is_nothing(value: &Value) -> bool {
 
 /// Whether it holds what only the Collector can resolve.
 fn is_reference(value: &Value) -> bool {
-    matches!(value, Value::Str(text) if text.replace("$$", "").contains('$'))
+    matches!(value, Value::Str(text) if text.replace("$$", "").contains("${"))
+}
+
+fn is_only_reference(value: &Value) -> bool {
+    matches!(value, Value::Str(text) if text.starts_with("${") && text.ends_with('}'))
+}
+
+/// Whether a value stands in place of a secret that was not shown.
+pub(crate) fn is_mask(text: &str) -> bool {
+    MASKS.contains(&text)
 }
 
 fn is_same_scalar(wanted: &Value, runs: &Value) -> bool {
@@ -273,7 +310,7 @@ fn is_same_scalar(wanted: &Value, runs: &Value) -> bool {
         return true;
     }
     let (wanted, runs) = (text(wanted).replace("$$", "$"), text(runs));
-    let is_masked = MASKS.contains(&runs.as_str());
+    let is_masked = is_mask(&runs);
     let (one, other) = (nanoseconds(&wanted), nanoseconds(&runs));
     wanted == runs || is_masked || (one.is_some() && one == other)
 }
@@ -356,18 +393,53 @@ service:
     #[test]
     fn what_collectors_make_of_a_configuration_is_no_drift() {
         let effective = "\
-exporters: {otlp: {endpoint: 'https://a:1', headers: {api-key: '[REDACTED]'}, retry: {enabled: true, max: 5m}, timeout: 5s}}
+exporters: {otlp: {endpoint: 'https://a:1', headers: {api-key: '[REDACTED]'}, retry: {enabled: true}}}
 extensions: {opamp: {server: {ws: {endpoint: 'ws://x'}}}}
-processors: {batch: {timeout: 1.5s, send_batch_size: 8192}, memory_limiter: {check_interval: 1s, limit_mib: '512'}}
-receivers: {otlp: {protocols: {grpc: {endpoint: 'localhost:4317'}, http: {endpoint: 0.0.0.0:4318}}}}
+processors: {batch: {timeout: 1.5s}, memory_limiter: {check_interval: 1s, limit_mib: '512'}}
+receivers: {otlp: {protocols: {grpc: , http: {endpoint: 0.0.0.0:4318}}}}
 service:
   extensions: [opamp]
-  telemetry: {logs: {level: info, encoding: json}, resource: {a: b}}
+  telemetry: {logs: {level: info}, resource: {a: b}}
   pipelines:
     traces: {exporters: [otlp], processors: [memory_limiter, batch], receivers: [otlp]}
 ";
         assert_eq!(drift(DESIRED, effective), Vec::<String>::new());
         assert_eq!(drift(DESIRED, DESIRED), Vec::<String>::new());
+    }
+
+    #[test]
+    fn further_settings_are_told_apart() {
+        let effective = DESIRED
+            .replace("grpc: ,", "grpc: {endpoint: 'localhost:4317'},")
+            .replace("timeout: 1500ms", "timeout: 1500ms, send_batch_size: 8192");
+        assert_eq!(
+            drift(DESIRED, &effective),
+            [
+                "processors::batch::send_batch_size Further",
+                "receivers::otlp::protocols::grpc Further",
+            ]
+        );
+        let read = |text: &str| Document::parse(text.as_bytes()).unwrap();
+        let found = Drift::of(&read(DESIRED), &read(&effective));
+        assert!(found.is_at_most_further() && !found.is_empty());
+        let other = read(&effective.replace("level: info", "level: debug"));
+        assert!(!Drift::of(&read(DESIRED), &other).is_at_most_further());
+    }
+
+    #[test]
+    fn only_references_stand_for_something_else() {
+        let desired = "a: {regex: '^x$', ref: '${env:X}', part: 'p-${env:X}', map: '${file:m}', escaped: 'a$$b'}";
+        let same = "a: {regex: '^x$', ref: 1, part: p-7, map: {k: v}, escaped: 'a$b'}";
+        assert_eq!(drift(desired, same), Vec::<String>::new());
+        let other = "a: {regex: '^y$', ref: [1], part: [2], map: [3], escaped: 'a$c'}";
+        assert_eq!(
+            drift(desired, other),
+            [
+                "a::escaped Different",
+                "a::part Different",
+                "a::regex Different"
+            ]
+        );
     }
 
     #[test]

@@ -41,6 +41,12 @@ pub use component::{ComponentId, IdError, Kind, PipelineId, Signal};
 pub use difference::{ComponentChange, Difference, PipelineChange, Rewired, Settings, Wiring};
 pub use document::{Document, Limits};
 pub use drift::{Drift, Drifted, How};
+
+/// Whether a text stands in place of a secret that a Collector, a supervisor or this server did not show.
+pub fn is_mask(text: &str) -> bool {
+    drift::is_mask(text)
+}
+
 pub use error::{Fault, ParseError, Position};
 pub use extensions::{Extension, HealthCheck};
 pub use inventory::{Inventory, Support};

@@ -2,6 +2,8 @@
 
 mod revisions;
 
+pub use revisions::{KeepRevisions, drop_revisions};
+
 use std::time::Duration;
 
 use domain::{AgentId, EventKind, Namespace, NewEvent};
@@ -26,10 +28,6 @@ pub struct Retention {
     pub contents_grace: Duration,
     /// Answers kept for idempotency keys.
     pub idempotency_keys: Duration,
-    /// Revisions older than this are dropped, unless they are in use or could be returned to.
-    pub revisions: Duration,
-    /// So many of the newest revisions of each config are kept, whatever their age.
-    pub revisions_per_config: u32,
 }
 
 impl Default for Retention {
@@ -41,8 +39,6 @@ impl Default for Retention {
             events_per_agent: 256,
             contents_grace: Duration::from_secs(3600),
             idempotency_keys: days(1),
-            revisions: days(90),
-            revisions_per_config: 100,
         }
     }
 }
@@ -60,8 +56,6 @@ pub struct Swept {
     pub contents: u64,
     /// Saved answers.
     pub answers: u64,
-    /// Revisions.
-    pub revisions: u64,
 }
 
 /// The most agents, events and contents that one call drops of each.
@@ -87,8 +81,6 @@ pub async fn sweep(db: &Db, keep: &Retention, now: Timestamp) -> Result<Swept, S
             + trim(db, Trimmed::Events, keep.events_per_agent).await?
             + trim(db, Trimmed::History, keep.events_per_agent).await?,
         desired: drop_desired(db, unreferenced_since).await?,
-        revisions: revisions::drop_revisions(db, keep.revisions_per_config, before(keep.revisions))
-            .await?,
         contents: drop_contents(db, unreferenced_since).await?,
         answers: drop_answers(db, before(keep.idempotency_keys)).await?,
     })

@@ -133,7 +133,7 @@ fn a_template_that_fails_says_where_and_why() {
         (
             "a:\n{% if true %}\n  b: [{{ 'x' }}\n{% endif %}\nc: 1\n",
             "{}",
-            "of the template that is revision 3 of config edge makes `c: 1`, which cannot be used; in what it makes: line 3, column ",
+            "of the template that is revision 3 of config edge makes what cannot be used; in what it makes: line 3, column ",
         ),
         ("{% if false %}a: 1{% endif %}\n", "{}", "the body is empty"),
     ] {

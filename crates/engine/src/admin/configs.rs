@@ -166,6 +166,22 @@ impl Engine {
         configs::revision(&mut conn, &caller.namespace, name, number).await
     }
 
+    /// The number of the revision that is kept before another one of its config.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn revision_before(
+        &self,
+        caller: &Caller,
+        revision: &Revision,
+    ) -> Result<Option<RevisionNumber>, StoreError> {
+        let mut conn = self.db().read().await?;
+        let before = Some(revision.number);
+        let before =
+            configs::revisions(&mut conn, &caller.namespace, &revision.config, before, 1).await?;
+        Ok(before.first().map(|head| head.number))
+    }
+
     /// Notes that somebody was shown the secrets of a revision. Before they are shown.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Revisions of configs: immutable, numbered without gaps.
+//! Revisions of configs: immutable, numbered one after the other; retention may leave gaps.
 
 use domain::{
     Actor, ConfigName, ContentHash, Kind, Namespace, Revision, RevisionNumber, Selector, Template,

@@ -1,13 +1,14 @@
 //! Revisions that nobody can need any more.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::time::Duration;
 
 use domain::{ConfigName, Namespace, RevisionNumber};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::bulk::Bulk;
 use crate::sql::query;
-use crate::{Conn, Db, StoreError, codec};
+use crate::{Conn, Db, StoreError, codec, configs};
 
 /// The most revisions that one call drops.
 const MAX_REVISIONS: u32 = 500;
@@ -32,13 +33,32 @@ const DROP: &str = "WITH v (namespace, config, number) AS MATERIALIZED (VALUES {
 
 type Key = (Namespace, ConfigName, RevisionNumber);
 
-/// Drops revisions that are older than a time and not among the newest of their config, unless they are in use or could be
-/// returned to: [`OLD`] says what of them stays, and what an agent runs stays as well.
-pub(super) async fn drop_revisions(
+/// Which revisions are kept that nobody needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepRevisions {
+    /// Those that are younger than this.
+    pub younger_than: Duration,
+    /// So many of the newest of each config, whatever their age.
+    pub per_config: u32,
+}
+
+/// Drops revisions that are too old and not among the newest of their config, unless they are in use or could be returned
+/// to: the one in force and the one before it, those with a tag, and what agents run. At most some hundreds at a time; says
+/// how many.
+///
+/// Nothing may be released meanwhile: the caller holds what serialises releases, and releases of other nodes lock the
+/// config.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn drop_revisions(
     db: &Db,
-    keep: u32,
-    cutoff: Timestamp,
+    keep: KeepRevisions,
+    now: Timestamp,
 ) -> Result<u64, StoreError> {
+    let age = SignedDuration::try_from(keep.younger_than).unwrap_or(SignedDuration::MAX);
+    let cutoff = now.checked_sub(age).unwrap_or(Timestamp::MIN);
+    let keep = keep.per_config;
     let mut old = old(&mut *db.read().await?, keep, cutoff).await?;
     if old.is_empty() {
         return Ok(0);
@@ -51,6 +71,13 @@ pub(super) async fn drop_revisions(
     }
     // Between looking and dropping one of them may have come into use.
     let mut tx = db.begin().await?;
+    for (ns, config) in old
+        .iter()
+        .map(|key| (&key.0, &key.1))
+        .collect::<BTreeSet<_>>()
+    {
+        configs::lock(&mut tx, ns, config).await?;
+    }
     let still: HashSet<Key> = self::old(&mut tx, keep, cutoff)
         .await?
         .into_iter()

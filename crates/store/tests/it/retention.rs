@@ -10,7 +10,7 @@ use domain::{
 use store::agents::{self, AgentReport, AttachmentChange, Liveness};
 use store::contents::{self, ContentKind};
 use store::idempotency::{self, SavedAnswer};
-use store::retention::{Retention, Swept, sweep};
+use store::retention::{KeepRevisions, Retention, Swept, drop_revisions, sweep};
 use store::testing::{TestDb, at};
 use store::{configs, desired, events, rollouts};
 
@@ -244,11 +244,11 @@ pub(crate) async fn saved_answers_are_dropped(t: &TestDb) {
 }
 
 pub(crate) async fn old_revisions_are_dropped_unless_they_are_needed(t: &TestDb) {
-    let keep = Retention {
-        revisions: Duration::from_secs(60),
-        revisions_per_config: 2,
-        ..Retention::default()
+    let keep = KeepRevisions {
+        younger_than: Duration::from_secs(60),
+        per_config: 2,
     };
+    let drop_old = async |keep| drop_revisions(&t.db, keep, at(100)).await.unwrap();
     for number in 1..=12 {
         assert!(add_revision(t, &revision("edge", number)).await);
     }
@@ -289,8 +289,7 @@ pub(crate) async fn old_revisions_are_dropped_unless_they_are_needed(t: &TestDb)
         desired::put(&mut tx, &content(b"1", "a: 1")).await.unwrap();
     });
     // The desired content is young: it counts until it is swept.
-    let dropped = sweep(&t.db, &keep, at(100)).await.unwrap();
-    assert_eq!(dropped.revisions, 5);
+    assert_eq!(drop_old(keep).await, 5);
     let mut conn = t.db.read().await.unwrap();
     let left = configs::revisions(&mut conn, &ns(), &base, None, 100)
         .await
@@ -298,13 +297,13 @@ pub(crate) async fn old_revisions_are_dropped_unless_they_are_needed(t: &TestDb)
     let left: Vec<u64> = left.iter().map(|head| head.number.0).collect();
     assert_eq!(left, [12, 11, 7, 6, 5, 4, 3]);
     drop(conn);
-    assert_eq!(sweep(&t.db, &keep, at(100)).await.unwrap().revisions, 0);
+    assert_eq!(drop_old(keep).await, 0);
     // Numbers go on where they were.
     assert!(add_revision(t, &revision("edge", 13)).await);
     // What is young stays, whatever there is of it.
-    let young = Retention {
-        revisions: Duration::from_secs(3600),
+    let young = KeepRevisions {
+        younger_than: Duration::from_secs(3600),
         ..keep
     };
-    assert_eq!(sweep(&t.db, &young, at(100)).await.unwrap().revisions, 0);
+    assert_eq!(drop_old(young).await, 0);
 }

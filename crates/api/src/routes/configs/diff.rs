@@ -39,9 +39,15 @@ pub(crate) async fn diff_revisions(
     Query(query): Query<DiffQuery>,
 ) -> ApiResult<Json<RevisionDiff>> {
     let after = path.find(&state, &caller).await?;
-    let from = query
-        .from
-        .unwrap_or_else(|| after.number.0.saturating_sub(1));
+    let from = match query.from {
+        Some(from) => from,
+        // Retention may have dropped the one before it.
+        None => state
+            .engine
+            .revision_before(&caller, &after)
+            .await?
+            .map_or(0, |before| before.0),
+    };
     let before = match from {
         0 => None,
         number => Some(path.numbered(number).find(&state, &caller).await?),

@@ -43,7 +43,7 @@ pub(crate) async fn start_rollout(
         key,
         request: request(&path.config, &spec),
     };
-    let on_errors = on_errors(&spec)?;
+    let on_errors = on_errors(spec.force, spec.exclude_incompatible)?;
     let release = Release {
         revision: spec.revision.map(RevisionNumber),
         strategy: spec.strategy,
@@ -79,9 +79,9 @@ fn read(body: StartRollout) -> ApiResult<RolloutSpec> {
     }
 }
 
-fn on_errors(spec: &RolloutSpec) -> ApiResult<OnErrors> {
-    let given = |flag: Option<bool>| flag.unwrap_or_default();
-    match (given(spec.force), given(spec.exclude_incompatible)) {
+/// What becomes of agents that would get errors.
+pub(super) fn on_errors(force: Option<bool>, exclude: Option<bool>) -> ApiResult<OnErrors> {
+    match (force.unwrap_or_default(), exclude.unwrap_or_default()) {
         (false, false) => Ok(OnErrors::Refuse),
         (true, false) => Ok(OnErrors::Force),
         (false, true) => Ok(OnErrors::Exclude),

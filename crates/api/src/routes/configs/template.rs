@@ -95,8 +95,18 @@ pub(super) fn redacted(template: &domain::Template) -> Template {
     }
 }
 
-/// A value as it may be shown below this name.
+/// A value as it may be shown below this name. Where a variable goes is not known, so its name counts for more than the
+/// name of a setting does.
 pub(crate) fn redacted_value(name: &str, value: Value) -> Value {
+    let lower = name.to_ascii_lowercase();
+    let is_suspect = ["key", "auth", "header", "cred", "secret", "token", "pass"]
+        .iter()
+        .any(|part| lower.contains(part));
+    if let (true, Value::String(text)) = (is_suspect, &value)
+        && !text.starts_with("${")
+    {
+        return Value::from("[REDACTED]");
+    }
     let json = Value::Object([(name.to_owned(), value)].into_iter().collect());
     // JSON is YAML, and what takes the place of a secret is a text in double quotes.
     let shown = redacted_body(json.to_string().as_bytes());
@@ -138,6 +148,8 @@ mod tests {
             ),
             ("text", json!("a\u{85}\n\"\\ é"), json!("a\u{85}\n\"\\ é")),
             ("token", json!("${env:TOKEN}"), json!("${env:TOKEN}")),
+            ("honeycomb_key", json!("hcaik_1"), json!("[REDACTED]")),
+            ("keys", json!(["a"]), json!(["a"])),
         ] {
             assert_eq!(redacted_value(name, value), shown, "{name}");
         }

@@ -132,7 +132,9 @@ impl Engine {
                 ..agent.labels
             },
         );
-        let outcomes = change.outcomes();
+        let mut outcomes = change.outcomes();
+        let left_out = change.left_out(&outcomes, false, now).await?;
+        outcomes.retain(|alike| !left_out.contains(alike));
         let contents = change.make(&outcomes, now).await?;
         let unforced = outcomes.iter().filter(|alike| !change.is_forced(alike));
         let unforced: Vec<_> = unforced.collect();

@@ -59,6 +59,8 @@ impl Engine {
         }
         let namespace = &caller.namespace;
         let mut tx = self.db().begin().await?;
+        // Retention does not drop the revision meanwhile.
+        configs::lock(&mut tx, namespace, config).await?;
         let _ = find_revision::<TagError>(&mut tx, caller, config, Some(revision)).await?;
         let tags = configs::tags(&mut tx, namespace, config).await?;
         let old = tags.iter().find(|known| known.name == tag);

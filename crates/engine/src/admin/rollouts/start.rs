@@ -193,6 +193,9 @@ impl Engine {
 
         let mut tx = self.db().begin().await?;
         lock_standing(&mut tx, caller, config, &release.precondition).await?;
+        // Retention of another node may have dropped it since it was read; from here on it cannot.
+        let still = draft.started.rollout.target;
+        find_revision::<StartRolloutError>(&mut tx, caller, config, still).await?;
         if !creation
             .save(&mut tx, &caller.namespace, reference(&draft.started), now)
             .await?
@@ -225,12 +228,10 @@ impl Engine {
         }
         let mut outcomes = change.outcomes();
         let affected = outcomes.iter().map(|alike| alike.agents).sum();
-        let mut excluded = 0;
-        if step.on_errors == OnErrors::Exclude {
-            let left_out = change.exclude(&outcomes, now).await?;
-            outcomes.retain(|alike| !left_out.contains(alike));
-            excluded = left_out.agents;
-        }
+        let all = step.on_errors == OnErrors::Exclude;
+        let left_out = change.left_out(&outcomes, all, now).await?;
+        outcomes.retain(|alike| !left_out.contains(alike));
+        let excluded = left_out.agents;
         let contents = change.make(&outcomes, now).await?;
         // What was forced before is not this release's to answer for; what it forces itself is counted.
         let heeded = |alike: &&Alike| force || !change.is_forced(alike);

@@ -79,10 +79,11 @@ fn to_drift(drift: difference::Drift) -> Drift {
             How::Missing => DriftKind::Missing,
             How::Different => DriftKind::Different,
             How::Added => DriftKind::Added,
+            How::Further => DriftKind::Further,
         },
     };
     Drift {
-        drifted: !drift.is_empty(),
+        drifted: !drift.is_at_most_further(),
         places: drift.places.into_iter().map(place).collect(),
         more: drift.more as u64,
     }
