@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{AgentId, Approval, EventId};
+use domain::{AgentId, EventId};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use store::{
@@ -295,14 +295,8 @@ impl Engine {
         let world = self.inner.world.get();
         let mut failed = HashSet::new();
         for agent in &agents {
-            let (pointer, is_pending) = {
-                let state = agent.lock();
-                let is_pending = state.approval == Approval::Pending;
-                (self.pointer(&world, agent, &state), is_pending)
-            };
-            // Who waits for approval is offered nothing; it is asked again when it is approved.
+            let pointer = self.pointer(&world, agent, &agent.lock());
             if let Pointer::Missing(key) = pointer
-                && !is_pending
                 && self.inner.missing.admits(agent)
                 && !failed.contains(&(agent.namespace.clone(), key))
                 && let Err(error) = self.make_for(agent, now).await

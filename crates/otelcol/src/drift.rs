@@ -142,8 +142,7 @@ impl Comparison {
                         this.note(How::Different);
                     }
                 }
-                // Supervisors say of themselves there who they are.
-                "telemetry" => this.setting_without(wanted, runs, &["resource"]),
+                "telemetry" => this.telemetry(wanted, runs),
                 _ => this.setting(wanted, runs),
             });
         }
@@ -179,13 +178,23 @@ impl Comparison {
         }
     }
 
-    /// A map of which further entries of these names do not count.
-    fn setting_without(&mut self, wanted: Option<&Value>, runs: Option<&Value>, names: &[&str]) {
-        let has = |of: Option<&Value>, name: &str| matches!(of, Some(Value::Map(entries)) if entries.contains_key(name));
+    /// The telemetry of the Collector itself: of its resource only what should be there is looked at, since supervisors say
+    /// there who they are.
+    fn telemetry(&mut self, wanted: Option<&Value>, runs: Option<&Value>) {
+        let none = Entries::new();
+        let resource = wanted
+            .and_then(|wanted| entries(wanted, &none).get("resource"))
+            .map_or(&none, |resource| entries(resource, &none));
         let mut runs = runs.cloned();
-        if let Some(Value::Map(entries)) = &mut runs {
-            entries.retain(|name, _| has(wanted, name) || !names.contains(&name.as_str()));
-            if entries.is_empty() && wanted.is_none() {
+        if let Some(Value::Map(telemetry)) = &mut runs {
+            if let Some(Value::Map(own)) = telemetry.get_mut("resource") {
+                own.retain(|name, _| resource.contains_key(name));
+            }
+            let is_empty = telemetry.get("resource").is_some_and(is_nothing);
+            if is_empty && resource.is_empty() {
+                telemetry.remove("resource");
+            }
+            if telemetry.is_empty() && wanted.is_none() {
                 return;
             }
         }

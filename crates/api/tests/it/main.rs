@@ -185,6 +185,9 @@ suite! {
         what_cannot_be_rendered_is_refused_at_its_place,
         templates_that_cannot_be_are_refused_at_their_place,
         a_template_merges_with_other_layers,
+        what_an_agent_was_refused_is_not_held_against_other_changes,
+        a_broken_combination_is_not_given_by_a_release_of_something_else,
+        an_agent_that_keeps_changing_gets_its_content_a_minute_later,
     ],
     tokens: [
         an_agent_token_lets_agents_in_until_it_is_revoked,

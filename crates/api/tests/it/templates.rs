@@ -447,3 +447,100 @@ pub async fn a_template_merges_with_other_layers(world: &World<'_>) {
         .collect();
     assert_eq!(lines, [("edge", 4), ("edge", 4), ("extra", 1)], "{told:?}");
 }
+
+pub async fn what_an_agent_was_refused_is_not_held_against_other_changes(world: &World<'_>) {
+    make(world, template()).await;
+    release(world, "edge").await;
+    let mut eu = prod(world, 1, "eu").await;
+    eu.takes_config(world, ApplyState::Applied, "").await;
+    // It has no region: the template fails, and it is given nothing.
+    let stray = world.connect(2, &[("env", "prod")]).await;
+    put(
+        world,
+        "other",
+        "env=prod",
+        5,
+        "exporters: {otlp: {timeout: 5s}}\n",
+    )
+    .await;
+    let plan: Plan = world
+        .post("/api/v1/configs/other/plan", json!({}))
+        .await
+        .json(StatusCode::OK);
+    assert_eq!(
+        (plan.agents, plan.blocked, plan.refused),
+        (2, false, 0),
+        "{plan:?}"
+    );
+    release(world, "other").await;
+    assert!(
+        eu.takes_config(world, ApplyState::Applied, "")
+            .await
+            .contains("5s")
+    );
+    assert!(stray.pushed(world).is_none());
+    // Its other labels can be changed, and the config can be deleted.
+    let patched = world
+        .patch(&stray.path(), json!({ "labels": { "team": "red" } }))
+        .await;
+    assert_eq!(patched.status, StatusCode::OK, "{}", patched.text);
+    let deleted = world.delete("/api/v1/configs/other?agents=remove").await;
+    assert_eq!(deleted.status, StatusCode::OK, "{}", deleted.text);
+    // The release of the template itself, which it fails, is another thing: it says what it did before.
+    release(world, "edge").await;
+    let shown: Agent = world.read(&stray.path()).await;
+    assert_eq!(shown.config.desired, None);
+}
+
+pub async fn a_broken_combination_is_not_given_by_a_release_of_something_else(world: &World<'_>) {
+    put(world, "edge", "env=prod", 0, crate::harness::BODY).await;
+    release(world, "edge").await;
+    put(
+        world,
+        "team",
+        "team=red",
+        1,
+        "service: {pipelines: {traces: {exporters: [debgu]}}}\n",
+    )
+    .await;
+    release(world, "team").await;
+    let agent = world.connect(1, &[("env", "prod"), ("team", "red")]).await;
+    assert!(agent.pushed(world).is_none());
+    // Not by releasing again what it has a part of, and not by something new.
+    release(world, "edge").await;
+    assert!(agent.pushed(world).is_none());
+    put(
+        world,
+        "other",
+        "env=prod",
+        5,
+        "exporters: {debug: {verbosity: basic}}\n",
+    )
+    .await;
+    release(world, "other").await;
+    assert!(agent.pushed(world).is_none());
+    let shown: Agent = world.read(&agent.path()).await;
+    assert_eq!(shown.config.desired, None);
+}
+
+pub async fn an_agent_that_keeps_changing_gets_its_content_a_minute_later(world: &World<'_>) {
+    make(world, template()).await;
+    release(world, "edge").await;
+    let mut agent = prod(world, 1, "r0").await;
+    for step in 1..=40 {
+        agent.say(
+            world,
+            crate::harness::described(&[("env", "prod"), ("region", &format!("r{step}"))]),
+        );
+        world.commit().await;
+    }
+    let stored = async || {
+        let shown: Agent = world.read(&agent.path()).await;
+        let layers = shown.config.desired.unwrap().layers;
+        layers[0].values.as_ref().unwrap()["labels"]["region"].clone()
+    };
+    assert_ne!(stored().await, json!("r40"));
+    world.pass(61);
+    world.commit().await;
+    assert_eq!(stored().await, json!("r40"));
+}

@@ -181,6 +181,22 @@ fn a_template_cannot_hang_or_kill_the_server() {
         let refused = made(&body, "{}").map(|text| text.len());
         assert!(refused.is_err(), "{start}: {refused:?}");
     }
+    // What is made of shared parts costs no fuel; it is refused before it is a revision.
+    let doubled: String = (1..45)
+        .map(|n| format!("{{% set a{n} = [a{0}, a{0}] %}}", n - 1))
+        .collect();
+    let deep = "{% set a = [[[[[[[[[[a]]]]]]]]]] %}".repeat(20_000);
+    for body in [
+        format!("{{% set a0 = [0] %}}{doubled}a: {{{{ a44 }}}}\n"),
+        format!("{{% set a0 = [0] %}}{doubled}{{% if a44 == a43 %}}{{% endif %}}a: 1\n"),
+        format!("{{% set a = [0] %}}{deep}a: 1\n"),
+    ] {
+        let refused = check_template_within(body.as_bytes(), [], &Limits::default());
+        assert!(refused.is_err(), "{}", &body[..60]);
+    }
+    // What is written at once is limited as well.
+    let wide = "{% set a = range(9999) %}{% set b = [a, a, a, a, a, a, a, a, a] %}a: {{ [b | string, b | string] }}\n";
+    assert!(made(wide, "{}").is_err());
     // Values cannot be made deeper with each turn of a loop.
     for body in [
         "{% set ns = namespace(x=[]) %}a: 1\n",
