@@ -24,11 +24,13 @@ use crate::state::ApiState;
 
 /// How many groups are shown.
 const MOST_GROUPS: usize = 100;
+/// How many of the groups are shown with what would change: each takes a while, and nobody reads more.
+const MOST_DIFFS: usize = 25;
 /// How many findings of a group are shown.
 const MOST_FINDINGS: usize = 20;
 /// The longest diff of a group, in bytes.
 const DIFF_MAX_BYTES: usize = 64 << 10;
-/// How long one diff may be worked at before it settles for a coarser one; of [`MOST_GROUPS`] all together a second.
+/// How long one diff may be worked at before it settles for a coarser one; of [`MOST_DIFFS`] all together a quarter of a second.
 const DIFF_LIMIT: Duration = Duration::from_millis(10);
 
 /// Says what a release, an edit that is not saved, or a deletion would do to every agent that it concerns: alike agents
@@ -94,13 +96,14 @@ fn to_plan(engine: &Engine, config: String, planned: Planned) -> Plan {
         groups: groups
             .into_iter()
             .take(MOST_GROUPS)
-            .map(|group| to_group(engine, group))
+            .enumerate()
+            .map(|(place, group)| to_group(engine, group, place < MOST_DIFFS))
             .collect(),
         findings: planned.alone.into_iter().map(to_finding).collect(),
     }
 }
 
-fn to_group(engine: &Engine, group: Group) -> PlanGroup {
+fn to_group(engine: &Engine, group: Group, with_diff: bool) -> PlanGroup {
     let is_blocked = group.is_blocked();
     let (after, error) = match &group.fate {
         Fate::Changed(content) | Fate::Running(content) => (Some(&**content), None),
@@ -117,11 +120,11 @@ fn to_group(engine: &Engine, group: Group) -> PlanGroup {
         Fate::Unassigned => PlanOutcome::Unassigned,
     };
     let diff = match &group.fate {
-        Fate::Changed(content) => Some(diff(group.before.as_deref(), content)),
+        Fate::Changed(content) if with_diff => Some(diff(group.before.as_deref(), content)),
         _ => None,
     };
     let changes = match &group.fate {
-        Fate::Changed(content) => changes(engine, group.before.as_deref(), content),
+        Fate::Changed(content) if with_diff => changes(engine, group.before.as_deref(), content),
         _ => None,
     };
     let mut findings: Vec<Finding> = group.findings.to_vec();
