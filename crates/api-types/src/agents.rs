@@ -320,6 +320,46 @@ pub struct AgentConfig {
     /// From desired to effective, where both are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<ConfigDiff>,
+    /// Where it runs otherwise than it should, where both are known and can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
+}
+
+/// Where an agent runs otherwise than it should. What Collectors make of a configuration is none: defaults, references
+/// resolved, secrets masked, another order of keys, what a supervisor adds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Drift {
+    /// Whether there is any.
+    pub drifted: bool,
+    /// The places.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<DriftedPlace>,
+    /// How many further places there are.
+    #[serde(default, skip_serializing_if = "crate::is_zero")]
+    pub more: u64,
+}
+
+/// A place where an agent runs otherwise than it should.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DriftedPlace {
+    /// The way to it: `exporters::otlp::endpoint`.
+    pub path: String,
+    /// How it differs.
+    pub how: DriftKind,
+}
+
+/// How what runs differs at a place from what should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DriftKind {
+    /// It is not there.
+    Missing,
+    /// It is another one.
+    Different,
+    /// It is there although it should not: a component, a pipeline or a section.
+    Added,
+    /// A further setting: a default that was filled in, or one that somebody gave it. Alone it is no drift.
+    Further,
 }
 
 /// What an agent should run.
@@ -344,6 +384,11 @@ pub struct LayerRef {
     pub version: String,
     /// Its priority.
     pub priority: i64,
+    /// What its template was given for the agent: `labels`, `uid` and `vars`, just those that it uses. Secrets are redacted
+    /// unless revealed. Absent: its body is no template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub values: Option<serde_json::Value>,
 }
 
 /// What was last sent to an agent.

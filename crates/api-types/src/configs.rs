@@ -38,10 +38,116 @@ pub struct PutConfig {
     /// Absent: minor where selector or priority change, else patch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Reserved: refused unless empty, until templates exist.
+    /// `jinja`: the body is a template, rendered for each agent. Absent: it is sent as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// The template's variables, which it sees as `vars.NAME`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = Object)]
     pub variables: BTreeMap<String, serde_json::Value>,
+    /// Other values for some agents; the last that matches an agent wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<VariableOverride>,
+}
+
+/// Values that the agents of a selector have instead.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VariableOverride {
+    /// The agents: text or a plain map.
+    pub selector: SelectorInput,
+    /// The values, by the names of variables.
+    #[schema(value_type = Object)]
+    pub variables: BTreeMap<String, serde_json::Value>,
+}
+
+/// What makes the body of a revision a template.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Template {
+    /// Its language: `jinja`.
+    pub language: String,
+    /// Its variables. Secrets are redacted unless revealed.
+    #[schema(value_type = Object)]
+    pub variables: BTreeMap<String, serde_json::Value>,
+    /// Other values for some agents.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<VariableOverride>,
+    /// The names that it looks at.
+    pub uses: TemplateUses,
+}
+
+/// What of an agent and of its variables a template looks at: agents with equal values get an equal text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TemplateUses {
+    /// Whether the agent's uid.
+    pub uid: bool,
+    /// Which labels; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Vec<String>>,
+    /// Which variables; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variables: Option<Vec<String>>,
+}
+
+/// Asks what a revision comes to for an agent, or for labels that nobody has yet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RenderConfig {
+    /// The revision; absent: the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// A revision that is not made yet, instead. The config need not exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit: Option<PutConfig>,
+    /// The agent, by id or uid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// The labels of an agent that nobody knows, instead.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The uid of that agent; absent: all zeros.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+}
+
+/// What a revision comes to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RenderedConfig {
+    /// The config.
+    pub config: String,
+    /// The revision; absent: it is not made yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// Whether its selector matches: an agent that it does not match never gets this.
+    pub matches: bool,
+    /// The text, secrets redacted. Other configs may merge with it before an agent gets it.
+    pub body: String,
+    /// SHA-256 of the text with its secrets, hex.
+    pub sha256: String,
+    /// What the template was given: `labels`, `uid` and `vars`, just those that it uses. Absent: the body is no template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub values: Option<serde_json::Value>,
+    /// Why the text is no configuration, if it is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Makes a revision of what an agent runs by now. It changes no agent: a rollout does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImportConfig {
+    /// The agent, by id or uid.
+    pub agent: String,
+    /// The agents that the config is for: text or a plain map. Absent or empty: all of the namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<SelectorInput>,
+    /// Where several configs match an agent they merge by ascending (priority, name). 0 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i64>,
+    /// Why, for people; which agent it is from when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// Makes an earlier revision the newest again. It changes no agent: a rollout does.
@@ -70,6 +176,9 @@ pub struct RevisionSummary {
     pub selector: String,
     /// Its place among the configs of an agent.
     pub priority: i64,
+    /// Whether the body is a template, rendered for each agent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_template: bool,
     /// SHA-256 of the body, hex.
     pub sha256: String,
     /// Length of the body in bytes.
@@ -78,20 +187,23 @@ pub struct RevisionSummary {
     pub author: String,
     /// Why.
     pub message: String,
-    /// Where it came from: `api`, `rollback to 3`.
+    /// Where it came from: `api`, `rollback to 3`, `import from agent …`.
     pub origin: String,
     /// When.
     pub created_at: Timestamp,
 }
 
 /// One immutable version of a config.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Revision {
     /// All but the body.
     pub summary: RevisionSummary,
     /// The configuration; secrets are redacted unless revealed.
     pub body: String,
-    /// Whether something in `body` was redacted.
+    /// What makes the body a template; absent: it is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<Template>,
+    /// Whether something in `body` or `template` was redacted.
     pub redacted: bool,
 }
 
@@ -112,8 +224,32 @@ pub struct Config {
     /// Its newest rollout; shown with one config, not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_rollout: Option<Rollout>,
+    /// Its tags; shown with one config, not in lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Tag>,
     /// When its first revision was made.
     pub created_at: Timestamp,
+}
+
+/// A name for a revision, which people may move.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Tag {
+    /// The name.
+    pub name: String,
+    /// The revision's number.
+    pub revision: u64,
+    /// Who set it.
+    pub set_by: String,
+    /// When.
+    pub set_at: Timestamp,
+}
+
+/// Gives a revision a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetTag {
+    /// The revision's number.
+    pub revision: u64,
 }
 
 /// How much of a revision is shown.
@@ -137,6 +273,9 @@ pub struct DeleteConfig {
     /// `true`: also if checks find errors in what is left for some agent. It is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
+    /// `true`: agents stay as they are for which what is left has errors, or cannot be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclude_incompatible: Option<bool>,
 }
 
 /// What becomes of the agents that run a config that is deleted.

@@ -55,7 +55,7 @@ pub struct Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanOutcome {
-    /// Nothing.
+    /// Nothing: it should run just that already, or runs it although nobody gave it to it.
     NoChange,
     /// It would be given something else than it should run now.
     Change,
@@ -63,6 +63,8 @@ pub enum PlanOutcome {
     Unassigned,
     /// A Collector would refuse what it would be given.
     CheckErrors,
+    /// A template of what it would be given fails, or makes no configuration.
+    TemplateFailed,
     /// What it would be given cannot be made.
     MergeFailed,
 }

@@ -49,6 +49,8 @@ pub enum ProblemKind {
     Unsupported,
     /// Layers that apply to the same agents do not merge. 422
     MergeFailed,
+    /// A template fails for some agent, or makes no configuration; `line` and `column` tell where. 422
+    TemplateFailed,
     /// Some agent would get what its Collector refuses; `findings` tell what. 422
     CheckFailed,
     /// The thing is not in a state that allows this. 409
@@ -174,6 +176,7 @@ impl ProblemKind {
             ),
             Self::Unsupported => ("unsupported", 422, "This does not exist yet"),
             Self::MergeFailed => ("merge-failed", 422, "The configs of an agent do not merge"),
+            Self::TemplateFailed => ("template-failed", 422, "The template of a config fails"),
             Self::CheckFailed => (
                 "check-failed",
                 422,

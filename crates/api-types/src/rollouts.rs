@@ -24,6 +24,9 @@ pub struct StartRollout {
     /// `true`: also if checks find errors in what some agent would get. It is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
+    /// `true`: agents stay as they are that would get what checks find errors in, or for which nothing can be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclude_incompatible: Option<bool>,
     /// The same fields, one level deeper.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutSpec>,
@@ -45,6 +48,9 @@ pub struct RolloutSpec {
     /// `true`: also if checks find errors in what some agent would get. It is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
+    /// `true`: agents stay as they are that would get what checks find errors in, or for which nothing can be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclude_incompatible: Option<bool>,
 }
 
 /// How a rollout moves on.
@@ -101,6 +107,9 @@ pub struct StartedRollout {
     pub rollout: Rollout,
     /// How many agents it concerns: those that the old or the new revision matches.
     pub affected: u64,
+    /// How many of them stay as they are, since what they would get is wrong (`exclude_incompatible`).
+    #[serde(default, skip_serializing_if = "crate::is_zero")]
+    pub excluded: u64,
 }
 
 /// A rollout and how its agents stand.

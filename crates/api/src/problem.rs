@@ -76,6 +76,16 @@ impl ApiError {
         self
     }
 
+    /// What some agent would get cannot be made; at a place in a template, if that is at fault.
+    fn cannot_be_made(place: Option<(u32, u32)>, why: String) -> Self {
+        match place {
+            None => Self::new(ProblemKind::MergeFailed).detail(why),
+            Some((line, column)) => Self::new(ProblemKind::TemplateFailed)
+                .detail(why)
+                .line_column(line as usize, column as usize),
+        }
+    }
+
     /// What can be done about it, before what happened: that may be long, and cut.
     pub(crate) fn hint(self, hint: &str) -> Self {
         let detail = self.problem.detail.clone().unwrap_or_default();
@@ -191,12 +201,20 @@ impl From<engine::CheckErrors> for ApiError {
     }
 }
 
+impl From<engine::MaterialiseError> for ApiError {
+    fn from(error: engine::MaterialiseError) -> Self {
+        Self::cannot_be_made(error.place_in_template(), chain(&error))
+    }
+}
+
 impl From<engine::DesireError> for ApiError {
     fn from(error: engine::DesireError) -> Self {
         match error {
             engine::DesireError::Store(error) => error.into(),
-            merge @ engine::DesireError::Materialise { .. } => {
-                Self::new(ProblemKind::MergeFailed).detail(chain(&merge))
+            engine::DesireError::Materialise { agent, source } => {
+                let place = source.place_in_template();
+                let chain = chain(&engine::DesireError::Materialise { agent, source });
+                Self::cannot_be_made(place, chain)
             }
             engine::DesireError::Checks { source, .. } => (*source).into(),
         }

@@ -2,9 +2,8 @@
 
 use otelcol::{Code, Path, Severity, Surroundings};
 
-use crate::materialise::merged;
-use crate::provenance::Sources;
-use crate::{Layer, Limits, MaterialiseError, Source};
+use crate::Source;
+use crate::renderer::Combined;
 
 /// Something to be said about what layers make.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,76 +32,54 @@ impl Finding {
     }
 }
 
-/// Checks what these layers make together, in the order of the text; a part of it may well make no sense alone.
-///
-/// # Errors
-/// As [`crate::materialise_within`]: what cannot be made cannot be checked.
-pub fn check_within(
-    layers: &[Layer<'_>],
-    limits: &Limits,
-) -> Result<Vec<Finding>, MaterialiseError> {
-    let (layers, merged) = merged(layers, limits)?;
-    let sources = Sources(&layers);
-    let findings = otelcol::check(&merged.document, &Surroundings::default());
-    Ok(findings
-        .into_iter()
-        .map(|found| Finding {
+impl Combined {
+    /// Checks what these layers make together, in the order of the text; a part of it may well make no sense alone.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        let sources = self.sources();
+        let findings = otelcol::check(&self.merged.document, &Surroundings::default());
+        let said = findings.into_iter().map(|found| Finding {
             source: sources.of(found.origin),
             code: found.code,
             path: found.path,
             message: found.message,
             advice: found.advice,
-        })
-        .collect())
+        });
+        said.collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use domain::{ConfigName, RevisionNumber};
-
     use super::*;
-    use crate::hash::sha256;
+    use crate::testing::layer;
+    use crate::{Layer, Renderer};
 
-    const BASE: &[u8] = b"receivers: {otlp: }\nexporters: {debug: }\n";
-    const PIPELINE: &[u8] =
-        b"service:\n  pipelines:\n    traces: {receivers: [otlp], exporters: [debug, otlp]}\n";
+    const BASE: &str = "receivers: {otlp: }\nexporters: {debug: }\n";
+    const PIPELINE: &str =
+        "service:\n  pipelines:\n    traces: {receivers: [otlp], exporters: [debug, otlp]}\n";
 
-    fn layer<'a>(config: &'a ConfigName, priority: i64, body: &'a [u8]) -> Layer<'a> {
-        Layer {
-            config,
-            revision: RevisionNumber(7),
-            priority,
-            sha256: sha256(body),
-            body,
-        }
-    }
-
-    fn codes(layers: &[Layer<'_>]) -> Vec<(&'static str, String, u64, u32)> {
-        let findings = check_within(layers, &Limits::default()).unwrap();
-        findings
-            .iter()
-            .map(|found| {
-                let source = &found.source;
-                let (config, revision) = (source.config.to_string(), source.revision.0);
-                (found.code.name(), config, revision, source.line)
-            })
-            .collect()
+    fn findings(layers: &[Layer]) -> Vec<Finding> {
+        Renderer::default().combine(layers).unwrap().findings()
     }
 
     #[test]
     fn layers_are_checked_together_and_each_finding_names_the_revision_at_fault() {
-        let (base, extra) = (
-            ConfigName::new("base").unwrap(),
-            ConfigName::new("extra").unwrap(),
-        );
-        let both = [layer(&extra, 1, PIPELINE), layer(&base, 0, BASE)];
-        let undefined = ("undefined-component", "extra".to_owned(), 7, 3);
-        assert_eq!(codes(&both), [undefined]);
-        let alone = check_within(&both[1..], &Limits::default()).unwrap();
+        let both = [layer("extra", 7, 1, PIPELINE), layer("base", 7, 0, BASE)];
+        let told: Vec<_> = findings(&both)
+            .into_iter()
+            .map(|found| {
+                let source = found.source;
+                (
+                    found.code.name(),
+                    source.config.to_string(),
+                    source.revision.0,
+                    source.line,
+                )
+            })
+            .collect();
+        assert_eq!(told, [("undefined-component", "extra".to_owned(), 7, 3)]);
+        let alone = findings(&both[1..]);
         assert!(alone.iter().any(Finding::is_error), "{alone:?}");
-        assert!(matches!(
-            check_within(&[], &Limits::default()),
-            Err(MaterialiseError::NoLayers)
-        ));
     }
 }

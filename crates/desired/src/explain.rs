@@ -6,7 +6,8 @@ use domain::ContentHash;
 use otelcol::{Content as NodeContent, Document, Node, Path, Step};
 
 use crate::provenance::Overridden;
-use crate::{CONFIG_FILE, Layer, Limits, MaterialiseError, Source, materialise_within, redacted};
+use crate::renderer::Combined;
+use crate::{CONFIG_FILE, MaterialiseError, Source, redacted};
 
 /// A value that an agent gets, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,51 +33,49 @@ pub struct Explanation {
     pub more: usize,
 }
 
-/// Explains the values at or inside of `under`, a path as findings show it (`exporters::otlp`); empty: all. At most
-/// `most` of them.
-///
-/// # Errors
-/// As [`materialise_within`].
-pub fn explain_within(
-    layers: &[Layer<'_>],
-    under: &str,
-    most: usize,
-    limits: &Limits,
-) -> Result<Explanation, MaterialiseError> {
-    let content = materialise_within(layers, limits)?;
-    let shown = redacted(&content.files)
-        .remove(CONFIG_FILE)
-        .map(|file| file.body)
-        .unwrap_or_default();
-    let reading = otelcol::Limits {
-        bytes: usize::MAX,
-        nodes: usize::MAX,
-        ..otelcol::Limits::default()
-    };
-    let shown = Document::parse_within(&shown, &reading).ok();
-    let overridden = by_path(&content.provenance.overridden);
-    let (mut values, mut more) = (Vec::new(), 0);
-    for leaf in &content.provenance.leaves {
-        if !is_under(&leaf.path, under) {
-            continue;
+impl Combined {
+    /// Explains the values at or inside of `under`, a path as findings show it (`exporters::otlp`); empty: all. At most
+    /// `most` of them.
+    ///
+    /// # Errors
+    /// As [`Self::content`].
+    pub fn explain(&self, under: &str, most: usize) -> Result<Explanation, MaterialiseError> {
+        let content = self.content()?;
+        let provenance = self.provenance();
+        let shown = redacted(&content.files)
+            .remove(CONFIG_FILE)
+            .map(|file| file.body)
+            .unwrap_or_default();
+        let reading = otelcol::Limits {
+            bytes: usize::MAX,
+            nodes: usize::MAX,
+            ..otelcol::Limits::default()
+        };
+        let shown = Document::parse_within(&shown, &reading).ok();
+        let overridden = by_path(&provenance.overridden);
+        let (mut values, mut more) = (Vec::new(), 0);
+        for leaf in &provenance.leaves {
+            if !is_under(&leaf.path, under) {
+                continue;
+            }
+            if most <= values.len() {
+                more += 1;
+                continue;
+            }
+            let node = shown.as_ref().and_then(|shown| shown.at(&leaf.path));
+            values.push(Explained {
+                value: node.map(text).unwrap_or_default(),
+                source: leaf.source.clone(),
+                overrode: overrode(&leaf.path, &overridden),
+                path: leaf.path.clone(),
+            });
         }
-        if most <= values.len() {
-            more += 1;
-            continue;
-        }
-        let node = shown.as_ref().and_then(|shown| shown.at(&leaf.path));
-        values.push(Explained {
-            value: node.map(text).unwrap_or_default(),
-            source: leaf.source.clone(),
-            overrode: overrode(&leaf.path, &overridden),
-            path: leaf.path.clone(),
-        });
+        Ok(Explanation {
+            hash: content.hash,
+            values,
+            more,
+        })
     }
-    Ok(Explanation {
-        hash: content.hash,
-        values,
-        more,
-    })
 }
 
 /// What was replaced at each path, with its place in the order in which it was.
@@ -135,29 +134,18 @@ fn text(node: &Node) -> String {
 
 #[cfg(test)]
 mod tests {
-    use domain::{ConfigName, RevisionNumber};
-
     use super::*;
-    use crate::hash::sha256;
+    use crate::Renderer;
+    use crate::testing::layer;
 
-    const BASE: &[u8] =
-        b"exporters:\n  otlp:\n    endpoint: a:1\n    headers: {api-key: hunter2}\nlists: [1, 2]\n";
-    const OVER: &[u8] = b"exporters:\n  otlp:\n    endpoint: b:2\nlists: [3]\nextra: {}\n";
+    const BASE: &str =
+        "exporters:\n  otlp:\n    endpoint: a:1\n    headers: {api-key: hunter2}\nlists: [1, 2]\n";
+    const OVER: &str = "exporters:\n  otlp:\n    endpoint: b:2\nlists: [3]\nextra: {}\n";
 
     fn explain(under: &str, most: usize) -> Explanation {
-        let (base, over) = (
-            ConfigName::new("base").unwrap(),
-            ConfigName::new("over").unwrap(),
-        );
-        let layer = |config, priority, body| Layer {
-            config,
-            revision: RevisionNumber(1),
-            priority,
-            sha256: sha256(body),
-            body,
-        };
-        let layers = [layer(&base, 0, BASE), layer(&over, 1, OVER)];
-        explain_within(&layers, under, most, &Limits::default()).unwrap()
+        let layers = [layer("base", 1, 0, BASE), layer("over", 1, 1, OVER)];
+        let combined = Renderer::default().combine(&layers).unwrap();
+        combined.explain(under, most).unwrap()
     }
 
     fn told(explained: &Explained) -> String {

@@ -1,42 +1,50 @@
 //! One released revision as it applies to an agent, and the key under which a merge is kept.
 
 use std::fmt;
+use std::sync::Arc;
 
-use domain::{ConfigName, ContentHash, Revision, RevisionNumber};
+use domain::Revision;
 use sha2::{Digest, Sha256};
 
+use crate::values::{AgentFacts, Values};
+
 /// One released revision as it applies to an agent.
-#[derive(Debug, Clone, Copy)]
-pub struct Layer<'a> {
-    /// Its config.
-    pub config: &'a ConfigName,
-    /// Its number.
-    pub revision: RevisionNumber,
-    /// Its place: the higher merges later and wins; among equals the config's name decides.
-    pub priority: i64,
-    /// The SHA-256 of the body.
-    pub sha256: ContentHash,
-    /// The body, byte for byte as written.
-    pub body: &'a [u8],
+///
+/// The higher priority merges later and wins; among equals the config's name decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// The revision.
+    pub revision: Arc<Revision>,
+    /// What its template is given for the agent; nothing: its body is no template.
+    pub values: Option<Arc<Values>>,
 }
 
-impl<'a> From<&'a Revision> for Layer<'a> {
-    fn from(revision: &'a Revision) -> Self {
-        Self {
-            config: &revision.config,
-            revision: revision.number,
-            priority: revision.priority,
-            sha256: revision.sha256,
-            body: &revision.body,
-        }
+impl Layer {
+    /// A revision as it applies to an agent.
+    #[must_use]
+    pub fn of(revision: Arc<Revision>, agent: AgentFacts<'_>) -> Self {
+        let template = revision.template.as_ref();
+        let values = template.map(|template| Arc::new(Values::of(template, agent)));
+        Self { revision, values }
+    }
+
+    /// A revision as it applied before, with the values that were stored. Of a template without any there are none.
+    #[must_use]
+    pub fn with(revision: Arc<Revision>, values: Option<Values>) -> Self {
+        let values = revision
+            .template
+            .is_some()
+            .then(|| Arc::new(values.unwrap_or_else(Values::none)));
+        Self { revision, values }
     }
 }
 
 /// What the inputs of a merge are, in 32 bytes: equal keys, equal desired content.
 ///
-/// It is stored, so its form is fixed:
-/// `SHA-256("opamp-desired-inputs-v1\n" ‖ (length ‖ config name ‖ revision ‖ SHA-256 of body)*)` over the
-/// layers in the order in which they merge, numbers as 8 bytes in big-endian order.
+/// It is stored, so its form is fixed. Where no layer is a template:
+/// `SHA-256("opamp-desired-inputs-v1\n" ‖ (length ‖ config name ‖ revision ‖ SHA-256 of body)*)` over the layers in the
+/// order in which they merge, numbers as 8 bytes in big-endian order. Where one is, `v2` stands in place of `v1`, and after
+/// each layer a byte 0, or a byte 1 and the SHA-256 of the [`Values`] of its template.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InputsKey([u8; 32]);
 
@@ -67,22 +75,36 @@ impl fmt::Debug for InputsKey {
 /// The key of these layers, whatever order they are given in. It does not look at the bodies.
 ///
 /// Priorities are not part of it beyond the order that they make.
-pub fn inputs_key(layers: &[Layer<'_>]) -> InputsKey {
+pub fn inputs_key(layers: &[Layer]) -> InputsKey {
     let mut hasher = Sha256::new();
-    hasher.update(b"opamp-desired-inputs-v1\n");
+    let has_templates = layers.iter().any(|layer| layer.values.is_some());
+    hasher.update(if has_templates {
+        b"opamp-desired-inputs-v2\n"
+    } else {
+        b"opamp-desired-inputs-v1\n"
+    });
     for layer in in_order(layers) {
-        let name = layer.config.as_str();
+        let revision = &layer.revision;
+        let name = revision.config.as_str();
         hasher.update((name.len() as u64).to_be_bytes());
         hasher.update(name);
-        hasher.update(layer.revision.0.to_be_bytes());
-        hasher.update(layer.sha256.as_bytes());
+        hasher.update(revision.number.0.to_be_bytes());
+        hasher.update(revision.sha256.as_bytes());
+        match &layer.values {
+            Some(values) => {
+                hasher.update([1]);
+                hasher.update(values.digest());
+            }
+            None if has_templates => hasher.update([0]),
+            None => {}
+        }
     }
     InputsKey(hasher.finalize().into())
 }
 
 /// Ascending (priority, name): the later wins.
-pub(crate) fn in_order<'a>(layers: &[Layer<'a>]) -> Vec<Layer<'a>> {
-    let mut ordered = layers.to_vec();
-    ordered.sort_by_key(|layer| (layer.priority, layer.config));
+pub(crate) fn in_order(layers: &[Layer]) -> Vec<&Layer> {
+    let mut ordered: Vec<&Layer> = layers.iter().collect();
+    ordered.sort_by_key(|layer| (layer.revision.priority, &layer.revision.config));
     ordered
 }

@@ -6,7 +6,8 @@
 //!
 //! Left out: which revisions apply to an agent (`domain` says it), and storing any of it.
 //!
-//! Start at [`materialise`]; [`check_body`] is for one revision, [`check_within`] for all that an agent gets.
+//! Start at [`Renderer::combine`], whose answer has all that is asked about an agent's layers: content, findings, and why.
+//! [`check_body`] and [`check_template_within`] are for one revision.
 
 mod body;
 mod check;
@@ -17,22 +18,34 @@ mod hash;
 mod layer;
 mod materialise;
 mod provenance;
+mod renderer;
+mod running;
+mod template;
+#[cfg(test)]
+mod testing;
+mod values;
 
-pub use body::{BodyError, check_body, check_body_within};
-pub use check::{Finding, check_within};
+pub use body::{BodyError, check_body, check_body_within, check_template_within};
+pub use check::Finding;
 pub use compare::difference_of;
 pub use display::{redacted, redacted_pair};
-pub use explain::{Explained, Explanation, explain_within};
+pub use explain::{Explained, Explanation};
 pub use hash::content_hash;
 pub use layer::{InputsKey, Layer, inputs_key};
 pub use otelcol::{Code, Severity};
 
-/// What differs between two configurations, in the Collector's own terms.
+/// What differs between two configurations, in the Collector's own terms; and between what should run and what does.
 pub mod difference {
-    pub use otelcol::{ComponentChange, Difference, PipelineChange, Rewired, Settings, Wiring};
+    pub use otelcol::{
+        ComponentChange, Difference, Drift, Drifted, How, PipelineChange, Rewired, Settings, Wiring,
+    };
 }
 pub use materialise::{Content, MaterialiseError, materialise, materialise_within};
 pub use provenance::{LeafSource, Overridden, Provenance, Source};
+pub use renderer::{Combined, Renderer};
+pub use running::{ImportError, drift_of, importable};
+pub use template::TemplateError;
+pub use values::{AgentFacts, Values};
 
 /// The name of the one file that a collector agent is sent.
 pub const CONFIG_FILE: &str = "config.yaml";

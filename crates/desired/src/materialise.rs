@@ -2,13 +2,13 @@
 
 use domain::model::{ConfigFile, ConfigMap};
 use domain::{ConfigName, ContentHash, RevisionNumber};
-use otelcol::{Document, Merged};
+use otelcol::{Document, Position};
 
-use crate::body::{self, BodyError};
+use crate::body::BodyError;
 use crate::hash::content_hash;
-use crate::layer::{Layer, in_order};
-use crate::provenance::{LeafSource, Overridden, Provenance, Sources};
-use crate::{CONFIG_FILE, CONTENT_TYPE, Limits};
+use crate::renderer::{Combined, Renderer};
+use crate::template::TemplateError;
+use crate::{CONFIG_FILE, CONTENT_TYPE, Layer, Limits};
 
 /// What agents with the same layers should run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +17,6 @@ pub struct Content {
     pub files: ConfigMap,
     /// What the offer says its hash is: [`content_hash`] of the files.
     pub hash: ContentHash,
-    /// Where every value comes from.
-    pub provenance: Provenance,
 }
 
 /// Why layers make no content.
@@ -38,6 +36,46 @@ pub enum MaterialiseError {
         #[source]
         source: BodyError,
     },
+    /// The template of a layer fails.
+    #[error("the template that is revision {revision} of config {config} fails")]
+    Template {
+        /// Its config.
+        config: ConfigName,
+        /// Its number.
+        revision: RevisionNumber,
+        /// Where, and why.
+        #[source]
+        source: TemplateError,
+    },
+    /// What the template of a layer makes is no configuration.
+    #[error(
+        "{at} of the template that is revision {revision} of config {config} makes what cannot be used; in what it makes"
+    )]
+    Rendered {
+        /// Its config.
+        config: ConfigName,
+        /// Its number.
+        revision: RevisionNumber,
+        /// Where in the template.
+        at: Position,
+        /// What is wrong with it, with its place in what was made.
+        #[source]
+        source: Box<BodyError>,
+    },
+    /// What the template of a layer makes is too large.
+    #[error(
+        "the template that is revision {revision} of config {config} makes {bytes} bytes, allowed are {limit}: shorten its loops, or raise the limit"
+    )]
+    RenderedTooLarge {
+        /// Its config.
+        config: ConfigName,
+        /// Its number.
+        revision: RevisionNumber,
+        /// Size of what it makes.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The layers merge to more than an agent may be sent.
     #[error(
         "the layers merge to {bytes} bytes, allowed are {limit}: match fewer configs, or raise the limit"
@@ -53,61 +91,59 @@ pub enum MaterialiseError {
     Unfaithful,
 }
 
+impl MaterialiseError {
+    /// Whether a template is at fault.
+    #[must_use]
+    pub const fn is_of_a_template(&self) -> bool {
+        matches!(
+            self,
+            Self::Template { .. } | Self::Rendered { .. } | Self::RenderedTooLarge { .. }
+        )
+    }
+
+    /// Line and column in the template, counted from 1, where a template is at fault.
+    #[must_use]
+    pub const fn place_in_template(&self) -> Option<(u32, u32)> {
+        let at = match self {
+            Self::Template { source, .. } => source.at,
+            Self::Rendered { at, .. } => *at,
+            _ => return None,
+        };
+        Some((at.line, at.column))
+    }
+}
+
 /// The content that these layers make, within the default limits.
-///
-/// A single layer is passed on byte for byte. Several are merged in ascending (priority, name),
-/// whatever order they are given in, exactly as the Collector merges several `--config`.
 ///
 /// # Errors
 /// As [`materialise_within`].
-pub fn materialise(layers: &[Layer<'_>]) -> Result<Content, MaterialiseError> {
+pub fn materialise(layers: &[Layer]) -> Result<Content, MaterialiseError> {
     materialise_within(layers, &Limits::default())
 }
 
-/// The content that these layers make.
+/// The content that these layers make: [`Renderer::combine`] and [`Combined::content`].
 ///
 /// # Errors
-/// No layer, a body that is no configuration, or a merged document above the limit.
-pub fn materialise_within(
-    layers: &[Layer<'_>],
-    limits: &Limits,
-) -> Result<Content, MaterialiseError> {
-    let (layers, merged) = merged(layers, limits)?;
-    let body = match layers.as_slice() {
-        [only] => only.body.to_vec(),
-        _ => written(&merged.document, limits)?,
-    };
-    let files = ConfigMap::from([(CONFIG_FILE.to_owned(), ConfigFile::new(body, CONTENT_TYPE))]);
-    let hash = content_hash(&files);
-    Ok(Content {
-        files,
-        hash,
-        provenance: provenance(&merged, &layers),
-    })
+/// No layer, a template that fails, a body that is no configuration, or a merged document above the limit.
+pub fn materialise_within(layers: &[Layer], limits: &Limits) -> Result<Content, MaterialiseError> {
+    Renderer::new(*limits).combine(layers)?.content()
 }
 
-/// The layers in the order in which they merge, of which there is at least one, and what they merge to.
-pub(crate) fn merged<'a>(
-    layers: &[Layer<'a>],
-    limits: &Limits,
-) -> Result<(Vec<Layer<'a>>, Merged), MaterialiseError> {
-    let layers = in_order(layers);
-    if layers.is_empty() {
-        return Err(MaterialiseError::NoLayers);
+impl Combined {
+    /// What agents with these layers should run. A single layer is passed on byte for byte.
+    ///
+    /// # Errors
+    /// The merged document is above the limit.
+    pub fn content(&self) -> Result<Content, MaterialiseError> {
+        let body = match self.layers.as_slice() {
+            [only] => only.text().to_vec(),
+            _ => written(&self.merged.document, self.limits())?,
+        };
+        let files =
+            ConfigMap::from([(CONFIG_FILE.to_owned(), ConfigFile::new(body, CONTENT_TYPE))]);
+        let hash = content_hash(&files);
+        Ok(Content { files, hash })
     }
-    let documents = layers
-        .iter()
-        .map(|layer| parsed(layer, limits))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok((layers, otelcol::merge(documents)))
-}
-
-fn parsed(layer: &Layer<'_>, limits: &Limits) -> Result<Document, MaterialiseError> {
-    body::parse(layer.body, limits).map_err(|source| MaterialiseError::Body {
-        config: layer.config.clone(),
-        revision: layer.revision,
-        source,
-    })
 }
 
 /// The merged document as YAML, proved to read back as what was merged.
@@ -137,27 +173,4 @@ fn reads_as(text: &str, expected: &otelcol::Value) -> bool {
     };
     Document::parse_within(text.as_bytes(), &limits)
         .is_ok_and(|document| document.value() == *expected)
-}
-
-fn provenance(merged: &Merged, layers: &[Layer<'_>]) -> Provenance {
-    let sources = Sources(layers);
-    let leaves = merged.document.leaves();
-    Provenance {
-        leaves: leaves
-            .into_iter()
-            .map(|(path, origin)| LeafSource {
-                path,
-                source: sources.of(origin),
-            })
-            .collect(),
-        overridden: merged
-            .overridden
-            .iter()
-            .map(|lost| Overridden {
-                path: lost.path.clone(),
-                by: sources.of(lost.by),
-                source: sources.of(lost.origin),
-            })
-            .collect(),
-    }
 }

@@ -1,9 +1,9 @@
 //! Why a line is there: which config, revision and line set a value, and what it overrode.
 
 use domain::{ConfigName, RevisionNumber};
-use otelcol::{Origin, Path};
+use otelcol::Path;
 
-use crate::Layer;
+use crate::renderer::Combined;
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct Source {
     pub config: ConfigName,
     /// Its revision.
     pub revision: RevisionNumber,
-    /// Line in that revision's body, counted from 1.
+    /// Line in that revision's body, counted from 1; of a template the line that made it.
     pub line: u32,
     /// Column, counted from 1.
     pub column: u32,
@@ -61,18 +61,30 @@ impl Provenance {
     }
 }
 
-/// Origins in terms of the layers that were merged in this order.
-pub(crate) struct Sources<'a>(pub(crate) &'a [Layer<'a>]);
-
-impl Sources<'_> {
-    pub(crate) fn of(&self, origin: Origin) -> Source {
-        // Invariant: the merge numbers documents by their place among these layers.
-        let layer = &self.0[origin.layer as usize];
-        Source {
-            config: layer.config.clone(),
-            revision: layer.revision,
-            line: origin.position.line,
-            column: origin.position.column,
+impl Combined {
+    /// Where every value of the content comes from.
+    #[must_use]
+    pub fn provenance(&self) -> Provenance {
+        let sources = self.sources();
+        let leaves = self.merged.document.leaves();
+        Provenance {
+            leaves: leaves
+                .into_iter()
+                .map(|(path, origin)| LeafSource {
+                    path,
+                    source: sources.of(origin),
+                })
+                .collect(),
+            overridden: self
+                .merged
+                .overridden
+                .iter()
+                .map(|lost| Overridden {
+                    path: lost.path.clone(),
+                    by: sources.of(lost.by),
+                    source: sources.of(lost.origin),
+                })
+                .collect(),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Configs and their revisions: what an operator writes and what of it is in force.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::ids::{Actor, AgentId, ConfigName, ContentHash, Namespace, RevisionNumber, RolloutId};
 use crate::selector::Selector;
+use crate::template::Template;
 
 /// What a config's body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,8 +75,8 @@ pub struct Revision {
     pub selector: Selector,
     /// Its place among the layers of an agent: the higher merges later and wins.
     pub priority: i64,
-    /// Values for its template.
-    pub variables: BTreeMap<String, String>,
+    /// What makes its body a template; nothing: it is sent as it is.
+    pub template: Option<Template>,
     /// The body, byte for byte as written.
     pub body: Arc<[u8]>,
     /// The SHA-256 of the body.

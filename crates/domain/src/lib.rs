@@ -15,6 +15,7 @@ pub mod offer;
 pub mod released;
 pub mod rollout;
 pub mod selector;
+pub mod template;
 
 pub use opamp_model as model;
 
@@ -33,3 +34,4 @@ pub use offer::{
 pub use released::{ReleasedConfig, ReleasedSet, released};
 pub use rollout::{InvalidTransition, Rollout, RolloutState, Strategy};
 pub use selector::{Operator, Requirement, Selector, SelectorError};
+pub use template::{Names, Override, Template, Uses, Variables};

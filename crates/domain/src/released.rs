@@ -103,7 +103,7 @@ mod tests {
             kind: Kind::Collector,
             selector: selector.parse().unwrap(),
             priority,
-            variables: BTreeMap::new(),
+            template: None,
             body: Arc::from(*b"receivers: {}"),
             sha256: ContentHash::from_bytes([0; 32]),
             author: Actor::admin(),

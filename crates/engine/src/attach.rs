@@ -386,6 +386,8 @@ impl Engine {
         state.replaced_uid = Some(std::mem::replace(&mut state.uid, uid));
         state.flags.uid_unconfirmed = true;
         self.inner.pending.of(agent, state, now).uid = Some(uid);
+        // A template may have used the old one.
+        self.redesire(agent, state, now);
     }
 
     fn confirm_uid(&self, agent: &LiveAgent, state: &mut State) {

@@ -2,9 +2,12 @@
 //!
 //! One lock serialises changes, so a draft is never out of date when it is published. Readers and agents go on meanwhile.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use desired::InputsKey;
+use desired::{AgentFacts, InputsKey, Layer, inputs_key};
 use domain::{
     AgentId, Approval, ConfigName, ContentHash, Hold, HoldScope, LabelsBySource, Namespace,
     Revision, released::ReleasedConfig,
@@ -17,9 +20,10 @@ use crate::{
     agent::{LiveAgent, State},
     attach::DisconnectReason,
     content::DesiredContent,
-    desire::{DesireError, key_of},
+    desire::{DesireError, Made},
     engine::Engine,
     mailbox::CloseReason,
+    preview::Findings,
     world::World,
 };
 
@@ -34,6 +38,10 @@ pub struct Change {
     contents: Vec<(Namespace, InputsKey, DesiredContent)>,
     /// The hashes of `contents`.
     made: HashMap<(Namespace, InputsKey), ContentHash>,
+    /// What was looked at before it is known whether it is wanted.
+    prepared: HashMap<(Namespace, InputsKey), Prepared>,
+    /// What checks say of what was made.
+    pub(crate) findings: Findings,
     _serial: OwnedMutexGuard<()>,
 }
 
@@ -48,13 +56,59 @@ pub(crate) struct Alike {
     /// What they should run before the change.
     pub before: Option<Arc<DesiredContent>>,
     /// What they would be given; of no layers: nothing.
-    pub layers: Vec<Arc<Revision>>,
+    pub layers: Vec<Layer>,
     /// Whether the change gives them other layers than they have without it.
     pub is_moved: bool,
+    /// What is released for them without the change, where they do not have it: it was refused, or is not made yet.
+    pub not_given: Vec<Layer>,
+    /// All of them, where they should run nothing of ours before the change: what they run instead may be just that.
+    pub free: Vec<Arc<LiveAgent>>,
+}
+
+impl Alike {
+    /// The same outcome for some of the agents.
+    pub fn of(&self, agents: Vec<Arc<LiveAgent>>) -> Self {
+        let is_gone = |agent: &&Arc<LiveAgent>| agent.lock().link.is_none();
+        Self {
+            examples: agents.iter().take(EXAMPLES).map(Arc::clone).collect(),
+            agents: agents.len() as u64,
+            disconnected: agents.iter().filter(is_gone).count() as u64,
+            before: self.before.clone(),
+            layers: self.layers.clone(),
+            is_moved: self.is_moved,
+            not_given: self.not_given.clone(),
+            free: Vec::new(),
+        }
+    }
+}
+
+/// Outcomes that are not given to the agents that would get them: these stay as they are.
+#[derive(Default)]
+pub(crate) struct LeftOut {
+    keys: HashSet<(Namespace, InputsKey)>,
+    /// How many agents they are.
+    pub agents: u64,
+}
+
+impl LeftOut {
+    pub fn contains(&self, alike: &Alike) -> bool {
+        let agent = alike.examples.first();
+        agent.is_some_and(|agent| {
+            let key = (agent.namespace.clone(), inputs_key(&alike.layers));
+            self.keys.contains(&key)
+        })
+    }
 }
 
 /// How many agents of those that are alike are named.
 const EXAMPLES: usize = 5;
+
+/// A content that may be wanted.
+struct Prepared {
+    made: Made,
+    /// Whether nobody made it before.
+    is_new: bool,
+}
 
 #[derive(Default)]
 struct AgentEdit {
@@ -81,6 +135,8 @@ impl Engine {
             holds_changed: false,
             contents: Vec::new(),
             made: HashMap::new(),
+            prepared: HashMap::new(),
+            findings: Findings::default(),
             _serial: serial,
         })
     }
@@ -205,7 +261,7 @@ impl Change {
         };
         let made = self
             .made
-            .get(&(agent.namespace.clone(), key_of(&alike.layers)));
+            .get(&(agent.namespace.clone(), inputs_key(&alike.layers)));
         alike.is_moved && made.copied() != alike.before.as_ref().map(|before| before.hash)
     }
 
@@ -239,21 +295,114 @@ impl Change {
     ) -> Result<Vec<stored::DesiredContent>, DesireError> {
         let mut rows = Vec::new();
         for (agent, layers) in distinct(alike) {
-            let key = key_of(layers);
-            if self.made.contains_key(&(agent.namespace.clone(), key)) {
+            let key = inputs_key(layers);
+            let place = (agent.namespace.clone(), key);
+            if self.made.contains_key(&place) {
                 continue;
             }
-            let made = self
-                .engine
-                .content_of(&agent.namespace, agent.id, layers, now)
-                .await?;
+            let made = match self.prepared.remove(&place) {
+                Some(prepared) => prepared.made,
+                None => {
+                    let engine = self.engine.clone();
+                    let made = engine.content_of(&agent.namespace, agent.id, layers, now);
+                    made.await?
+                }
+            };
+            if let Some(combined) = &made.combined {
+                self.findings.keep(key, combined);
+            }
             rows.push(made.row);
             self.made
                 .insert((agent.namespace.clone(), key), made.content.hash);
             self.contents
                 .push((agent.namespace.clone(), key, made.content));
+            // Each takes a while, and agents are served on the same threads.
+            tokio::task::yield_now().await;
         }
         Ok(rows)
+    }
+
+    /// The outcomes that are not given, of those that cannot be made or have errors that nobody forced: what agents are
+    /// refused by now already, which is not this change's, and with `all` the others, too.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(crate) async fn left_out(
+        &mut self,
+        alike: &[Alike],
+        all: bool,
+        now: Timestamp,
+    ) -> Result<LeftOut, StoreError> {
+        let mut left_out = LeftOut::default();
+        for one in alike {
+            let Some((agent, layers)) = distinct(std::slice::from_ref(one)).next() else {
+                continue;
+            };
+            if !self.is_refused(agent, layers, now).await? {
+                continue;
+            }
+            let is_its_own = one.is_moved && !self.is_refused_already(one, now).await?;
+            if is_its_own && !all {
+                continue;
+            }
+            left_out
+                .keys
+                .insert((agent.namespace.clone(), inputs_key(layers)));
+            left_out.agents += if is_its_own { one.agents } else { 0 };
+        }
+        Ok(left_out)
+    }
+
+    /// Whether agents are refused what is released for them without the change.
+    pub(crate) async fn is_refused_already(
+        &mut self,
+        alike: &Alike,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        match alike.examples.first() {
+            Some(agent) if !alike.not_given.is_empty() => {
+                let agent = Arc::clone(agent);
+                self.is_refused(&agent, &alike.not_given, now).await
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether these layers cannot be made, or have errors that nobody forced. What was made before is not refused: it may
+    /// be in use.
+    async fn is_refused(
+        &mut self,
+        agent: &LiveAgent,
+        layers: &[Layer],
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let place = (agent.namespace.clone(), inputs_key(layers));
+        if self.made.contains_key(&place) {
+            return Ok(false);
+        }
+        if !self.prepared.contains_key(&place) {
+            let engine = self.engine.clone();
+            let made = engine.content_of(&agent.namespace, agent.id, layers, now);
+            match made.await {
+                Err(DesireError::Store(error)) => return Err(error),
+                Err(_) => return Ok(true),
+                Ok(mut made) => {
+                    // Of thousands of contents their trees would not fit into memory.
+                    let combined = made.combined.take();
+                    let is_new = combined.is_some();
+                    if let Some(combined) = combined {
+                        self.findings.keep(place.1, &combined);
+                    }
+                    self.prepared
+                        .insert(place.clone(), Prepared { made, is_new });
+                }
+            }
+            // Each takes a while, and agents are served on the same threads.
+            tokio::task::yield_now().await;
+        }
+        let is_new = self.prepared.get(&place).is_some_and(|known| known.is_new);
+        let is_forced = self.world.is_forced(&agent.namespace, layers);
+        Ok(is_new && !is_forced && self.findings.has_errors(place.1))
     }
 
     /// Puts the change in force. Call it when the transaction with its rows is committed.
@@ -295,19 +444,26 @@ impl Change {
                 .and_then(|edit| edit.labels.as_ref())
                 .map(LabelsBySource::effective);
             let layers = match &labels {
-                Some(labels) => world.layers(&agent.namespace, agent.id, labels),
-                None => world.layers(&agent.namespace, agent.id, &state.effective_labels()),
+                Some(labels) => {
+                    let facts = AgentFacts {
+                        uid: state.uid,
+                        labels,
+                    };
+                    world.layers(&agent.namespace, agent.id, facts)
+                }
+                None => world.layers_of(agent, &state),
             };
-            let standing = old.layers(&agent.namespace, agent.id, &state.effective_labels());
-            let standing = (!standing.is_empty()).then(|| key_of(&standing));
+            let not_given = old.layers_of(agent, &state);
+            let standing = (!not_given.is_empty()).then(|| inputs_key(&not_given));
             let (before, disconnected) = (state.desired.clone(), state.link.is_none());
             drop(state);
-            let after = (!layers.is_empty()).then(|| key_of(&layers));
+            let after = (!layers.is_empty()).then(|| inputs_key(&layers));
             let outcome = Outcome {
                 namespace: agent.namespace.clone(),
                 before: before.as_ref().map(|content| content.hash),
                 is_moved: after != standing,
                 after,
+                standing,
             };
             let is_moved = outcome.is_moved;
             let place = *places.entry(outcome).or_insert_with(|| {
@@ -318,10 +474,22 @@ impl Change {
                     before,
                     layers,
                     is_moved,
+                    not_given: match standing {
+                        Some(key)
+                            if engine.inner.contents.find(&agent.namespace, key).is_none() =>
+                        {
+                            not_given
+                        }
+                        _ => Vec::new(),
+                    },
+                    free: Vec::new(),
                 });
                 outcomes.len() - 1
             });
             let alike = &mut outcomes[place];
+            if alike.before.is_none() {
+                alike.free.push(Arc::clone(agent));
+            }
             alike.agents += 1;
             alike.disconnected += u64::from(disconnected);
             if alike.examples.len() < EXAMPLES {
@@ -337,14 +505,13 @@ impl Change {
 struct Outcome {
     namespace: Namespace,
     before: Option<ContentHash>,
+    standing: Option<InputsKey>,
     after: Option<InputsKey>,
     is_moved: bool,
 }
 
 /// One agent of each outcome that gives it something, and the layers of that; some may come twice.
-pub(crate) fn distinct(
-    alike: &[Alike],
-) -> impl Iterator<Item = (&Arc<LiveAgent>, &[Arc<Revision>])> {
+pub(crate) fn distinct(alike: &[Alike]) -> impl Iterator<Item = (&Arc<LiveAgent>, &[Layer])> {
     alike
         .iter()
         .filter(|alike| !alike.layers.is_empty())

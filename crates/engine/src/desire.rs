@@ -1,10 +1,14 @@
 //! Which desired content an agent points to, and making those contents that nobody made yet.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
-use desired::{InputsKey, Layer, MaterialiseError, inputs_key, materialise_within};
-use domain::{AgentId, ContentHash, Namespace, OfferDecision, Revision, model::ConfigMap};
+use desired::{Combined, InputsKey, Layer, MaterialiseError, inputs_key};
+use domain::{AgentId, ContentHash, Namespace, OfferDecision, model::ConfigMap};
 use jiff::Timestamp;
+use metrics::histogram;
 use store::{Db, StoreError, desired as stored};
 
 use crate::{
@@ -14,6 +18,9 @@ use crate::{
     preview::CheckErrors,
     world::World,
 };
+
+/// How long it takes to make a content: templates rendered, layers merged, written and read back.
+pub(crate) const CONTENT_DURATION: &str = "opamp_server_content_duration_seconds";
 
 /// Where an agent's desired content stands.
 pub(crate) enum Pointer {
@@ -51,33 +58,34 @@ pub enum DesireError {
     Store(#[from] StoreError),
 }
 
+impl DesireError {
+    /// Whether a template is at fault.
+    pub(crate) const fn is_of_a_template(&self) -> bool {
+        match self {
+            Self::Materialise { source, .. } => source.is_of_a_template(),
+            Self::Checks { .. } | Self::Store(_) => false,
+        }
+    }
+}
+
 /// A content that agents will need.
 pub(crate) struct Made {
     pub content: DesiredContent,
+    /// What it was made of just now; nothing: it stands since earlier.
+    pub combined: Option<Combined>,
     /// The row to store, also if it stands: a content that nobody used for a while would else be swept as soon as it is
     /// used.
     pub row: stored::DesiredContent,
-    /// Whether nobody made it before.
-    pub is_new: bool,
-}
-
-/// The inputs of a merge of these revisions.
-pub(crate) fn key_of(layers: &[Arc<Revision>]) -> InputsKey {
-    let layers: Vec<Layer<'_>> = layers
-        .iter()
-        .map(|revision| Layer::from(&**revision))
-        .collect();
-    inputs_key(&layers)
 }
 
 impl Engine {
     /// Where the content stands that an agent should run in a world.
     pub(crate) fn pointer(&self, world: &World, agent: &LiveAgent, state: &State) -> Pointer {
-        let layers = world.layers(&agent.namespace, agent.id, &state.effective_labels());
+        let layers = world.layers_of(agent, state);
         if layers.is_empty() {
             return Pointer::Unassigned;
         }
-        let key = key_of(&layers);
+        let key = inputs_key(&layers);
         self.inner
             .contents
             .find(&agent.namespace, key)
@@ -132,16 +140,16 @@ impl Engine {
         &self,
         namespace: &Namespace,
         agent: AgentId,
-        layers: &[Arc<Revision>],
+        layers: &[Layer],
         now: Timestamp,
     ) -> Result<Made, DesireError> {
-        let key = key_of(layers);
+        let key = inputs_key(layers);
         if let Some(known) = self.inner.contents.find(namespace, key) {
             let row = row_of(namespace, layers, known.hash, known.files.clone(), now);
             return Ok(Made {
                 content: DesiredContent::new(known.hash, known.files.clone()),
+                combined: None,
                 row,
-                is_new: false,
             });
         }
         if let Some(row) = find_stored(&self.inner.db, namespace, key).await? {
@@ -149,28 +157,27 @@ impl Engine {
             let created_at = now;
             return Ok(Made {
                 content,
+                combined: None,
                 row: stored::DesiredContent { created_at, ..row },
-                is_new: false,
             });
         }
-        let bodies: Vec<Layer<'_>> = layers
-            .iter()
-            .map(|revision| Layer::from(&**revision))
-            .collect();
-        let content = materialise_within(&bodies, &self.inner.options.limits.desired)
-            .map_err(|source| DesireError::Materialise { agent, source })?;
+        let failed = |source| DesireError::Materialise { agent, source };
+        let began = Instant::now();
+        let combined = self.inner.renderer.combine(layers).map_err(failed)?;
+        let content = combined.content().map_err(failed)?;
+        histogram!(CONTENT_DURATION).record(began.elapsed());
         let row = row_of(namespace, layers, content.hash, content.files.clone(), now);
         Ok(Made {
             content: DesiredContent::new(content.hash, content.files),
+            combined: Some(combined),
             row,
-            is_new: true,
         })
     }
 }
 
 fn row_of(
     namespace: &Namespace,
-    layers: &[Arc<Revision>],
+    layers: &[Layer],
     hash: ContentHash,
     files: ConfigMap,
     now: Timestamp,
@@ -178,10 +185,17 @@ fn row_of(
     stored::DesiredContent {
         namespace: namespace.clone(),
         kind: stored::CONFIG.to_owned(),
-        inputs_key: key_of(layers).as_bytes().to_vec(),
+        inputs_key: inputs_key(layers).as_bytes().to_vec(),
         layers: layers
             .iter()
-            .map(|revision| (revision.config.clone(), revision.number))
+            .map(|layer| stored::LayerRecord {
+                config: layer.revision.config.clone(),
+                revision: layer.revision.number,
+                values: layer
+                    .values
+                    .as_ref()
+                    .map(|values| values.as_json().to_owned()),
+            })
             .collect(),
         hash,
         files,

@@ -6,14 +6,14 @@ use std::{
     time::Duration,
 };
 
-use domain::EventId;
+use domain::{AgentId, EventId};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use store::{
     StoreError,
     agents::{AgentReport, Liveness, Offered as StoredOffered},
     desired as stored,
-    retention::{Retention, sweep},
+    retention::{KeepRevisions, Retention, drop_revisions, sweep},
 };
 use tokio::sync::Notify;
 
@@ -25,6 +25,7 @@ use crate::{
     engine::Engine,
     events,
     mailbox::CloseReason,
+    preview::CheckErrors,
     principal::AuthMethod,
 };
 
@@ -36,11 +37,25 @@ const FLUSH_AGENTS: usize = 20_000;
 /// A sweep that comes so long after the one before was told a clock that jumped: nothing is forgotten for that alone.
 const SWEEP_STRIDE: Duration = Duration::from_secs(24 * 3600);
 
+/// Contents that are made in a minute for what one agent says of itself. An agent that says something else of itself each
+/// second gets its content a minute later.
+const MADE_PER_AGENT: u32 = 20;
+
 /// Agents whose desired content is not made yet.
 #[derive(Default)]
 pub(crate) struct Missing {
     agents: Mutex<Vec<Arc<LiveAgent>>>,
     notify: Notify,
+    spent: Mutex<Spent>,
+}
+
+/// What was made in a minute, for which agents.
+#[derive(Default)]
+struct Spent {
+    minute: i64,
+    made: HashMap<AgentId, u32>,
+    /// Agents that wait for the next minute.
+    later: Vec<Arc<LiveAgent>>,
 }
 
 impl Missing {
@@ -49,8 +64,32 @@ impl Missing {
         self.notify.notify_one();
     }
 
-    fn take(&self) -> Vec<Arc<LiveAgent>> {
-        std::mem::take(&mut *self.agents.lock())
+    /// The agents that wait by now.
+    fn take(&self, now: Timestamp) -> Vec<Arc<LiveAgent>> {
+        let mut agents = std::mem::take(&mut *self.agents.lock());
+        let mut spent = self.spent.lock();
+        let minute = now.as_second() / 60;
+        if spent.minute != minute {
+            spent.minute = minute;
+            spent.made.clear();
+            agents.append(&mut spent.later);
+        }
+        agents
+    }
+
+    /// Whether a content may be made for an agent in this minute; else it waits for the next.
+    fn admits(&self, agent: &Arc<LiveAgent>) -> bool {
+        let mut spent = self.spent.lock();
+        let made = spent.made.get(&agent.id).copied().unwrap_or_default();
+        if made < MADE_PER_AGENT {
+            return true;
+        }
+        spent.later.push(Arc::clone(agent));
+        false
+    }
+
+    fn note_made(&self, agent: AgentId) {
+        *self.spent.lock().made.entry(agent).or_default() += 1;
     }
 }
 
@@ -248,7 +287,7 @@ impl Engine {
     }
 
     async fn make_missing(&self, now: Timestamp) -> Result<(), DesireError> {
-        let agents = self.inner.missing.take();
+        let agents = self.inner.missing.take(now);
         if agents.is_empty() {
             return Ok(());
         }
@@ -258,6 +297,7 @@ impl Engine {
         for agent in &agents {
             let pointer = self.pointer(&world, agent, &agent.lock());
             if let Pointer::Missing(key) = pointer
+                && self.inner.missing.admits(agent)
                 && !failed.contains(&(agent.namespace.clone(), key))
                 && let Err(error) = self.make_for(agent, now).await
             {
@@ -289,7 +329,7 @@ impl Engine {
         let world = self.inner.world.get();
         let layers = {
             let state = agent.lock();
-            world.layers(&agent.namespace, agent.id, &state.effective_labels())
+            world.layers_of(agent, &state)
         };
         if layers.is_empty() {
             return Ok(());
@@ -298,21 +338,24 @@ impl Engine {
             .content_of(&agent.namespace, agent.id, &layers, now)
             .await?;
         // No release looked at this combination: the agent came later, or has other labels now.
-        if made.is_new
+        if let Some(combined) = &made.combined
             && !world.is_forced(&agent.namespace, &layers)
-            && let Some(errors) = self.check_errors_of(agent.id, &layers)
+            && let Some(errors) = CheckErrors::of_one(agent.id, combined)
         {
             return Err(DesireError::Checks {
                 agent: agent.id,
                 source: Box::new(errors),
             });
         }
+        if made.combined.is_some() {
+            self.inner.missing.note_made(agent.id);
+        }
         let mut tx = self.inner.db.begin().await?;
         stored::put(&mut tx, &made.row).await?;
         tx.commit().await?;
         self.inner.contents.put(
             agent.namespace.clone(),
-            crate::desire::key_of(&layers),
+            desired::inputs_key(&layers),
             made.content,
         );
         Ok(())
@@ -382,13 +425,22 @@ impl Engine {
             ..Retention::default()
         };
         let swept = sweep(&self.inner.db, &keep, now).await?;
+        let revisions = {
+            // None of them is released meanwhile.
+            let _serial = Arc::clone(&self.inner.change_lock).lock_owned().await;
+            let keep = KeepRevisions {
+                younger_than: self.inner.options.keep_revisions,
+                per_config: self.inner.options.keep_revisions_per_config,
+            };
+            drop_revisions(&self.inner.db, keep, now).await?
+        };
         for (_, id) in &swept.agents {
             if let Some(agent) = self.inner.registry.get(*id) {
                 self.forget(&agent, &mut agent.lock(), now);
             }
         }
         Ok(!swept.agents.is_empty()
-            || 0 < swept.events + swept.desired + swept.contents + swept.answers)
+            || 0 < swept.events + swept.desired + swept.contents + swept.answers + revisions)
     }
 
     /// Writes everything that is only in memory: the last step of an orderly stop.

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use desired::{Layer, Renderer};
 use domain::{
     AgentId, Approval, ConfigState, ContentHash, EventId, Namespace, NodeName, config_state,
     model::{AgentCapabilities, ApplyState, CustomMessage, InstanceUid, WireState},
@@ -46,6 +47,7 @@ pub(crate) struct Inner {
     pub registry: Registry,
     pub world: CurrentWorld,
     pub contents: Contents,
+    pub renderer: Renderer,
     pub tokens: AgentTokens,
     pub pending: PendingQueue,
     pub missing: Missing,
@@ -120,6 +122,7 @@ impl Engine {
         let db_lost = db.lost_commits();
         let inner = Inner {
             db,
+            renderer: Renderer::new(options.limits.desired),
             options,
             node,
             registry: Registry::new(),
@@ -392,9 +395,9 @@ impl Engine {
         Some(self.standing_of(&agent, &state))
     }
 
-    /// The revisions that are released for an agent of this node, in merge order.
+    /// What is released for an agent of this node, in merge order.
     #[must_use]
-    pub fn layers_of(&self, namespace: &Namespace, id: AgentId) -> Vec<Arc<domain::Revision>> {
+    pub fn layers_of(&self, namespace: &Namespace, id: AgentId) -> Vec<Layer> {
         let agent = self
             .inner
             .registry
@@ -404,10 +407,7 @@ impl Engine {
             return Vec::new();
         };
         let state = agent.lock();
-        self.inner
-            .world
-            .get()
-            .layers(namespace, id, &state.effective_labels())
+        self.inner.world.get().layers_of(&agent, &state)
     }
 
     /// Where every agent of a namespace stands that these layers' config concerns: for the counts of a rollout.

@@ -8,6 +8,7 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use parking_lot::Mutex;
 
 use crate::agent::{LiveAgent, Transport};
+use crate::desire::CONTENT_DURATION;
 
 const CONNECTED_AGENTS: &str = "opamp_server_connected_agents";
 const AGENT_DISCONNECTED: &str = "opamp_server_agent_disconnected_total";
@@ -40,6 +41,11 @@ pub fn register_metrics() {
         CONVERGENCE,
         metrics::Unit::Seconds,
         "From a changed desired config to the agent having applied it."
+    );
+    describe_histogram!(
+        CONTENT_DURATION,
+        metrics::Unit::Seconds,
+        "Time to make one desired config: its templates rendered, its layers merged."
     );
     describe_counter!(ERRORS, "Errors an operator should look at.");
     gauge!(CONNECTED_AGENTS).increment(0.0);

@@ -35,7 +35,7 @@ pub use attach::{Attach, AttachRequest, Contest, DisconnectReason, Refusal};
 pub use change::Change;
 pub use content::DesiredContent;
 pub use desire::DesireError;
-pub use desired::{Code, Finding, Severity, difference};
+pub use desired::{Code, Finding, Layer, MaterialiseError, Severity, difference};
 pub use domain;
 pub use engine::{AgentStanding, Engine, NotDelivered, OpenError};
 pub use events::register_metrics;

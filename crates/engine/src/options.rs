@@ -19,6 +19,10 @@ pub struct EngineOptions {
     pub forget_offline_after: Duration,
     /// How long timed events are kept.
     pub keep_events: Duration,
+    /// How long revisions are kept that are not in use and could not be returned to.
+    pub keep_revisions: Duration,
+    /// How many of the newest revisions of each config are kept, whatever their age.
+    pub keep_revisions_per_config: u32,
     /// Seeds ids and token secrets; a simulation passes a fixed one, a server 32 bytes of the system's randomness.
     pub seed: [u8; 32],
 }
@@ -35,6 +39,8 @@ impl EngineOptions {
             liveness: Duration::from_secs(90),
             forget_offline_after: Duration::from_secs(30 * 24 * 3600),
             keep_events: Duration::from_secs(90 * 24 * 3600),
+            keep_revisions: Duration::from_secs(90 * 24 * 3600),
+            keep_revisions_per_config: 100,
             seed,
         }
     }

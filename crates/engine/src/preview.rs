@@ -4,18 +4,21 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use desired::{Code, Finding, InputsKey, Layer, check_within};
-use domain::{AgentId, ConfigName, Namespace, Revision};
+use desired::{Code, Combined, Finding, InputsKey, Layer, inputs_key};
+use domain::{AgentId, ConfigName, ContentHash, Namespace};
 use jiff::Timestamp;
-use store::StoreError;
+use store::{StoreError, agents};
 
+use crate::agent::LiveAgent;
 use crate::change::{Alike, Change, distinct};
 use crate::content::DesiredContent;
-use crate::desire::{DesireError, key_of};
+use crate::desire::DesireError;
 use crate::engine::Engine;
 
 /// How many different errors are told; the others are counted.
 const MOST_ERRORS: usize = 100;
+/// How many different things that agents run are compared with what they would be given.
+const MOST_COMPARED: usize = 1_000;
 
 /// Agents to which a change would do the same.
 #[derive(Debug, Clone)]
@@ -31,9 +34,11 @@ pub struct Group {
     /// What they should run before the change.
     pub before: Option<Arc<DesiredContent>>,
     /// The revisions that they would be given, in the order in which these merge.
-    pub layers: Vec<Arc<Revision>>,
+    pub layers: Vec<Layer>,
     /// What is to be said about what they would be given.
     pub findings: Arc<[Finding]>,
+    /// Whether it is the change that gives them these revisions.
+    pub is_moved: bool,
     /// Whether errors in it do not matter: one of these revisions was forced, or it is not this change that gives it to
     /// them.
     pub is_excused: bool,
@@ -44,10 +49,14 @@ pub struct Group {
 pub enum Fate {
     /// Nothing: what it should run stays byte for byte what it is.
     Unchanged,
+    /// It would be given this, and reports to run just that although nobody gave it to it.
+    Running(Arc<DesiredContent>),
     /// It would be given this.
     Changed(Arc<DesiredContent>),
     /// No config matches it any more: it is given nothing and runs on as it is.
     Unassigned,
+    /// A template of what it would be given fails, and why.
+    Unrenderable(String),
     /// What it would be given cannot be made, and why.
     Unmergeable(String),
 }
@@ -57,8 +66,10 @@ impl Group {
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         match self.fate {
-            Fate::Unmergeable(_) => true,
-            Fate::Changed(_) => !self.is_excused && self.findings.iter().any(Finding::is_error),
+            Fate::Unrenderable(_) | Fate::Unmergeable(_) => self.is_moved,
+            Fate::Changed(_) | Fate::Running(_) => {
+                !self.is_excused && self.findings.iter().any(Finding::is_error)
+            }
             Fate::Unchanged | Fate::Unassigned => false,
         }
     }
@@ -119,69 +130,107 @@ impl Change {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn preview(&self, now: Timestamp) -> Result<Vec<Group>, StoreError> {
-        let engine = self.engine();
-        let mut checks = Checks::new(engine);
-        let mut contents: HashMap<(Namespace, InputsKey), Result<Arc<DesiredContent>, String>> =
-            HashMap::new();
+    pub async fn preview(&mut self, now: Timestamp) -> Result<Vec<Group>, StoreError> {
+        let mut fates: HashMap<(Namespace, InputsKey), Result<Outlook, Fate>> = HashMap::new();
         let mut groups = Vec::new();
+        let mut running = Running::default();
         for alike in self.outcomes() {
             let Some(agent) = alike.examples.first() else {
                 continue;
             };
-            let key = (agent.namespace.clone(), key_of(&alike.layers));
-            if !alike.layers.is_empty() && !contents.contains_key(&key) {
-                let made = engine
-                    .content_of(&agent.namespace, agent.id, &alike.layers, now)
-                    .await;
-                let made = match made {
-                    Ok(made) => Ok(Arc::new(made.content)),
+            let key = (agent.namespace.clone(), inputs_key(&alike.layers));
+            if !alike.layers.is_empty() && !fates.contains_key(&key) {
+                let outlook = match self.look_at(agent, &alike.layers, now).await {
+                    Ok(outlook) => Ok(outlook),
                     Err(DesireError::Store(error)) => return Err(error),
-                    Err(refused) => Err(crate::drive::error_chain(&refused)),
+                    Err(refused) => {
+                        let why = crate::drive::error_chain(&refused);
+                        Err(if refused.is_of_a_template() {
+                            Fate::Unrenderable(why)
+                        } else {
+                            Fate::Unmergeable(why)
+                        })
+                    }
                 };
-                contents.insert(key.clone(), made);
+                fates.insert(key.clone(), outlook);
             }
-            let (fate, findings) = match contents.get(&key) {
+            let (fate, findings) = match fates.get(&key) {
                 None => (Fate::Unassigned, Arc::from([])),
-                Some(Err(why)) => (Fate::Unmergeable(why.clone()), Arc::from([])),
-                Some(Ok(content)) => {
+                Some(Err(fate)) => (fate.clone(), Arc::from([])),
+                Some(Ok(Outlook { content, findings })) => {
                     let before = alike.before.as_ref().map(|before| before.hash);
                     let fate = if before == Some(content.hash) {
                         Fate::Unchanged
                     } else {
                         Fate::Changed(Arc::clone(content))
                     };
-                    (fate, checks.of(&alike.layers).await)
+                    (fate, Arc::clone(findings))
                 }
             };
-            groups.push(Group {
-                fate,
-                agents: alike.agents,
-                disconnected: alike.disconnected,
-                examples: alike.examples.iter().map(|agent| agent.id).collect(),
-                is_excused: !alike.is_moved || self.is_forced(&alike),
-                before: alike.before,
-                layers: alike.layers,
-                findings,
-            });
+            // What agents are refused already is not this change's.
+            let is_wrong = match &fate {
+                Fate::Unrenderable(_) | Fate::Unmergeable(_) => true,
+                _ => findings.iter().any(Finding::is_error),
+            };
+            let is_moved =
+                alike.is_moved && !(is_wrong && self.is_refused_already(&alike, now).await?);
+            for (fate, alike) in running.apart(self.engine(), fate, alike).await? {
+                groups.push(Group {
+                    fate,
+                    agents: alike.agents,
+                    disconnected: alike.disconnected,
+                    examples: alike.examples.iter().map(|agent| agent.id).collect(),
+                    is_moved,
+                    is_excused: !is_moved || self.is_forced(&alike),
+                    before: alike.before,
+                    layers: alike.layers,
+                    findings: Arc::clone(&findings),
+                });
+            }
         }
         groups.sort_by_key(|group| std::cmp::Reverse(group.agents));
         Ok(groups)
     }
 
+    /// What these layers make for an agent, and what is to be said about it.
+    async fn look_at(
+        &mut self,
+        agent: &LiveAgent,
+        layers: &[Layer],
+        now: Timestamp,
+    ) -> Result<Outlook, DesireError> {
+        let engine = self.engine().clone();
+        let made = engine
+            .content_of(&agent.namespace, agent.id, layers, now)
+            .await?;
+        if let Some(combined) = &made.combined {
+            self.findings.keep(inputs_key(layers), combined);
+        }
+        Ok(Outlook {
+            content: Arc::new(made.content),
+            findings: self.findings.of(&engine, agent.id, layers).await?,
+        })
+    }
+
     /// The errors in what these agents would get that they should not run already. Their contents are made.
+    ///
+    /// # Errors
+    /// [`DesireError`]: what was made before cannot be made any more.
     pub(crate) async fn errors(
-        &self,
+        &mut self,
         outcomes: impl Iterator<Item = &Alike>,
-    ) -> Option<CheckErrors> {
-        let mut checks = Checks::new(self.engine());
+    ) -> Result<Option<CheckErrors>, DesireError> {
+        let engine = self.engine().clone();
         let mut places: HashMap<ErrorKey, usize> = HashMap::new();
         let mut errors: Vec<Found> = Vec::new();
-        for alike in outcomes.filter(|alike| self.changes(alike)) {
+        for alike in outcomes {
             let Some((agent, layers)) = distinct(std::slice::from_ref(alike)).next() else {
                 continue;
             };
-            let findings = checks.of(layers).await;
+            if !self.changes(alike) {
+                continue;
+            }
+            let findings = self.findings.of(&engine, agent.id, layers).await?;
             for finding in findings.iter().filter(|finding| finding.is_error()) {
                 let place = *places.entry(error_key(finding)).or_insert_with(|| {
                     errors.push(Found {
@@ -195,11 +244,103 @@ impl Change {
             }
         }
         errors.sort_by_key(|found| std::cmp::Reverse(found.agents));
-        CheckErrors::of(errors)
+        Ok(CheckErrors::of(errors))
     }
 }
 
+/// What agents run that nobody gave them, and whether it is what they would be given.
+#[derive(Default)]
+struct Running {
+    /// By agent, the hash under which it is stored.
+    known: HashMap<Namespace, HashMap<AgentId, ContentHash>>,
+    /// By what would be given, and what runs.
+    same: HashMap<(ContentHash, ContentHash), bool>,
+}
+
+impl Running {
+    /// Tells the agents apart that run already what they would be given.
+    async fn apart(
+        &mut self,
+        engine: &Engine,
+        fate: Fate,
+        mut alike: Alike,
+    ) -> Result<Vec<(Fate, Alike)>, StoreError> {
+        let free = std::mem::take(&mut alike.free);
+        let (Fate::Changed(content), Some(first)) = (&fate, free.first()) else {
+            return Ok(vec![(fate, alike)]);
+        };
+        let namespace = first.namespace.clone();
+        if !self.known.contains_key(&namespace) {
+            let mut conn = engine.db().read().await?;
+            let running = agents::running_their_own(&mut conn, &namespace).await?;
+            self.known
+                .insert(namespace.clone(), running.into_iter().collect());
+        }
+        let (mut same, mut others) = (Vec::new(), Vec::new());
+        for agent in free {
+            let runs = self
+                .known
+                .get(&namespace)
+                .and_then(|known| known.get(&agent.id));
+            let runs_it = match runs.copied() {
+                Some(runs) => self.is_same(engine, &namespace, content, runs).await?,
+                None => false,
+            };
+            if runs_it { &mut same } else { &mut others }.push(agent);
+        }
+        let running = Fate::Running(Arc::clone(content));
+        let parts = [(running, same), (fate.clone(), others)].into_iter();
+        Ok(parts
+            .filter(|(_, agents)| !agents.is_empty())
+            .map(|(fate, agents)| (fate, alike.of(agents)))
+            .collect())
+    }
+
+    async fn is_same(
+        &mut self,
+        engine: &Engine,
+        namespace: &Namespace,
+        content: &DesiredContent,
+        runs: ContentHash,
+    ) -> Result<bool, StoreError> {
+        let pair = (content.hash, runs);
+        if let Some(same) = self.same.get(&pair) {
+            return Ok(*same);
+        }
+        // Beyond that many it is called a change.
+        if MOST_COMPARED <= self.same.len() {
+            return Ok(false);
+        }
+        let mut conn = engine.db().read().await?;
+        let effective = agents::effective_config(&mut conn, namespace, &runs).await?;
+        drop(conn);
+        let limits = &engine.options().limits.desired;
+        let drift = desired::drift_of(&content.files, &effective, limits);
+        let same = drift.is_some_and(|drift| drift.is_empty());
+        self.same.insert(pair, same);
+        tokio::task::yield_now().await;
+        Ok(same)
+    }
+}
+
+/// What layers make.
+struct Outlook {
+    content: Arc<DesiredContent>,
+    findings: Arc<[Finding]>,
+}
+
 impl CheckErrors {
+    /// The errors in what one agent would get.
+    pub(crate) fn of_one(agent: AgentId, combined: &Combined) -> Option<Self> {
+        let errors = combined.findings().into_iter().filter(Finding::is_error);
+        let found = errors.map(|finding| Found {
+            finding,
+            agents: 1,
+            example: agent,
+        });
+        Self::of(found.collect())
+    }
+
     /// Nothing where there are none.
     fn of(mut errors: Vec<Found>) -> Option<Self> {
         let more = errors.len().saturating_sub(MOST_ERRORS);
@@ -214,56 +355,39 @@ impl CheckErrors {
     }
 }
 
-impl Engine {
-    /// The errors in what one agent would get.
-    pub(crate) fn check_errors_of(
-        &self,
-        agent: AgentId,
-        layers: &[Arc<Revision>],
-    ) -> Option<CheckErrors> {
-        let errors = self.findings(layers).into_iter().filter(Finding::is_error);
-        let found = errors.map(|finding| Found {
-            finding,
-            agents: 1,
-            example: agent,
-        });
-        CheckErrors::of(found.collect())
-    }
-
-    /// What checks say of these layers together; nothing where they do not merge.
-    pub(crate) fn findings(&self, layers: &[Arc<Revision>]) -> Vec<Finding> {
-        let layers: Vec<Layer<'_>> = layers
-            .iter()
-            .map(|revision| Layer::from(&**revision))
-            .collect();
-        check_within(&layers, &self.inner.options.limits.desired).unwrap_or_default()
-    }
-}
-
 /// Findings that were made so far: the same layers are checked once.
-struct Checks<'e> {
-    engine: &'e Engine,
-    known: HashMap<InputsKey, Arc<[Finding]>>,
-}
+#[derive(Default)]
+pub(crate) struct Findings(HashMap<InputsKey, Arc<[Finding]>>);
 
-impl<'e> Checks<'e> {
-    fn new(engine: &'e Engine) -> Self {
-        Self {
-            engine,
-            known: HashMap::new(),
-        }
+impl Findings {
+    /// Checks what was just made.
+    pub fn keep(&mut self, key: InputsKey, combined: &Combined) {
+        self.0
+            .entry(key)
+            .or_insert_with(|| combined.findings().into());
     }
 
-    async fn of(&mut self, layers: &[Arc<Revision>]) -> Arc<[Finding]> {
-        let key = key_of(layers);
-        if let Some(known) = self.known.get(&key) {
-            return Arc::clone(known);
+    /// Whether there are errors among them.
+    pub fn has_errors(&self, key: InputsKey) -> bool {
+        let known = self.0.get(&key);
+        known.is_some_and(|findings| findings.iter().any(Finding::is_error))
+    }
+
+    async fn of(
+        &mut self,
+        engine: &Engine,
+        agent: AgentId,
+        layers: &[Layer],
+    ) -> Result<Arc<[Finding]>, DesireError> {
+        let key = inputs_key(layers);
+        if !self.0.contains_key(&key) {
+            let combined = engine.inner.renderer.combine(layers);
+            let failed = |source| DesireError::Materialise { agent, source };
+            self.keep(key, &combined.map_err(failed)?);
+            // Each takes a while, and agents are served on the same threads.
+            tokio::task::yield_now().await;
         }
-        let findings: Arc<[Finding]> = self.engine.findings(layers).into();
-        self.known.insert(key, Arc::clone(&findings));
-        // Each takes a while, and agents are served on the same threads.
-        tokio::task::yield_now().await;
-        findings
+        Ok(self.0.get(&key).map(Arc::clone).unwrap_or_default())
     }
 }
 

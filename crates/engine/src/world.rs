@@ -5,11 +5,12 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use desired::InputsKey;
-use domain::{AgentId, ContentHash, Hold, Labels, Namespace, ReleasedSet, Revision};
+use desired::{AgentFacts, InputsKey, Layer};
+use domain::{AgentId, ContentHash, Hold, Labels, Namespace, ReleasedSet};
 use parking_lot::RwLock;
 use store::{Conn, StoreError};
 
+use crate::agent::{LiveAgent, State};
 use crate::content::DesiredContent;
 
 /// The released configs of every namespace and the holds that are on.
@@ -42,24 +43,37 @@ impl World {
         Ok(Self { released, holds })
     }
 
-    /// The revisions that an agent with these labels should run, in merge order.
+    /// What is released for an agent of which this is known, in merge order.
     pub fn layers(
         &self,
         namespace: &Namespace,
         agent: AgentId,
-        labels: &Labels,
-    ) -> Vec<Arc<Revision>> {
-        self.released
-            .get(namespace)
-            .map(|set| set.layers(agent, labels))
-            .unwrap_or_default()
+        facts: AgentFacts<'_>,
+    ) -> Vec<Layer> {
+        let Some(set) = self.released.get(namespace) else {
+            return Vec::new();
+        };
+        let revisions = set.layers(agent, facts.labels).into_iter();
+        revisions
+            .map(|revision| Layer::of(revision, facts))
+            .collect()
+    }
+
+    /// What is released for an agent as it stands, in merge order.
+    pub fn layers_of(&self, agent: &LiveAgent, state: &State) -> Vec<Layer> {
+        let labels = state.effective_labels();
+        let facts = AgentFacts {
+            uid: state.uid,
+            labels: &labels,
+        };
+        self.layers(&agent.namespace, agent.id, facts)
     }
 
     /// Whether one of these revisions was put in force whatever checks say.
-    pub fn is_forced(&self, namespace: &Namespace, layers: &[Arc<Revision>]) -> bool {
+    pub fn is_forced(&self, namespace: &Namespace, layers: &[Layer]) -> bool {
         self.released.get(namespace).is_some_and(|set| {
             layers.iter().any(|layer| {
-                let released = set.configs.get(&layer.config);
+                let released = set.configs.get(&layer.revision.config);
                 released.is_some_and(|released| released.forced)
             })
         })

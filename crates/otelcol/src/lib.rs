@@ -5,7 +5,7 @@
 //! beyond its limits, so it is fit for texts that strangers wrote. [`merge`] joins several
 //! documents as several `--config` are joined and remembers where every value came from.
 //! [`Service::of`] is what it makes of components and pipelines, [`check`] what is wrong with it.
-//! [`Difference`] compares two as an operator would. [`redact`] takes the secrets out of a text for display. [`Value`] is what remains for comparing.
+//! [`Difference`] compares two as an operator would, [`Drift`] what runs with what should. [`redact`] takes the secrets out of a text for display. [`Value`] is what remains for comparing.
 //!
 //! Left out: `${env:…}` and its kin stay as they are, since only the Collector can resolve them;
 //! comments and anchors do not survive a merge.
@@ -15,6 +15,7 @@ mod check;
 mod component;
 mod difference;
 mod document;
+mod drift;
 mod emit;
 mod error;
 mod extensions;
@@ -39,6 +40,13 @@ pub use check::{Code, Finding, MOST_FINDINGS, Severity, Surroundings, check};
 pub use component::{ComponentId, IdError, Kind, PipelineId, Signal};
 pub use difference::{ComponentChange, Difference, PipelineChange, Rewired, Settings, Wiring};
 pub use document::{Document, Limits};
+pub use drift::{Drift, Drifted, How};
+
+/// Whether a text stands in place of a secret that a Collector, a supervisor or this server did not show.
+pub fn is_mask(text: &str) -> bool {
+    drift::is_mask(text)
+}
+
 pub use error::{Fault, ParseError, Position};
 pub use extensions::{Extension, HealthCheck};
 pub use inventory::{Inventory, Support};

@@ -61,6 +61,8 @@ pub fn engine(settings: &Settings) -> Result<EngineOptions, StartError> {
         liveness: settings.timing.liveness,
         forget_offline_after: settings.retention.offline_agents,
         keep_events: settings.retention.events,
+        keep_revisions: settings.retention.revisions,
+        keep_revisions_per_config: settings.retention.revisions_per_config,
         ..EngineOptions::new(random()?)
     })
 }
@@ -247,7 +249,7 @@ limits: { message: 65543, effective_config: 1031, description: 1033, revision_bo
   pending_reports: 29, pending_report_bytes: 1048583 }
 timing: { ping_interval: 37s, liveness: 141s, write_stall: 43s, tls_handshake: 47s, request_head: 53s,
   first_message: 59s, commit_interval: 61ms, liveness_flush: 67s, resync: 71s, sweep: 73s, drain: 79s }
-retention: { offline_agents: 83h, events: 89h }
+retention: { offline_agents: 83h, events: 89h, revisions: 97h, revisions_per_config: 101 }
 ";
         let settings = settings(text);
         let (seconds, hours) = (Duration::from_secs, |hours: u64| {
@@ -282,6 +284,8 @@ retention: { offline_agents: 83h, events: 89h }
         assert_eq!(made.liveness, seconds(141));
         assert_eq!(made.forget_offline_after, hours(83));
         assert_eq!(made.keep_events, hours(89));
+        assert_eq!(made.keep_revisions, hours(97));
+        assert_eq!(made.keep_revisions_per_config, 101);
         // These the loops are given as they are.
         let timing = &settings.timing;
         assert_eq!(timing.commit_interval, Duration::from_millis(61));
@@ -297,6 +301,10 @@ retention: { offline_agents: 83h, events: 89h }
         assert_eq!(
             (made.liveness, made.forget_offline_after, made.keep_events),
             (own.liveness, own.forget_offline_after, own.keep_events)
+        );
+        assert_eq!(
+            (made.keep_revisions, made.keep_revisions_per_config),
+            (own.keep_revisions, own.keep_revisions_per_config)
         );
         assert_ne!(made.seed, engine(&settings("")).expect("options").seed);
     }

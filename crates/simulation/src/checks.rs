@@ -104,7 +104,7 @@ impl World {
             .engine
             .layers_of(&namespace, agent)
             .iter()
-            .map(|layer| (layer.config.to_string(), layer.number.0))
+            .map(|layer| (layer.revision.config.to_string(), layer.revision.number.0))
             .filter(|layer| {
                 self.truth.in_force.get(&layer.0) != Some(&layer.1)
                     && !self.truth.doubtful.contains(layer)
@@ -285,7 +285,7 @@ impl World {
         let layers: Vec<_> = engine
             .layers_of(&namespace, id)
             .iter()
-            .map(|layer| (layer.config.to_string(), layer.number.0))
+            .map(|layer| (layer.revision.config.to_string(), layer.revision.number.0))
             .collect();
         if layers != expected {
             return Some(format!(

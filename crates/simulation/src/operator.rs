@@ -125,6 +125,7 @@ pub(crate) async fn perform(
 
 async fn put(engine: &Engine, caller: &Caller, new: &NewConfig, now: Timestamp) -> Option<u64> {
     let revision = NewRevision {
+        template: None,
         kind: "collector".to_owned(),
         aim: Aim {
             selector: new.selector.parse::<Selector>().expect("a selector"),
@@ -158,7 +159,7 @@ async fn release(
 ) -> bool {
     let release = Release {
         revision: Some(RevisionNumber(revision)),
-        force: true,
+        on_errors: engine::admin::rollouts::OnErrors::Force,
         ..Release::default()
     };
     engine

@@ -143,7 +143,7 @@ CREATE TABLE revisions (
     kind       TEXT NOT NULL,
     selector   TEXT NOT NULL,
     priority   {int} NOT NULL,
-    variables  TEXT NOT NULL,     -- JSON object of strings
+    template   TEXT,              -- JSON: variables, overrides, uses; null: the body is sent as it is
     sha256     {bytes} NOT NULL,  -- contents, kind revision
     body_bytes {int} NOT NULL,
     author     TEXT NOT NULL,
@@ -151,6 +151,17 @@ CREATE TABLE revisions (
     created_at {int} NOT NULL,
     origin     TEXT NOT NULL,
     PRIMARY KEY (namespace, config, number)
+){table};
+
+-- Names for revisions, which people may move.
+CREATE TABLE tags (
+    namespace {name} NOT NULL,
+    config    {name} NOT NULL,
+    tag       {name} NOT NULL,
+    revision  {int} NOT NULL,
+    set_by    TEXT NOT NULL,
+    set_at    {int} NOT NULL,
+    PRIMARY KEY (namespace, config, tag)
 ){table};
 
 -- The revision of a config that its last completed rollout left in force.
@@ -200,7 +211,7 @@ CREATE TABLE desired_contents (
     namespace    {name} NOT NULL,
     kind         {name} NOT NULL,
     inputs_key   {bytes} NOT NULL,
-    layers       TEXT NOT NULL,     -- JSON list of [config, revision]
+    layers       TEXT NOT NULL,     -- JSON list of [config, revision], or [config, revision, values of its template]
     hash         {bytes} NOT NULL,  -- the hash agents know it by
     content_hash {bytes} NOT NULL,  -- contents, kind desired
     created_at   {int} NOT NULL,

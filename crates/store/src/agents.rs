@@ -13,6 +13,7 @@ mod list;
 mod liveness;
 mod load;
 mod report;
+mod running;
 mod view;
 mod weight;
 
@@ -24,4 +25,5 @@ pub use load::{load_all, load_page};
 pub use report::{
     AgentReport, Applied, Attachment, AttachmentChange, HealthChange, Liveness, NewAgent, Offered,
 };
+pub use running::{effective_config, running_their_own};
 pub use view::{AgentChange, AgentDetail, AgentSummary, FleetCounts, StoredAgent};

@@ -3,7 +3,9 @@
 //! The forms are stored: fields may be added, never renamed or given another meaning.
 
 mod files;
+mod layers;
 mod rows;
+mod template;
 
 use std::collections::BTreeMap;
 
@@ -16,10 +18,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use files::{decode_files, encode_files};
+pub(crate) use layers::{decode_layers, encode_layers};
 use rows::{
     ComponentRow, DescriptionRow, HealthRoot, HealthRow, HealthView, PackagesRow, SettingsRow,
     components_from, components_to,
 };
+
+pub(crate) use template::{decode_template, encode_template};
 
 use crate::StoreError;
 
@@ -48,28 +53,6 @@ pub(crate) fn encode_map(map: &BTreeMap<String, String>) -> String {
 
 pub(crate) fn decode_map(text: &str) -> Result<BTreeMap<String, String>, StoreError> {
     from_json("map", text.as_bytes())
-}
-
-pub(crate) fn encode_layers(layers: &[(domain::ConfigName, domain::RevisionNumber)]) -> String {
-    to_json(
-        &layers
-            .iter()
-            .map(|(config, revision)| (config.as_str(), revision.0))
-            .collect::<Vec<_>>(),
-    )
-}
-
-pub(crate) fn decode_layers(
-    text: &str,
-) -> Result<Vec<(domain::ConfigName, domain::RevisionNumber)>, StoreError> {
-    let layers: Vec<(String, u64)> = from_json("layers", text.as_bytes())?;
-    let named = layers.into_iter().map(|(config, revision)| {
-        let config = config
-            .parse()
-            .map_err(|_| StoreError::Corrupt { what: "layers" })?;
-        Ok((config, domain::RevisionNumber(revision)))
-    });
-    named.collect()
 }
 
 pub(crate) fn encode_health(tree: &Health) -> String {

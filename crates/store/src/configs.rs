@@ -2,6 +2,7 @@
 
 mod in_force;
 mod revisions;
+mod tags;
 
 use domain::{ConfigName, ConfigRecord, Namespace, RevisionNumber};
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ pub use in_force::{
     baseline, clear_baseline, clear_exception, exceptions_of, set_baseline, set_exception,
 };
 pub use revisions::{RevisionHead, add_revision, revision, revisions};
+pub use tags::{Tag, remove_tag, set_tag, tags};
 
 use crate::db::Dialect;
 use crate::sql::{Columns, query, query_built};

@@ -21,13 +21,24 @@ pub struct DesiredContent {
     /// What distinguishes its inputs from others.
     pub inputs_key: Vec<u8>,
     /// The released revisions it comes from, in the order in which they merge.
-    pub layers: Vec<(ConfigName, RevisionNumber)>,
+    pub layers: Vec<LayerRecord>,
     /// The hash agents know it by.
     pub hash: ContentHash,
     /// The content.
     pub files: ConfigMap,
     /// When it was made, or last wanted again.
     pub created_at: Timestamp,
+}
+
+/// A revision that a desired content was made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerRecord {
+    /// Its config.
+    pub config: ConfigName,
+    /// Its number.
+    pub revision: RevisionNumber,
+    /// The values that its template was given, JSON; nothing: its body is no template.
+    pub values: Option<String>,
 }
 
 const COLUMNS: &str = "namespace, kind, inputs_key, layers, hash, content_hash, created_at";
@@ -50,7 +61,7 @@ pub async fn put(tx: &mut Tx, content: &DesiredContent) -> Result<(), StoreError
     .bind(ns)
     .bind(content.kind.as_str())
     .bind(content.inputs_key.as_slice())
-    .bind(codec::encode_layers(&content.layers))
+    .bind(codec::encode_layers(&content.layers)?)
     .bind(&content.hash)
     .bind(&stored)
     .bind(at)

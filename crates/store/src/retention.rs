@@ -1,5 +1,9 @@
 //! Retention: what is forgotten, and when. Driven from outside, in bounded steps.
 
+mod revisions;
+
+pub use revisions::{KeepRevisions, drop_revisions};
+
 use std::time::Duration;
 
 use domain::{AgentId, EventKind, Namespace, NewEvent};

@@ -3,22 +3,28 @@
 mod delete;
 mod diff;
 mod get;
+mod import;
 mod list;
 mod plan;
 mod put;
 mod release;
+mod render;
 mod revision;
 mod revisions;
 mod rollback;
 mod rollouts;
+mod tags;
+mod template;
 mod view;
 
 use api_types::ProblemKind;
-use engine::admin::configs::{Precondition, PreconditionFailed};
+use engine::admin::configs::{NoSuch, Precondition, PreconditionFailed};
 use engine::domain::{ConfigName, InvalidName};
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+pub(super) use render::redacted_values;
 
 use crate::extract::Preconditions;
 use crate::problem::{ApiError, ApiResult};
@@ -29,10 +35,13 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(list::list_configs))
         .merge(put::route())
         .merge(rollback::route())
+        .merge(import::route())
+        .merge(tags::route())
         .routes(routes!(revisions::list_revisions))
         .routes(routes!(revision::get_revision))
         .routes(routes!(diff::diff_revisions))
         .routes(routes!(plan::plan_config))
+        .routes(routes!(render::render_config))
         .routes(routes!(
             release::start_rollout,
             rollouts::list_rollouts_of_config
@@ -57,6 +66,16 @@ impl ConfigPath {
 
     fn missing(&self) -> ApiError {
         ApiError::new(ProblemKind::NotFound).detail(format!("there is no config {}", self.config))
+    }
+}
+
+impl From<NoSuch> for ApiError {
+    fn from(error: NoSuch) -> Self {
+        let refusal = Self::new(ProblemKind::NotFound).detail(error.to_string());
+        match error {
+            NoSuch::Config { .. } => refusal,
+            NoSuch::Revision { .. } => refusal.field("revision"),
+        }
     }
 }
 

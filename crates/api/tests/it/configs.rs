@@ -1,8 +1,10 @@
 //! Configs and their revisions.
 
+use std::collections::BTreeMap;
+
 use api_types::agents::Agent;
 use api_types::audit::AuditEntry;
-use api_types::configs::{Config, DeletedConfig, Revision, RevisionSummary};
+use api_types::configs::{Config, DeletedConfig, Revision, RevisionSummary, Tag};
 use api_types::rollouts::RolloutStatus;
 use api_types::{Page, ProblemKind};
 use engine::domain::model::ApplyState;
@@ -177,7 +179,7 @@ pub async fn preconditions_guard_writes(world: &World<'_>) {
     );
 }
 
-pub async fn other_kinds_and_variables_are_refused(world: &World<'_>) {
+pub async fn other_kinds_and_long_messages_are_refused(world: &World<'_>) {
     for kind in ["ottl", "raw", "", "Collector"] {
         let problem = world
             .put(EDGE, json!({ "kind": kind, "body": BODY }))
@@ -186,12 +188,6 @@ pub async fn other_kinds_and_variables_are_refused(world: &World<'_>) {
         assert_eq!(problem.field.as_deref(), Some("kind"));
         assert!(problem.detail.unwrap().contains("collector"));
     }
-    let variables = json!({ "kind": "collector", "body": BODY, "variables": { "rate": "5" } });
-    let problem = world
-        .put(EDGE, variables)
-        .await
-        .problem(ProblemKind::Unsupported);
-    assert_eq!(problem.field.as_deref(), Some("variables.rate"));
     let empty = json!({ "kind": "collector", "body": BODY, "variables": {} });
     assert_eq!(world.put(EDGE, empty).await.status, StatusCode::CREATED);
     let long = json!({ "kind": "collector", "body": BODY, "message": "x".repeat(5_000) });
@@ -361,4 +357,96 @@ pub async fn a_release_of_what_somebody_changed_since_is_refused(world: &World<'
     assert_eq!(refused.etag(), second.etag());
     let released = release(second.etag()).await;
     assert_eq!(released.status, StatusCode::CREATED, "{}", released.text);
+}
+
+pub async fn a_revision_has_tags_that_people_move(world: &World<'_>) {
+    for body in [BODY, "receivers: {otlp: {}}\n"] {
+        world.put(EDGE, put(body)).await;
+    }
+    let path = |tag: &str| format!("{EDGE}/tags/{tag}");
+    let tag = async |tag: &str, revision: u64| {
+        let request = json!({ "revision": revision });
+        world.put(&path(tag), request).await
+    };
+    let set: Tag = tag("stable", 1).await.json(StatusCode::OK);
+    assert_eq!((set.name.as_str(), set.revision), ("stable", 1));
+    tag("v1.x", 2).await;
+    let moved: Tag = tag("stable", 2).await.json(StatusCode::OK);
+    assert_eq!(moved.revision, 2);
+    let log: Page<AuditEntry> = world.read("/api/v1/audit?limit=1").await;
+    let noted = serde_json::to_string(&log.items[0]).unwrap();
+    assert!(noted.contains("config.tagged"), "{noted}");
+    let config: Config = world.read(EDGE).await;
+    let tags: Vec<_> = config
+        .tags
+        .iter()
+        .map(|tag| (tag.name.as_str(), tag.revision))
+        .collect();
+    assert_eq!(tags, [("stable", 2), ("v1.x", 2)]);
+
+    assert_eq!(
+        world.delete(&path("stable")).await.status,
+        StatusCode::NO_CONTENT
+    );
+    world
+        .delete(&path("stable"))
+        .await
+        .problem(ProblemKind::NotFound);
+    tag("stable", 9).await.problem(ProblemKind::NotFound);
+    for name in ["1st", "a%20b", &"x".repeat(65)] {
+        tag(name, 1).await.problem(ProblemKind::InvalidPath);
+    }
+    for number in 0..99 {
+        assert_eq!(tag(&format!("t{number}"), 1).await.status, StatusCode::OK);
+    }
+    tag("one-more", 1).await.problem(ProblemKind::Conflict);
+}
+
+/// Whatever is done to a config, what its revisions say never changes, and their numbers only grow.
+pub async fn the_history_of_a_config_is_append_only(world: &World<'_>) {
+    let mut seen: BTreeMap<u64, Revision> = BTreeMap::new();
+    for (step, choice) in [0, 1, 0, 2, 3, 0, 4, 0, 2, 1, 5, 0, 3, 2, 4, 4, 0, 1, 2, 5]
+        .into_iter()
+        .enumerate()
+    {
+        let body = format!("receivers: {{otlp: {{}}}} # {step}\n");
+        let back = seen.len().min(step % 3 + 1);
+        let answer = match choice {
+            0 => world.put(EDGE, put(&body)).await,
+            1 => world.put(EDGE, put(BODY)).await,
+            2 => {
+                world
+                    .post(&format!("{EDGE}/rollback"), json!({ "revision": back }))
+                    .await
+            }
+            3 => {
+                world
+                    .post(&format!("{EDGE}/rollouts"), json!({ "force": true }))
+                    .await
+            }
+            4 => {
+                world
+                    .delete(&format!("{EDGE}?agents=remove&force=true"))
+                    .await
+            }
+            _ => {
+                world
+                    .put(&format!("{EDGE}/tags/t"), json!({ "revision": back }))
+                    .await
+            }
+        };
+        assert!(!answer.status.is_server_error(), "{}", answer.text);
+        let newest = seen.keys().next_back().copied().unwrap_or(0);
+        for (number, revision) in &seen {
+            let again: Revision = world.read(&format!("{EDGE}/revisions/{number}")).await;
+            assert_eq!(&again, revision, "after step {step}");
+        }
+        let next = world.get(&format!("{EDGE}/revisions/{}", newest + 1)).await;
+        if next.status == StatusCode::OK {
+            seen.insert(newest + 1, next.json(StatusCode::OK));
+        }
+        let further = world.get(&format!("{EDGE}/revisions/{}", newest + 2)).await;
+        assert_eq!(further.status, StatusCode::NOT_FOUND);
+    }
+    assert!(8 < seen.len(), "{}", seen.len());
 }

@@ -12,11 +12,13 @@ mod configs;
 mod events;
 mod fleet;
 mod harness;
+mod imports;
 mod namespaces;
 mod openapi;
 mod plans;
 mod rollouts;
 mod system;
+mod templates;
 mod tokens;
 
 /// Makes a test of each function on each database. A function that is not listed is dead code, which lint refuses.
@@ -100,13 +102,15 @@ suite! {
         an_earlier_revision_comes_back_as_a_new_one,
         preconditions_guard_writes,
         a_release_of_what_somebody_changed_since_is_refused,
-        other_kinds_and_variables_are_refused,
+        other_kinds_and_long_messages_are_refused,
         a_body_copied_from_a_redacted_display_is_refused,
         secrets_in_revisions_are_redacted_unless_revealed,
         a_config_in_force_is_deleted_only_with_its_agents,
         a_deleted_config_comes_back_with_the_next_number,
         configs_and_revisions_page,
         writers_at_once_make_one_revision_each,
+        a_revision_has_tags_that_people_move,
+        the_history_of_a_config_is_append_only,
     ],
     events: [
         the_stream_resumes_after_an_id,
@@ -124,6 +128,11 @@ suite! {
         a_hold_keeps_offers_back_until_it_is_lifted,
         holds_have_scopes,
         impossible_holds_are_refused,
+    ],
+    imports: [
+        a_fleet_that_runs_is_taken_over_without_a_change,
+        what_cannot_be_taken_over_is_refused,
+        an_agent_that_runs_something_else_has_drifted,
     ],
     namespaces: [
         one_namespace_does_not_see_another,
@@ -165,6 +174,20 @@ suite! {
         the_landing_page_lists_the_api,
         a_new_agent_gets_its_file,
         a_lost_database_is_told_and_the_server_stays_up,
+    ],
+    templates: [
+        each_agent_gets_the_text_that_its_labels_make,
+        a_template_is_shown_with_what_makes_it_one,
+        a_plan_groups_agents_by_what_a_template_makes_of_them,
+        a_release_may_leave_out_agents_for_which_it_is_wrong,
+        an_agent_for_which_a_template_fails_keeps_what_it_has,
+        a_template_is_rendered_for_an_agent_or_made_up_labels,
+        what_cannot_be_rendered_is_refused_at_its_place,
+        templates_that_cannot_be_are_refused_at_their_place,
+        a_template_merges_with_other_layers,
+        what_an_agent_was_refused_is_not_held_against_other_changes,
+        a_broken_combination_is_not_given_by_a_release_of_something_else,
+        an_agent_that_keeps_changing_gets_its_content_a_minute_later,
     ],
     tokens: [
         an_agent_token_lets_agents_in_until_it_is_revoked,

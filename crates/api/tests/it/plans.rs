@@ -13,7 +13,7 @@ use engine::domain::model::ApplyState;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::harness::{BODY, World};
+use crate::harness::{Agent as FakeAgent, BODY, World};
 
 const EDGE: &str = "/api/v1/configs/edge";
 const RELEASE: &str = "/api/v1/configs/edge/rollouts";
@@ -24,7 +24,13 @@ const BROKEN: &str = "receivers: {otlp: {}}\nexporters: {debug: {}}\n\
 /// Makes sense only over [`BODY`].
 const EXTRA: &str = "exporters: {debug: {verbosity: detailed}}\n";
 
-async fn put(world: &World<'_>, config: &str, selector: &str, priority: i64, body: &str) {
+pub(crate) async fn put(
+    world: &World<'_>,
+    config: &str,
+    selector: &str,
+    priority: i64,
+    body: &str,
+) {
     let path = format!("/api/v1/configs/{config}");
     let request =
         json!({ "kind": "collector", "selector": selector, "priority": priority, "body": body });
@@ -32,7 +38,7 @@ async fn put(world: &World<'_>, config: &str, selector: &str, priority: i64, bod
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
 }
 
-async fn release(world: &World<'_>, config: &str) {
+pub(crate) async fn release(world: &World<'_>, config: &str) {
     let path = format!("/api/v1/configs/{config}/rollouts");
     let answer = world.post(&path, json!({})).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
@@ -108,13 +114,19 @@ async fn gets_two_layers(world: &World<'_>, uid: u8, team: &str) {
     assert_eq!(shown.config.desired.unwrap().layers.len(), 2);
 }
 
-pub async fn what_an_agent_was_refused_before_is_not_held_against_a_release(world: &World<'_>) {
+/// An agent that runs `edge`, beside a config that no agent gets and that would break it.
+async fn with_a_broken_team(world: &World<'_>) -> FakeAgent {
     let mut agent = world.connect(1, &[("env", "prod")]).await;
     put(world, "edge", "env=prod", 0, BODY).await;
     release(world, "edge").await;
     agent.takes_config(world, ApplyState::Applied, "").await;
     put(world, "team", "team=red", 1, BROKEN).await;
     release(world, "team").await;
+    agent
+}
+
+pub async fn what_an_agent_was_refused_before_is_not_held_against_a_release(world: &World<'_>) {
+    with_a_broken_team(world).await;
     // It labels itself into a combination that is broken.
     world.connect(2, &[("env", "prod"), ("team", "red")]).await;
     put(world, "other", "env=prod,team!=red", 2, EXTRA).await;
@@ -142,12 +154,7 @@ pub async fn an_agent_that_comes_later_is_not_given_what_its_collector_refuses(w
 }
 
 pub async fn labels_that_would_break_an_agent_are_refused(world: &World<'_>) {
-    let mut agent = world.connect(1, &[("env", "prod")]).await;
-    put(world, "edge", "env=prod", 0, BODY).await;
-    release(world, "edge").await;
-    agent.takes_config(world, ApplyState::Applied, "").await;
-    put(world, "team", "team=red", 1, BROKEN).await;
-    release(world, "team").await;
+    let agent = with_a_broken_team(world).await;
     let labels = json!({ "labels": { "team": "red" } });
     let refusal = world
         .patch(&agent.path(), labels.clone())

@@ -1,7 +1,7 @@
 //! From layers to content.
 
 use desired::{
-    Limits, MaterialiseError, content_hash, materialise, materialise_within, redacted,
+    Limits, MaterialiseError, Renderer, content_hash, materialise, materialise_within, redacted,
     redacted_pair,
 };
 use domain::model::ConfigFile;
@@ -54,22 +54,23 @@ fn every_value_says_where_it_comes_from() {
         given("base", 3, 0, "a:\n  x: 1\n  y: [1, 2]\n"),
         given("edge", 1, 1, "a: {y: [3]}\n"),
     ];
-    let content = materialise(&layers(&given)).unwrap();
+    let provenance = Renderer::default()
+        .combine(&layers(&given))
+        .unwrap()
+        .provenance();
     let shown = |source: &desired::Source| {
         format!(
             "{} {} {}:{}",
             source.config, source.revision, source.line, source.column
         )
     };
-    let leaves: Vec<String> = content
-        .provenance
+    let leaves: Vec<String> = provenance
         .leaves
         .iter()
         .map(|leaf| format!("{} = {}", leaf.path, shown(&leaf.source)))
         .collect();
     assert_eq!(leaves, ["a::x = base 3 2:6", "a::y::0 = edge 1 1:9"]);
-    let overridden: Vec<String> = content
-        .provenance
+    let overridden: Vec<String> = provenance
         .overridden
         .iter()
         .map(|lost| {
@@ -82,9 +83,9 @@ fn every_value_says_where_it_comes_from() {
         })
         .collect();
     assert_eq!(overridden, ["a::y: edge 1 1:8 over base 3 3:6"]);
-    let path = &content.provenance.leaves[1].path;
-    assert_eq!(content.provenance.at(path).count(), 1);
-    assert_eq!(content.provenance.overridden_at(path).count(), 1);
+    let path = &provenance.leaves[1].path;
+    assert_eq!(provenance.at(path).count(), 1);
+    assert_eq!(provenance.overridden_at(path).count(), 1);
 }
 
 #[test]

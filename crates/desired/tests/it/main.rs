@@ -4,11 +4,14 @@
 
 mod bodies;
 mod content;
+mod explained;
 mod hashes;
-mod layers;
+mod templates;
 
-use desired::Layer;
-use domain::{ConfigName, ContentHash, RevisionNumber};
+use std::sync::Arc;
+
+use desired::{Layer, Values};
+use domain::{Actor, ConfigName, ContentHash, Kind, Namespace, Revision, RevisionNumber, Template};
 
 /// A layer with what revisions have beside it.
 pub(crate) struct Given {
@@ -16,6 +19,8 @@ pub(crate) struct Given {
     revision: u64,
     priority: i64,
     body: Vec<u8>,
+    /// What its body is given, JSON, if it is a template.
+    values: Option<&'static str>,
 }
 
 pub(crate) fn given(config: &str, revision: u64, priority: i64, body: &str) -> Given {
@@ -24,21 +29,40 @@ pub(crate) fn given(config: &str, revision: u64, priority: i64, body: &str) -> G
         revision,
         priority,
         body: body.into(),
+        values: None,
     }
 }
 
-pub(crate) fn layers(given: &[Given]) -> Vec<Layer<'_>> {
+pub(crate) fn template(config: &str, priority: i64, body: &str, values: &'static str) -> Given {
+    Given {
+        values: Some(values),
+        ..given(config, 3, priority, body)
+    }
+}
+
+pub(crate) fn layers(given: &[Given]) -> Vec<Layer> {
     given.iter().map(Given::layer).collect()
 }
 
 impl Given {
-    fn layer(&self) -> Layer<'_> {
-        Layer {
-            config: &self.config,
-            revision: RevisionNumber(self.revision),
+    fn layer(&self) -> Layer {
+        let revision = Revision {
+            namespace: Namespace::default(),
+            config: self.config.clone(),
+            number: RevisionNumber(self.revision),
+            version: "v1.0.0".to_owned(),
+            kind: Kind::Collector,
+            selector: "".parse().unwrap(),
             priority: self.priority,
+            template: self.values.map(|_| Template::default()),
+            body: self.body.as_slice().into(),
             sha256: ContentHash::from_bytes(trust::sha256(&self.body)),
-            body: &self.body,
-        }
+            author: Actor::admin(),
+            message: String::new(),
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+            origin: "api".to_owned(),
+        };
+        let values = self.values.map(|json| Values::from_json(json.to_owned()));
+        Layer::with(Arc::new(revision), values)
     }
 }

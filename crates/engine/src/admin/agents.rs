@@ -4,11 +4,12 @@ mod edit;
 
 use std::sync::Arc;
 
+use desired::difference::Drift;
 use desired::{
-    Explanation, Layer, MaterialiseError, content_hash, explain_within, redacted, redacted_pair,
+    Explanation, Layer, MaterialiseError, Values, content_hash, inputs_key, redacted, redacted_pair,
 };
 use domain::model::{ConfigFile, ConfigMap, InstanceUid};
-use domain::{AgentId, ConfigState, ContentHash, Revision};
+use domain::{AgentId, ConfigState, ContentHash};
 use jiff::Timestamp;
 use store::desired::CONFIG;
 use store::{Conn, StoreError, agents, configs, desired as stored};
@@ -50,8 +51,8 @@ pub struct DesiredView {
     pub hash: ContentHash,
     /// The files, with their secrets.
     pub files: ConfigMap,
-    /// The revisions it is made of, in merge order.
-    pub layers: Vec<Revision>,
+    /// What it is made of, in merge order.
+    pub layers: Vec<Layer>,
 }
 
 impl ListedAgent {
@@ -151,7 +152,7 @@ impl Engine {
         let desired = match hash {
             Some(hash) => {
                 let released = self.layers_of(&caller.namespace, stored.summary.id);
-                desired_view(&mut conn, caller, &hash, &released).await?
+                desired_view(&mut conn, caller, &hash, released).await?
             }
             None => None,
         };
@@ -222,25 +223,37 @@ impl Engine {
     }
 }
 
-/// The content of that hash, with the agent's own released revisions where memory has them: several sets of revisions
-/// may make the same content, and the stored one may be another agent's.
+/// The content of that hash with the layers that make it: those that are released for the agent if they do, else those
+/// that it was made of when it was stored.
 async fn desired_view(
     conn: &mut Conn,
     caller: &Caller,
     hash: &ContentHash,
-    released: &[Arc<Revision>],
+    released: Vec<Layer>,
 ) -> Result<Option<DesiredView>, StoreError> {
-    let Some(content) = stored::find_by_hash(conn, &caller.namespace, CONFIG, hash).await? else {
+    let namespace = &caller.namespace;
+    let key = inputs_key(&released);
+    let own = stored::find(conn, namespace, CONFIG, key.as_bytes()).await?;
+    if let Some(content) = own.filter(|content| content.hash == *hash) {
+        return Ok(Some(DesiredView {
+            hash: content.hash,
+            files: content.files,
+            layers: released,
+        }));
+    }
+    let Some(content) = stored::find_by_hash(conn, namespace, CONFIG, hash).await? else {
         return Ok(None);
     };
-    let mut layers: Vec<Revision> = released
-        .iter()
-        .map(|revision| Revision::clone(revision))
-        .collect();
-    if layers.is_empty() {
-        for (config, number) in &content.layers {
-            layers.extend(configs::revision(conn, &caller.namespace, config, *number).await?);
-        }
+    let mut layers = Vec::new();
+    for stored::LayerRecord {
+        config,
+        revision,
+        values,
+    } in content.layers
+    {
+        let revision = configs::revision(conn, namespace, &config, revision).await?;
+        let values = values.map(Values::from_json);
+        layers.extend(revision.map(|revision| Layer::with(Arc::new(revision), values)));
     }
     Ok(Some(DesiredView {
         hash: content.hash,
@@ -284,9 +297,22 @@ impl Engine {
         under: &str,
         most: usize,
     ) -> Result<Explanation, MaterialiseError> {
-        let layers: Vec<Layer<'_>> = desired.layers.iter().map(Layer::from).collect();
-        explain_within(&layers, under, most, &self.options().limits.desired)
+        self.inner
+            .renderer
+            .combine(&desired.layers)?
+            .explain(under, most)
     }
+}
+
+/// Where what an agent runs differs from what it should; nothing where one of them cannot be read.
+#[must_use]
+pub fn drift_of(should_run: &ConfigMap, runs: &ConfigMap) -> Option<Drift> {
+    // Both were measured when they came in.
+    let limits = desired::Limits {
+        body_bytes: usize::MAX,
+        merged_bytes: usize::MAX,
+    };
+    desired::drift_of(should_run, runs, &limits)
 }
 
 /// A body as it may be shown: secrets replaced.

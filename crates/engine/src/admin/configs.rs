@@ -1,9 +1,14 @@
 //! Configs: making revisions, reading and deleting them. Making one changes no agent.
 
 mod delete;
+mod find;
+mod import;
 mod plan;
 mod put;
+mod render;
 mod rollback;
+mod tags;
+mod template;
 mod version;
 
 use domain::{
@@ -15,9 +20,16 @@ use store::{Conn, StoreError, configs, rollouts};
 pub use store::configs::{ConfigOverview, RevisionHead};
 
 pub use delete::{DeleteConfigError, Deleted, InForce};
+pub use find::NoSuch;
+pub(in crate::admin) use find::{find_config, find_revision};
+pub use import::ImportConfigError;
 pub use plan::{Plan, PlanError, Proposal};
 pub use put::{NewRevision, Origin, Put, PutConfigError};
+pub use render::{RenderError, RenderFor, RenderWhat, RenderedBody};
 pub use rollback::RollbackError;
+pub use store::configs::Tag;
+pub use tags::TagError;
+pub use template::{InvalidVariables, NewTemplate};
 pub use version::{InvalidVersion, Version};
 
 use super::access::Caller;
@@ -46,6 +58,8 @@ pub struct ConfigDetail {
     pub overview: ConfigOverview,
     /// Its newest rollout.
     pub last_rollout: Option<Rollout>,
+    /// Its tags, by name.
+    pub tags: Vec<Tag>,
 }
 
 /// A precondition that does not hold.
@@ -152,6 +166,22 @@ impl Engine {
         configs::revision(&mut conn, &caller.namespace, name, number).await
     }
 
+    /// The number of the revision that is kept before another one of its config.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn revision_before(
+        &self,
+        caller: &Caller,
+        revision: &Revision,
+    ) -> Result<Option<RevisionNumber>, StoreError> {
+        let mut conn = self.db().read().await?;
+        let before = Some(revision.number);
+        let before =
+            configs::revisions(&mut conn, &caller.namespace, &revision.config, before, 1).await?;
+        Ok(before.first().map(|head| head.number))
+    }
+
     /// Notes that somebody was shown the secrets of a revision. Before they are shown.
     ///
     /// # Errors
@@ -204,6 +234,7 @@ async fn config_detail(
             baseline,
         },
         last_rollout,
+        tags: configs::tags(conn, namespace, name).await?,
     }))
 }
 

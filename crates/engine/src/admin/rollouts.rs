@@ -12,7 +12,7 @@ use super::{PageOf, Paged};
 use crate::engine::Engine;
 
 pub(super) use start::{DraftError, Move};
-pub use start::{Release, StartRolloutError, Started};
+pub use start::{OnErrors, Release, StartRolloutError, Started};
 
 /// A rollout and how its agents stand.
 #[derive(Debug, Clone, PartialEq, Eq)]

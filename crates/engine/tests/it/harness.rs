@@ -1,7 +1,6 @@
 //! An engine on a temporary database, agents that are nothing but a session, and releases without the admin plane.
 
 use std::{
-    collections::BTreeMap,
     convert::Infallible,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
@@ -110,7 +109,7 @@ impl World {
             kind: Kind::Collector,
             selector: selector.parse::<Selector>().unwrap(),
             priority,
-            variables: BTreeMap::new(),
+            template: None,
             body: Arc::from(body.as_bytes()),
             sha256: ContentHash::from_bytes(trust::sha256(body.as_bytes())),
             author: Actor::server(),

@@ -134,7 +134,7 @@ async fn a_release_whose_commit_was_lost_is_in_force_when_it_is_asked_for_again(
         strategy: None,
         message: String::new(),
         precondition: engine::admin::configs::Precondition::None,
-        force: true,
+        on_errors: engine::admin::rollouts::OnErrors::Force,
     };
     let creation = Creation {
         key: Some("once".to_owned()),

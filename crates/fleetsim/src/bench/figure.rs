@@ -20,6 +20,10 @@ pub enum Figure {
     Storm,
     /// Time until a fleet is back after the server was killed.
     RestartStorm,
+    /// Time of a plan in which templates make 300 different texts, with nothing made before.
+    TemplatePlan,
+    /// Time that such a plan takes to render and merge.
+    TemplateRender,
 }
 
 /// With or without TLS.
@@ -34,7 +38,7 @@ pub enum Mode {
 
 impl Figure {
     /// All of them, in the order in which one run measures them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::IdleMemory,
         Self::StatusReport,
         Self::StoredChange,
@@ -42,6 +46,8 @@ impl Figure {
         Self::AgentsList,
         Self::Storm,
         Self::RestartStorm,
+        Self::TemplatePlan,
+        Self::TemplateRender,
     ];
 
     /// What it is called in tables.
@@ -55,6 +61,8 @@ impl Figure {
             Self::AgentsList => "list of agents, p99",
             Self::Storm => "storm",
             Self::RestartStorm => "restart storm",
+            Self::TemplatePlan => "plan of 300 templated texts",
+            Self::TemplateRender => "rendering and merging them",
         }
     }
 
@@ -65,7 +73,11 @@ impl Figure {
             Self::IdleMemory => "KiB",
             Self::StatusReport | Self::StoredChange => "µs",
             Self::AgentsList => "ms",
-            Self::FanOut | Self::Storm | Self::RestartStorm => "s",
+            Self::FanOut
+            | Self::Storm
+            | Self::RestartStorm
+            | Self::TemplatePlan
+            | Self::TemplateRender => "s",
         }
     }
 
@@ -80,6 +92,8 @@ impl Figure {
             Self::AgentsList => (30.0, 30.0),
             Self::Storm => (1.5, 8.0),
             Self::RestartStorm => (3.0, 10.0),
+            Self::TemplatePlan => (2.0, 2.0),
+            Self::TemplateRender => (1.0, 1.0),
         };
         match mode {
             Mode::Plain => plain,
@@ -96,7 +110,9 @@ impl Figure {
             Self::StoredChange => ("nothing stored", "nothing stored"),
             Self::FanOut => ("0.7-1.3", "1.5-2.3"),
             Self::Storm => ("2.4", "16.4"),
-            Self::AgentsList | Self::RestartStorm => ("–", "–"),
+            Self::AgentsList | Self::RestartStorm | Self::TemplatePlan | Self::TemplateRender => {
+                ("–", "–")
+            }
         };
         match mode {
             Mode::Plain => plain,

@@ -14,6 +14,7 @@ mod plan;
 mod record;
 mod report;
 pub(crate) mod server;
+mod templates;
 
 use std::{
     path::{Path, PathBuf},
@@ -243,6 +244,14 @@ async fn measure_server(
             Figure::Storm => phases::storm(process, &fleet, &plan).await?,
             Figure::RestartStorm => {
                 phases::restart_storm(&mut server, &setup, &fleet, &plan).await?
+            }
+            Figure::TemplatePlan => {
+                let planned = templates::plan(&mut server, &setup, &fleet, &plan).await?;
+                planned.time()
+            }
+            Figure::TemplateRender => {
+                let planned = templates::plan(&mut server, &setup, &fleet, &plan).await?;
+                planned.making()
             }
         };
         say(&told(figure, record.mode, &measured));

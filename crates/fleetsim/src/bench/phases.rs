@@ -12,6 +12,7 @@ use super::{
     plan::{CONFIG_BYTES, Plan},
     record::Measured,
     server::{Server, ServerSetup},
+    templates,
 };
 use crate::{
     Fleet, Options, Redial, Trust,
@@ -35,7 +36,7 @@ pub(super) fn fleet_options(
     let mut options = Options::new(endpoint, plan.agents);
     options.ramp = plan.ramp();
     options.redial = Redial::Every(Duration::from_millis(100));
-    options.labels = list::labels();
+    options.labels = [list::labels(), vec![templates::label()]].concat();
     // "its own distinct 4 KiB effective config": it stays the agent's own whatever is applied.
     options.effective_follows_offer = false;
     if let Some(pem) = cert_pem {

@@ -9,7 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api_types::{configs::PutConfig, fleet::Fleet as FleetCounts, rollouts::StartRollout};
+use api_types::{
+    configs::PutConfig,
+    fleet::Fleet as FleetCounts,
+    plans::{Plan, PlanConfig},
+    rollouts::StartRollout,
+};
 use rand::RngExt as _;
 use reqwest::{Client, RequestBuilder};
 use serde::de::DeserializeOwned;
@@ -117,6 +122,16 @@ impl Program {
             .kill()
             .await
             .map_err(BenchError::io(format!("killing {}", self.name)))
+    }
+}
+
+/// A revision of a config for all agents.
+pub(crate) fn revision_of(body: &str) -> PutConfig {
+    PutConfig {
+        kind: "collector".to_owned(),
+        body: body.to_owned(),
+        message: Some("benchmark".to_owned()),
+        ..PutConfig::default()
     }
 }
 
@@ -317,14 +332,16 @@ impl Server {
         body: &str,
     ) -> Result<(), BenchError> {
         let request = PutConfig {
-            kind: "collector".to_owned(),
             selector: Some(selector.into()),
-            body: body.to_owned(),
-            message: Some("benchmark".to_owned()),
-            ..PutConfig::default()
+            ..revision_of(body)
         };
+        self.put(name, &request).await
+    }
+
+    /// Makes a revision of a config.
+    pub(crate) async fn put(&self, name: &str, request: &PutConfig) -> Result<(), BenchError> {
         let path = format!("/api/v1/configs/{name}");
-        let request = self.client.put(self.url(&path)).json(&request);
+        let request = self.client.put(self.url(&path)).json(request);
         self.call::<serde_json::Value>(&format!("PUT {path}"), request)
             .await
             .map(drop)
@@ -342,6 +359,40 @@ impl Server {
         self.call::<serde_json::Value>(&format!("POST {path}"), request)
             .await?;
         Ok(began)
+    }
+
+    /// What the release of a revision that is not made yet would do; how long the answer took.
+    pub(crate) async fn plan(
+        &self,
+        name: &str,
+        edit: PutConfig,
+    ) -> Result<(Plan, Duration), BenchError> {
+        let request = PlanConfig {
+            edit: Some(edit),
+            ..PlanConfig::default()
+        };
+        let path = format!("/api/v1/configs/{name}/plan");
+        let request = self.client.post(self.url(&path)).json(&request);
+        let began = Instant::now();
+        let plan = self.call(&format!("POST {path}"), request).await?;
+        Ok((plan, began.elapsed()))
+    }
+
+    /// The sum of the metrics of that name.
+    pub(crate) async fn metric(&self, name: &str) -> Result<f64, BenchError> {
+        const WHAT: &str = "GET /metrics";
+        let answer = self.client.get(self.url("/metrics")).send().await;
+        let text = answer
+            .map_err(http(WHAT))?
+            .text()
+            .await
+            .map_err(http(WHAT))?;
+        let values = text.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let series = series.split('{').next()?;
+            (series == name).then(|| value.parse::<f64>().ok())?
+        });
+        Ok(values.sum())
     }
 
     /// The server's own count of its fleet.

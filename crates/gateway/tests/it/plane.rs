@@ -1,7 +1,6 @@
 //! An agent plane on a free port with its engine, and releases without the admin plane.
 
 use std::{
-    collections::BTreeMap,
     future::Future,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
@@ -96,7 +95,7 @@ impl Plane {
             kind: Kind::Collector,
             selector: "".parse().unwrap(),
             priority: 0,
-            variables: BTreeMap::new(),
+            template: None,
             body: Arc::from(body),
             sha256,
             author: Actor::server(),

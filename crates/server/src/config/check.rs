@@ -343,9 +343,13 @@ fn timing(file: &File) -> Result<(), ConfigError> {
         ("timing.sweep", timing.sweep),
         ("retention.offline_agents", retention.offline_agents),
         ("retention.events", retention.events),
+        ("retention.revisions", retention.revisions),
     ];
     if let Some((key, _)) = durations.iter().find(|(_, duration)| duration.is_zero()) {
         return Err(file.refuse(key, "must be longer than nothing"));
+    }
+    if retention.revisions_per_config == 0 {
+        return Err(file.refuse("retention.revisions_per_config", "must be at least 1"));
     }
     if MAX_COMMIT_INTERVAL < timing.commit_interval {
         return Err(file.refuse("timing.commit_interval", "is more than 250ms"));

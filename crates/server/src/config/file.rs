@@ -419,6 +419,11 @@ pub struct RetentionSection {
     /// Timed events are kept this long. Default `90d`.
     #[serde(with = "duration")]
     pub events: Duration,
+    /// Revisions are kept this long, and longer if they are in use or could be returned to. Default `90d`.
+    #[serde(with = "duration")]
+    pub revisions: Duration,
+    /// So many of the newest revisions of each config are kept, whatever their age. Default 100.
+    pub revisions_per_config: u32,
 }
 
 impl Default for RetentionSection {
@@ -427,6 +432,8 @@ impl Default for RetentionSection {
         Self {
             offline_agents: days(30),
             events: days(90),
+            revisions: days(90),
+            revisions_per_config: 100,
         }
     }
 }

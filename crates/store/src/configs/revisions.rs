@@ -1,8 +1,8 @@
-//! Revisions of configs: immutable, numbered without gaps.
+//! Revisions of configs: immutable, numbered one after the other; retention may leave gaps.
 
-use std::collections::BTreeMap;
-
-use domain::{Actor, ConfigName, ContentHash, Kind, Namespace, Revision, RevisionNumber, Selector};
+use domain::{
+    Actor, ConfigName, ContentHash, Kind, Namespace, Revision, RevisionNumber, Selector, Template,
+};
 use jiff::Timestamp;
 
 use crate::contents::{self, ContentKind};
@@ -22,8 +22,8 @@ pub struct RevisionHead {
     pub selector: Selector,
     /// Its place among the layers of an agent.
     pub priority: i64,
-    /// Values for its template.
-    pub variables: BTreeMap<String, String>,
+    /// What makes its body a template.
+    pub template: Option<Template>,
     /// The SHA-256 of its body.
     pub sha256: ContentHash,
     /// The size of its body.
@@ -40,7 +40,7 @@ pub struct RevisionHead {
 
 /// The columns of [`RevisionHead`], of a table named `r`.
 pub(super) const HEAD: &str =
-    "r.number, r.version, r.kind, r.selector, r.priority, r.variables, r.sha256, r.body_bytes,
+    "r.number, r.version, r.kind, r.selector, r.priority, r.template, r.sha256, r.body_bytes,
     r.author, r.message, r.created_at, r.origin";
 
 pub(super) fn read_head(row: &mut Columns<'_>) -> Result<RevisionHead, StoreError> {
@@ -52,7 +52,7 @@ pub(super) fn read_head(row: &mut Columns<'_>) -> Result<RevisionHead, StoreErro
         })?,
         selector: row.parsed("selector")?,
         priority: row.int()?,
-        variables: codec::decode_map(row.text()?)?,
+        template: row.opt_text()?.map(codec::decode_template).transpose()?,
         sha256: row.hash()?,
         body_bytes: row.count()?,
         author: Actor::named(row.text()?),
@@ -72,7 +72,7 @@ impl RevisionHead {
             kind: self.kind,
             selector: self.selector,
             priority: self.priority,
-            variables: self.variables,
+            template: self.template,
             body: body.into(),
             sha256: self.sha256,
             author: self.author,
@@ -103,7 +103,7 @@ pub async fn add_revision(tx: &mut Tx, revision: &Revision) -> Result<bool, Stor
     .await?;
     query(
         "storing a revision",
-        "INSERT INTO revisions (namespace, config, number, version, kind, selector, priority, variables, sha256,
+        "INSERT INTO revisions (namespace, config, number, version, kind, selector, priority, template, sha256,
              body_bytes, author, message, created_at, origin)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
@@ -114,7 +114,7 @@ pub async fn add_revision(tx: &mut Tx, revision: &Revision) -> Result<bool, Stor
     .bind(revision.kind.as_str())
     .bind(revision.selector.to_string())
     .bind(revision.priority)
-    .bind(codec::encode_map(&revision.variables))
+    .bind(revision.template.as_ref().map(codec::encode_template))
     .bind(&stored)
     .bind(revision.body.len() as u64)
     .bind(revision.author.as_str())

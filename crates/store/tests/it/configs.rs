@@ -131,8 +131,8 @@ pub(crate) async fn revisions_are_paged_from_the_newest(t: &TestDb) {
     assert_eq!(numbers(&rest), [2, 1]);
     let (head, whole) = (&first[0], revision("edge", 5));
     assert_eq!(
-        (&head.selector, head.priority, &head.variables),
-        (&whole.selector, -5, &whole.variables)
+        (&head.selector, head.priority, &head.template),
+        (&whole.selector, -5, &whole.template)
     );
     assert_eq!(
         (head.sha256, &head.author, &*head.origin),

@@ -2,7 +2,7 @@
 
 use domain::RevisionNumber;
 use domain::model::{ConfigFile, ConfigMap};
-use store::desired::{self, CONFIG, DesiredContent};
+use store::desired::{self, CONFIG, DesiredContent, LayerRecord};
 use store::testing::{TestDb, at};
 
 use crate::fixture::*;
@@ -13,8 +13,17 @@ pub(crate) fn content(key: &[u8], body: &str) -> DesiredContent {
         kind: CONFIG.to_owned(),
         inputs_key: key.to_vec(),
         layers: vec![
-            (config("base"), RevisionNumber(1)),
-            (config("edge"), RevisionNumber(7)),
+            LayerRecord {
+                config: config("base"),
+                revision: RevisionNumber(1),
+                values: None,
+            },
+            LayerRecord {
+                config: config("edge"),
+                revision: RevisionNumber(7),
+                // Kept byte for byte.
+                values: Some(r#"{"vars":{"b":1.50, "a":[]}}"#.to_owned()),
+            },
         ],
         hash: hash(key[0]),
         files: ConfigMap::from([("config.yaml".to_owned(), ConfigFile::new(body, "text/yaml"))]),

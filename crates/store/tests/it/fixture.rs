@@ -7,9 +7,9 @@ use domain::model::{
     RemoteConfigStatus,
 };
 use domain::{
-    Actor, AgentId, Approval, ConfigName, ContentHash, Epoch, EventKind, Kind, Labels, Namespace,
-    NewEvent, NodeName, Revision, RevisionNumber, Rollout, RolloutId, RolloutState, Strategy,
-    labels_of,
+    Actor, AgentId, Approval, ConfigName, ContentHash, Epoch, EventKind, Kind, Labels, Names,
+    Namespace, NewEvent, NodeName, Override, Revision, RevisionNumber, Rollout, RolloutId,
+    RolloutState, Strategy, Template, Uses, Variables, labels_of,
 };
 use store::agents::{
     AgentDetail, AgentReport, Applied, Attachment, AttachmentChange, By, HealthChange, NewAgent,
@@ -184,7 +184,7 @@ pub(crate) fn revision(name: &str, number: u64) -> Revision {
         kind: Kind::Collector,
         selector: "env=prod".parse().unwrap(),
         priority: -5,
-        variables: [("port".to_owned(), "4317".to_owned())].into(),
+        template: Some(template()),
         body: format!("receivers: {{}} # {name} {number}\n")
             .into_bytes()
             .into(),
@@ -193,6 +193,23 @@ pub(crate) fn revision(name: &str, number: u64) -> Revision {
         message: "because".into(),
         created_at: at(i64::try_from(number).unwrap()),
         origin: "api".into(),
+    }
+}
+
+/// A template that has all that one can have.
+pub(crate) fn template() -> Template {
+    let variables = |json: &str| serde_json::from_str::<Variables>(json).unwrap();
+    Template {
+        variables: variables(r#"{"port": 4317, "list": ["a", {"b": null}], "rate": 0.5}"#),
+        overrides: vec![Override {
+            selector: "region=eu".parse().unwrap(),
+            variables: variables(r#"{"port": 4318}"#),
+        }],
+        uses: Uses {
+            uid: true,
+            labels: Names::Only(["env".to_owned()].into()),
+            variables: Names::All,
+        },
     }
 }
 

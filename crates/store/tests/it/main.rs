@@ -173,6 +173,7 @@ contract! {
         desired_contents_in_use_stay,
         a_desired_content_that_is_wanted_again_is_not_swept,
         saved_answers_are_dropped,
+        old_revisions_are_dropped_unless_they_are_needed,
     ],
     opening: [
         what_was_committed_is_there_after_a_restart,

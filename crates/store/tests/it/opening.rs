@@ -88,6 +88,7 @@ pub(crate) async fn two_nodes_may_open_at_once(t: &TestDb) {
         "contents",
         "configs",
         "revisions",
+        "tags",
         "baselines",
         "exceptions",
         "rollouts",

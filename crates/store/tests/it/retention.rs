@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use domain::model::{ConfigFile, ConfigMap};
-use domain::{EventId, EventKind, NewEvent};
+use domain::{
+    BaselineRecord, EventId, EventKind, Exception, ExceptionReason, NewEvent, RevisionNumber,
+    Rollout, RolloutState,
+};
 use store::agents::{self, AgentReport, AttachmentChange, Liveness};
 use store::contents::{self, ContentKind};
 use store::idempotency::{self, SavedAnswer};
-use store::retention::{Retention, Swept, sweep};
+use store::retention::{KeepRevisions, Retention, Swept, drop_revisions, sweep};
 use store::testing::{TestDb, at};
-use store::{desired, events};
+use store::{configs, desired, events, rollouts};
 
 use crate::desired::content;
 use crate::fixture::*;
@@ -238,4 +241,69 @@ pub(crate) async fn saved_answers_are_dropped(t: &TestDb) {
             .unwrap(),
         Some(answer)
     );
+}
+
+pub(crate) async fn old_revisions_are_dropped_unless_they_are_needed(t: &TestDb) {
+    let keep = KeepRevisions {
+        younger_than: Duration::from_secs(60),
+        per_config: 2,
+    };
+    let drop_old = async |keep| drop_revisions(&t.db, keep, at(100)).await.unwrap();
+    for number in 1..=12 {
+        assert!(add_revision(t, &revision("edge", number)).await);
+    }
+    let base = config("edge");
+    let in_force = Rollout {
+        previous: Some(RevisionNumber(3)),
+        state: RolloutState::Completed { at: at(5) },
+        ..rollout(1, "edge", Some(4))
+    };
+    commit!(t, |tx| {
+        rollouts::add(&mut tx, &in_force).await.unwrap();
+        let baseline = BaselineRecord {
+            namespace: ns(),
+            config: base.clone(),
+            revision: RevisionNumber(4),
+            rollout: in_force.id,
+            set_at: at(0),
+        };
+        configs::set_baseline(&mut tx, &baseline).await.unwrap();
+        let exception = Exception {
+            namespace: ns(),
+            agent: agent_id(1),
+            config: base.clone(),
+            revision: Some(RevisionNumber(5)),
+            reason: ExceptionReason::Pin,
+            set_by: actor(),
+            set_at: at(0),
+        };
+        configs::set_exception(&mut tx, &exception).await.unwrap();
+        let tag = configs::Tag {
+            name: "stable".to_owned(),
+            revision: RevisionNumber(6),
+            set_by: actor(),
+            set_at: at(0),
+        };
+        configs::set_tag(&mut tx, &ns(), &base, &tag).await.unwrap();
+        // Some agent runs `edge` 7.
+        desired::put(&mut tx, &content(b"1", "a: 1")).await.unwrap();
+    });
+    // The desired content is young: it counts until it is swept.
+    assert_eq!(drop_old(keep).await, 5);
+    let mut conn = t.db.read().await.unwrap();
+    let left = configs::revisions(&mut conn, &ns(), &base, None, 100)
+        .await
+        .unwrap();
+    let left: Vec<u64> = left.iter().map(|head| head.number.0).collect();
+    assert_eq!(left, [12, 11, 7, 6, 5, 4, 3]);
+    drop(conn);
+    assert_eq!(drop_old(keep).await, 0);
+    // Numbers go on where they were.
+    assert!(add_revision(t, &revision("edge", 13)).await);
+    // What is young stays, whatever there is of it.
+    let young = KeepRevisions {
+        younger_than: Duration::from_secs(3600),
+        ..keep
+    };
+    assert_eq!(drop_old(young).await, 0);
 }

@@ -7,6 +7,7 @@ use axum::extract::State;
 use engine::admin::configs::{DeleteConfigError, InForce};
 
 use super::ConfigPath;
+use super::release::on_errors;
 use crate::access::Acting;
 use crate::extract::{Path, Preconditions, Query};
 use crate::problem::{ApiError, ApiResult};
@@ -33,7 +34,7 @@ pub(crate) async fn delete_config(
     let in_force = match query.agents {
         None => InForce::Refuse,
         Some(DeleteAgents::Remove) => InForce::RollOut {
-            force: query.force.unwrap_or_default(),
+            on_errors: on_errors(query.force, query.exclude_incompatible)?,
         },
     };
     let deleted = state
@@ -57,7 +58,7 @@ impl From<DeleteConfigError> for ApiError {
             DeleteConfigError::UnderWay => Self::new(ProblemKind::Conflict).detail(text),
             DeleteConfigError::Precondition(error) => error.into(),
             DeleteConfigError::Checks(errors) => Self::from(*errors).hint(
-                "what is left is broken; ?force=true deletes it all the same, which is recorded",
+                "what is left is broken; &exclude_incompatible=true leaves these agents as they are, &force=true gives them what is left, which is recorded",
             ),
             DeleteConfigError::Desire(error) => error.into(),
             DeleteConfigError::Store(error) => error.into(),

@@ -11,6 +11,7 @@ use engine::domain;
 use engine::domain::model::ConfigFile;
 
 use super::revision::RevisionPath;
+use super::template;
 use crate::access::Acting;
 use crate::diffs::{to_changes, unified};
 use crate::extract::{Path, Query};
@@ -38,9 +39,15 @@ pub(crate) async fn diff_revisions(
     Query(query): Query<DiffQuery>,
 ) -> ApiResult<Json<RevisionDiff>> {
     let after = path.find(&state, &caller).await?;
-    let from = query
-        .from
-        .unwrap_or_else(|| after.number.0.saturating_sub(1));
+    let from = match query.from {
+        Some(from) => from,
+        // Retention may have dropped the one before it.
+        None => state
+            .engine
+            .revision_before(&caller, &after)
+            .await?
+            .map_or(0, |before| before.0),
+    };
     let before = match from {
         0 => None,
         number => Some(path.numbered(number).find(&state, &caller).await?),
@@ -51,6 +58,14 @@ pub(crate) async fn diff_revisions(
     Ok(Json(shown.map_err(|error| ApiError::internal(&error))?))
 }
 
+/// What makes a revision's body a template, as text; secrets included.
+fn template_text(revision: &domain::Revision) -> Option<String> {
+    let template = template::revealed(revision.template.as_ref()?);
+    serde_json::to_string_pretty(&template)
+        .ok()
+        .map(|text| text + "\n")
+}
+
 fn to_diff(
     engine: &Engine,
     before: Option<&domain::Revision>,
@@ -58,14 +73,21 @@ fn to_diff(
 ) -> RevisionDiff {
     let body = |revision: &domain::Revision| ConfigFile::new(&*revision.body, "");
     let (old, new) = (before.map(body).unwrap_or_default(), body(after));
+    let templates = [before, Some(after)].map(|revision| template_text(revision?));
     let (old_shown, new_shown) = redacted_for_diff(&old, &new);
     let name = |revision: &domain::Revision| format!("{}@{}", revision.config, revision.number);
     let old_name = before.map_or_else(|| "empty".to_owned(), name);
-    let text = unified(
+    let mut text = unified(
         (&old_name, &old_shown),
         (&name(after), &new_shown),
         DIFF_LIMIT,
     );
+    if templates[0] != templates[1] {
+        let [old, new] = templates.map(|text| ConfigFile::new(text.unwrap_or_default(), ""));
+        let (old, new) = redacted_for_diff(&old, &new);
+        let names = [old_name, name(after)].map(|name| format!("{name} (template)"));
+        text.push_str(&unified((&names[0], &old), (&names[1], &new), DIFF_LIMIT));
+    }
     let selectors = before.map(|before| (before.selector.to_string(), after.selector.to_string()));
     let priorities = before.map(|before| (before.priority, after.priority));
     RevisionDiff {

@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use http::{HeaderName, HeaderValue};
 
+use super::tags::to_tag;
 use super::{ConfigPath, view};
 use crate::access::Acting;
 use crate::extract::{Path, etag};
@@ -32,6 +33,7 @@ pub(crate) async fn get_config(
         Json(view::to_config(
             config.overview,
             config.last_rollout.map(to_rollout),
+            config.tags.into_iter().map(to_tag).collect(),
         )),
     ))
 }

@@ -22,6 +22,6 @@ pub(crate) async fn list_configs(
     let page = page_of(query.limit, query.cursor.as_deref())?;
     let configs = state.engine.configs(&caller, page).await?;
     Ok(Json(to_page(configs, |config| {
-        view::to_config(config, None)
+        view::to_config(config, None, Vec::new())
     })))
 }

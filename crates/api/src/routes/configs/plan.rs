@@ -24,11 +24,13 @@ use crate::state::ApiState;
 
 /// How many groups are shown.
 const MOST_GROUPS: usize = 100;
+/// How many of the groups are shown with what would change: each takes a while, and nobody reads more.
+const MOST_DIFFS: usize = 25;
 /// How many findings of a group are shown.
 const MOST_FINDINGS: usize = 20;
 /// The longest diff of a group, in bytes.
 const DIFF_MAX_BYTES: usize = 64 << 10;
-/// How long one diff may be worked at before it settles for a coarser one; of [`MOST_GROUPS`] all together a second.
+/// How long one diff may be worked at before it settles for a coarser one; of [`MOST_DIFFS`] all together a quarter of a second.
 const DIFF_LIMIT: Duration = Duration::from_millis(10);
 
 /// Says what a release, an edit that is not saved, or a deletion would do to every agent that it concerns: alike agents
@@ -94,33 +96,35 @@ fn to_plan(engine: &Engine, config: String, planned: Planned) -> Plan {
         groups: groups
             .into_iter()
             .take(MOST_GROUPS)
-            .map(|group| to_group(engine, group))
+            .enumerate()
+            .map(|(place, group)| to_group(engine, group, place < MOST_DIFFS))
             .collect(),
         findings: planned.alone.into_iter().map(to_finding).collect(),
     }
 }
 
-fn to_group(engine: &Engine, group: Group) -> PlanGroup {
+fn to_group(engine: &Engine, group: Group, with_diff: bool) -> PlanGroup {
     let is_blocked = group.is_blocked();
     let (after, error) = match &group.fate {
-        Fate::Changed(content) => (Some(&**content), None),
+        Fate::Changed(content) | Fate::Running(content) => (Some(&**content), None),
         Fate::Unchanged => (group.before.as_deref(), None),
         Fate::Unassigned => (None, None),
-        Fate::Unmergeable(why) => (None, Some(why.clone())),
+        Fate::Unrenderable(why) | Fate::Unmergeable(why) => (None, Some(why.clone())),
     };
     let outcome = match &group.fate {
+        Fate::Unrenderable(_) => PlanOutcome::TemplateFailed,
         Fate::Unmergeable(_) => PlanOutcome::MergeFailed,
         _ if is_blocked => PlanOutcome::CheckErrors,
-        Fate::Unchanged => PlanOutcome::NoChange,
+        Fate::Unchanged | Fate::Running(_) => PlanOutcome::NoChange,
         Fate::Changed(_) => PlanOutcome::Change,
         Fate::Unassigned => PlanOutcome::Unassigned,
     };
     let diff = match &group.fate {
-        Fate::Changed(content) => Some(diff(group.before.as_deref(), content)),
+        Fate::Changed(content) if with_diff => Some(diff(group.before.as_deref(), content)),
         _ => None,
     };
     let changes = match &group.fate {
-        Fate::Changed(content) => changes(engine, group.before.as_deref(), content),
+        Fate::Changed(content) if with_diff => changes(engine, group.before.as_deref(), content),
         _ => None,
     };
     let mut findings: Vec<Finding> = group.findings.to_vec();
@@ -133,7 +137,7 @@ fn to_group(engine: &Engine, group: Group) -> PlanGroup {
         layers: group
             .layers
             .iter()
-            .map(|layer| format!("{}@{}", layer.config, layer.number))
+            .map(|layer| format!("{}@{}", layer.revision.config, layer.revision.number))
             .collect(),
         before: group
             .before
@@ -189,12 +193,8 @@ fn changes(
 
 impl From<PlanError> for ApiError {
     fn from(error: PlanError) -> Self {
-        let text = error.to_string();
         match error {
-            PlanError::NoConfig { .. } => Self::new(ProblemKind::NotFound).detail(text),
-            PlanError::NoRevision { .. } => Self::new(ProblemKind::NotFound)
-                .field("revision")
-                .detail(text),
+            PlanError::NoSuch(error) => error.into(),
             PlanError::Edit(error) => Self::from(error).within("edit"),
             PlanError::Store(error) => error.into(),
         }

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{ConfigPath, delete, get, view};
+use super::{ConfigPath, delete, get, template, view};
 use crate::access::Acting;
 use crate::extract::{ConfigJson as Body, Path, Preconditions, etag};
 use crate::problem::{ApiError, ApiResult};
@@ -51,12 +51,8 @@ pub(crate) async fn put_config(
     answer(put).await
 }
 
-pub(super) fn read(put: PutConfig) -> ApiResult<NewRevision> {
-    if let Some(name) = put.variables.keys().next() {
-        return Err(ApiError::new(ProblemKind::Unsupported)
-            .field(format!("variables.{name}"))
-            .detail("variables come with templates, which this version does not have"));
-    }
+pub(super) fn read(mut put: PutConfig) -> ApiResult<NewRevision> {
+    let template = template::read(&mut put)?;
     let version = put.version.as_deref().map(Version::read).transpose();
     Ok(NewRevision {
         version: version.map_err(PutConfigError::from)?.unwrap_or_default(),
@@ -66,6 +62,7 @@ pub(super) fn read(put: PutConfig) -> ApiResult<NewRevision> {
             priority: put.priority.unwrap_or_default(),
         },
         kind: put.kind,
+        template,
         body: put.body.into_bytes(),
         message: put.message.unwrap_or_default(),
     })
@@ -93,6 +90,7 @@ impl From<PutConfigError> for ApiError {
             PutConfigError::Kind(_) => refuse(ProblemKind::UnsupportedKind, "kind"),
             PutConfigError::Version(_) => refuse(ProblemKind::InvalidField, "version"),
             PutConfigError::MessageTooLong { .. } => refuse(ProblemKind::InvalidField, "message"),
+            PutConfigError::Variables(error) => refuse(ProblemKind::InvalidField, &error.field),
             PutConfigError::Redacted { line, .. } => {
                 refuse(ProblemKind::InvalidConfigBody, "body").line_column(line, 1)
             }

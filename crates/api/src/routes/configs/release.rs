@@ -4,7 +4,7 @@ use api_types::ProblemKind;
 use api_types::rollouts::{RolloutSpec, StartRollout, StartedRollout};
 use axum::Json;
 use axum::extract::State;
-use engine::admin::rollouts::{Release, StartRolloutError};
+use engine::admin::rollouts::{OnErrors, Release, StartRolloutError};
 use engine::admin::{Created, Creation};
 use engine::domain::RevisionNumber;
 use http::StatusCode;
@@ -43,12 +43,13 @@ pub(crate) async fn start_rollout(
         key,
         request: request(&path.config, &spec),
     };
+    let on_errors = on_errors(spec.force, spec.exclude_incompatible)?;
     let release = Release {
         revision: spec.revision.map(RevisionNumber),
         strategy: spec.strategy,
         message: spec.message.unwrap_or_default(),
         precondition: preconditions.into(),
-        force: spec.force.unwrap_or_default(),
+        on_errors,
     };
     match state
         .engine
@@ -67,6 +68,7 @@ fn read(body: StartRollout) -> ApiResult<RolloutSpec> {
         strategy: body.strategy,
         message: body.message,
         force: body.force,
+        exclude_incompatible: body.exclude_incompatible,
     };
     match body.rollout {
         None => Ok(flat),
@@ -77,11 +79,31 @@ fn read(body: StartRollout) -> ApiResult<RolloutSpec> {
     }
 }
 
+/// What becomes of agents that would get errors.
+pub(super) fn on_errors(force: Option<bool>, exclude: Option<bool>) -> ApiResult<OnErrors> {
+    match (force.unwrap_or_default(), exclude.unwrap_or_default()) {
+        (false, false) => Ok(OnErrors::Refuse),
+        (true, false) => Ok(OnErrors::Force),
+        (false, true) => Ok(OnErrors::Exclude),
+        (true, true) => Err(ApiError::new(ProblemKind::InvalidField)
+            .field("exclude_incompatible")
+            .detail(
+                "give \"force\" or \"exclude_incompatible\", not both: what has errors is either sent or kept back",
+            )),
+    }
+}
+
 /// What an idempotency key is bound to.
 fn request(config: &str, spec: &RolloutSpec) -> Vec<u8> {
     format!(
         "rollout of {config} {:?}",
-        (spec.revision, &spec.strategy, &spec.message, spec.force)
+        (
+            spec.revision,
+            &spec.strategy,
+            &spec.message,
+            spec.force,
+            spec.exclude_incompatible
+        )
     )
     .into_bytes()
 }
@@ -91,8 +113,7 @@ impl From<StartRolloutError> for ApiError {
         let text = error.to_string();
         let refuse = |kind| Self::new(kind).detail(text.clone());
         match error {
-            StartRolloutError::NoConfig { .. } => refuse(ProblemKind::NotFound),
-            StartRolloutError::NoRevision { .. } => refuse(ProblemKind::NotFound).field("revision"),
+            StartRolloutError::NoSuch(error) => error.into(),
             StartRolloutError::UnknownStrategy { .. } => {
                 refuse(ProblemKind::UnsupportedStrategy).field("strategy")
             }
@@ -102,7 +123,7 @@ impl From<StartRolloutError> for ApiError {
             StartRolloutError::Precondition(error) => error.into(),
             StartRolloutError::UnderWay => refuse(ProblemKind::Conflict),
             StartRolloutError::Checks(errors) => ApiError::from(*errors)
-                .hint("correct it, or release it with \"force\": true, which is recorded"),
+                .hint("correct it, or release it with \"exclude_incompatible\": true, or \"force\": true, which is recorded"),
             StartRolloutError::Desire(error) => error.into(),
             StartRolloutError::Key(error) => error.into(),
             StartRolloutError::Raced => Self::new(ProblemKind::Conflict).detail(text),
@@ -123,6 +144,7 @@ mod tests {
             strategy: Some("all_at_once".into()),
             message: None,
             force: None,
+            exclude_incompatible: None,
         };
         let flat = StartRollout {
             revision: spec.revision,

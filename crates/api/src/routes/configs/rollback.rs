@@ -1,6 +1,5 @@
 //! `POST /configs/{config}/rollback`: an earlier revision as a new one.
 
-use api_types::ProblemKind;
 use api_types::configs::{Revision, RollBackConfig};
 use axum::extract::State;
 use engine::admin::configs::RollbackError;
@@ -56,12 +55,8 @@ pub(crate) async fn roll_back_config(
 
 impl From<RollbackError> for ApiError {
     fn from(error: RollbackError) -> Self {
-        let text = error.to_string();
         match error {
-            RollbackError::NoConfig { .. } => Self::new(ProblemKind::NotFound).detail(text),
-            RollbackError::NoRevision { .. } => Self::new(ProblemKind::NotFound)
-                .field("revision")
-                .detail(text),
+            RollbackError::NoSuch(error) => error.into(),
             RollbackError::Put(error) => error.into(),
             RollbackError::Store(error) => error.into(),
         }

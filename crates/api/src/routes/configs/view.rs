@@ -1,13 +1,19 @@
 //! Configs and revisions as the API shows them.
 
-use api_types::configs::{Config, ConfigKind, Revision, RevisionSummary};
+use api_types::configs::{Config, ConfigKind, Revision, RevisionSummary, Tag};
 use api_types::rollouts::Rollout;
 use engine::admin::agents::redacted_body;
 use engine::admin::configs::{ConfigOverview, RevisionHead};
 use engine::domain;
 use engine::domain::{ConfigName, Kind};
 
-pub(super) fn to_config(overview: ConfigOverview, last_rollout: Option<Rollout>) -> Config {
+use super::template;
+
+pub(super) fn to_config(
+    overview: ConfigOverview,
+    last_rollout: Option<Rollout>,
+    tags: Vec<Tag>,
+) -> Config {
     let ConfigOverview {
         config,
         latest,
@@ -20,6 +26,7 @@ pub(super) fn to_config(overview: ConfigOverview, last_rollout: Option<Rollout>)
         name: config.name.to_string(),
         baseline: baseline.map(|number| number.0),
         last_rollout,
+        tags,
         created_at: config.created_at,
     }
 }
@@ -32,6 +39,7 @@ pub(super) fn to_head(config: &ConfigName, head: RevisionHead) -> RevisionSummar
         kind: to_kind(head.kind),
         selector: head.selector.to_string(),
         priority: head.priority,
+        is_template: head.template.is_some(),
         sha256: head.sha256.to_string(),
         size_bytes: head.body_bytes,
         author: head.author.to_string(),
@@ -44,10 +52,16 @@ pub(super) fn to_head(config: &ConfigName, head: RevisionHead) -> RevisionSummar
 /// A revision with its secrets replaced.
 pub(super) fn to_revision(revision: &domain::Revision) -> Revision {
     let body = redacted_body(&revision.body);
-    let redacted = body.as_bytes() != &*revision.body;
+    let template = revision.template.as_ref();
+    let (shown, whole) = (
+        template.map(template::redacted),
+        template.map(template::revealed),
+    );
+    let redacted = body.as_bytes() != &*revision.body || shown != whole;
     Revision {
         summary: to_summary(revision),
         body,
+        template: shown,
         redacted,
     }
 }
@@ -58,6 +72,7 @@ pub(super) fn to_revealed_revision(revision: &domain::Revision) -> Revision {
     Revision {
         summary: to_summary(revision),
         body,
+        template: revision.template.as_ref().map(template::revealed),
         redacted: false,
     }
 }
@@ -70,6 +85,7 @@ fn to_summary(revision: &domain::Revision) -> RevisionSummary {
         kind: to_kind(revision.kind),
         selector: revision.selector.to_string(),
         priority: revision.priority,
+        is_template: revision.template.is_some(),
         sha256: revision.sha256.to_string(),
         size_bytes: u64::try_from(revision.body.len()).unwrap_or(u64::MAX),
         author: revision.author.to_string(),

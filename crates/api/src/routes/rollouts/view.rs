@@ -33,6 +33,7 @@ pub(crate) fn to_started(started: Started) -> StartedRollout {
     StartedRollout {
         rollout: to_rollout(started.rollout),
         affected: started.affected,
+        excluded: started.excluded,
     }
 }
 

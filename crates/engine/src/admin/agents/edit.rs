@@ -132,10 +132,13 @@ impl Engine {
                 ..agent.labels
             },
         );
-        let outcomes = change.outcomes();
+        let mut outcomes = change.outcomes();
+        let left_out = change.left_out(&outcomes, false, now).await?;
+        outcomes.retain(|alike| !left_out.contains(alike));
         let contents = change.make(&outcomes, now).await?;
         let unforced = outcomes.iter().filter(|alike| !change.is_forced(alike));
-        if let Some(errors) = change.errors(unforced).await {
+        let unforced: Vec<_> = unforced.collect();
+        if let Some(errors) = change.errors(unforced.into_iter()).await? {
             return Err(AgentActionError::Checks(Box::new(errors)));
         }
 

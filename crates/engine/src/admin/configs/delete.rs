@@ -13,7 +13,7 @@ use super::{Precondition, PreconditionFailed, standing};
 use crate::admin::access::Caller;
 use crate::admin::audit::Act;
 use crate::admin::retry_contended;
-use crate::admin::rollouts::{DraftError, Move, Started};
+use crate::admin::rollouts::{DraftError, Move, OnErrors, Started};
 use crate::desire::DesireError;
 use crate::engine::Engine;
 use crate::preview::CheckErrors;
@@ -25,8 +25,8 @@ pub enum InForce {
     Refuse,
     /// They lose this layer, by a rollout.
     RollOut {
-        /// Whether errors that checks find in what is left do not matter.
-        force: bool,
+        /// What becomes of agents for which what is left is wrong.
+        on_errors: OnErrors,
     },
 }
 
@@ -133,14 +133,14 @@ impl Engine {
                     revision: baseline.revision,
                 });
             }
-            (Some(baseline), InForce::RollOut { force }) => {
+            (Some(baseline), InForce::RollOut { on_errors }) => {
                 let step = Move {
                     config: name,
                     target: None,
                     previous: Some(baseline.revision),
                     strategy: Strategy::AllAtOnce,
                     message: "the config is deleted",
-                    force,
+                    on_errors,
                 };
                 Some(self.draft(&mut change, caller, step, now).await?)
             }

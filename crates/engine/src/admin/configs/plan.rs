@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use domain::{ConfigName, Revision, RevisionNumber};
+use desired::{Finding, Layer};
+use domain::{ConfigName, Revision, RevisionNumber, Template};
 use jiff::Timestamp;
 use store::{Conn, StoreError, configs};
 
 use super::put::revision_of;
-use super::{NewRevision, PutConfigError, standing};
+use super::{NewRevision, NoSuch, PutConfigError, find_config, find_revision};
 use crate::admin::access::Caller;
 use crate::engine::Engine;
 use crate::preview::Group;
-use desired::Finding;
 
 /// What somebody thinks of doing to a config.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,20 +40,9 @@ pub struct Plan {
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// There is no such config.
-    #[error("there is no config {config}")]
-    NoConfig {
-        /// Its name.
-        config: ConfigName,
-    },
-    /// There is no such revision.
-    #[error("the config {config} has no revision {revision}")]
-    NoRevision {
-        /// The config.
-        config: ConfigName,
-        /// The number.
-        revision: RevisionNumber,
-    },
+    /// There is no such config or revision.
+    #[error(transparent)]
+    NoSuch(#[from] NoSuch),
     /// The edit could not become a revision.
     #[error(transparent)]
     Edit(#[from] PutConfigError),
@@ -74,13 +63,26 @@ impl Engine {
         proposal: &Proposal,
         now: Timestamp,
     ) -> Result<Plan, PlanError> {
-        if let Proposal::Edit(new) = proposal {
-            self.check_new_revision(new)?;
-        }
+        let template = match proposal {
+            Proposal::Edit(new) => self.check_new_revision(new)?,
+            Proposal::Release(_) | Proposal::Remove => None,
+        };
         let mut change = self.begin_change(now).await?;
         let mut conn = self.db().read().await?;
         let previous = configs::baseline(&mut conn, &caller.namespace, config).await?;
-        let target = target(&mut conn, caller, config, proposal, now).await?;
+        let target = match proposal {
+            Proposal::Edit(new) => {
+                Some(edited(&mut conn, caller, config, (new, template), now).await?)
+            }
+            Proposal::Release(number) => {
+                Some(find_revision::<PlanError>(&mut conn, caller, config, *number).await?)
+            }
+            Proposal::Remove => {
+                find_config::<PlanError>(&mut conn, caller, config).await?;
+                None
+            }
+        };
+        let target = target.map(Arc::new);
         drop(conn);
         match &target {
             Some(revision) if change.is_forced_baseline(revision) => {
@@ -92,7 +94,14 @@ impl Engine {
         let groups = change.preview(now).await?;
         drop(change);
         let alone = match &target {
-            Some(revision) if groups.is_empty() => self.findings(std::slice::from_ref(revision)),
+            Some(revision) if groups.is_empty() && revision.template.is_none() => {
+                let layer = Layer::with(Arc::clone(revision), None);
+                let combined = self.inner.renderer.combine(&[layer]);
+                combined
+                    .map(|combined| combined.findings())
+                    .unwrap_or_default()
+            }
+            // What a template makes of no agent is not known.
             _ => Vec::new(),
         };
         Ok(Plan {
@@ -104,35 +113,14 @@ impl Engine {
     }
 }
 
-async fn target(
+/// The revision that an edit would become.
+pub(super) async fn edited(
     conn: &mut Conn,
     caller: &Caller,
     config: &ConfigName,
-    proposal: &Proposal,
+    (new, template): (&NewRevision, Option<Template>),
     now: Timestamp,
-) -> Result<Option<Arc<Revision>>, PlanError> {
-    let namespace = &caller.namespace;
-    let record = standing(configs::find(conn, namespace, config).await?);
-    let number = match (proposal, record) {
-        (Proposal::Edit(new), _) => {
-            let before = configs::revisions(conn, namespace, config, None, 1).await?;
-            let revision = revision_of(caller, config, new, before.first(), now);
-            return Ok(Some(Arc::new(revision?)));
-        }
-        (_, None) => {
-            return Err(PlanError::NoConfig {
-                config: config.clone(),
-            });
-        }
-        (Proposal::Remove, Some(_)) => return Ok(None),
-        (Proposal::Release(number), Some(record)) => number.unwrap_or(record.latest),
-    };
-    let revision = configs::revision(conn, namespace, config, number).await?;
-    match revision {
-        Some(revision) => Ok(Some(Arc::new(revision))),
-        None => Err(PlanError::NoRevision {
-            config: config.clone(),
-            revision: number,
-        }),
-    }
+) -> Result<Revision, PutConfigError> {
+    let before = configs::revisions(conn, &caller.namespace, config, None, 1).await?;
+    revision_of(caller, config, (new, template), before.first(), now)
 }

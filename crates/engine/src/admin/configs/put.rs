@@ -6,14 +6,18 @@ use std::sync::Arc;
 
 use desired::BodyError;
 use domain::{
-    ConfigName, ConfigRecord, ContentHash, EventId, EventKind, NewEvent, Revision, RevisionNumber,
+    AgentId, ConfigName, ConfigRecord, ContentHash, EventId, EventKind, NewEvent, Revision,
+    RevisionNumber, Template,
 };
 use jiff::Timestamp;
 use store::configs::RevisionHead;
 use store::{StoreError, Tx, configs, events};
 
 use super::version::{InvalidVersion, Version};
-use super::{Aim, Precondition, PreconditionFailed, UnknownKind, read_kind, standing};
+use super::{
+    Aim, InvalidVariables, NewTemplate, Precondition, PreconditionFailed, UnknownKind, read_kind,
+    standing,
+};
 use crate::admin::access::Caller;
 use crate::admin::audit::Act;
 use crate::admin::retry_contended;
@@ -24,7 +28,7 @@ const MESSAGE_MAX_BYTES: usize = 4096;
 
 /// What stands in shown configs in place of secrets. A body that holds one was copied from such a display, and
 /// releasing it would replace a secret by this text.
-const REDACTED_MARKS: [&str; 3] = ["[REDACTED", ":***@", "Bearer ***"];
+pub(super) const REDACTED_MARKS: [&str; 3] = ["[REDACTED", ":***@", "Bearer ***"];
 
 /// What a new revision is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub struct NewRevision {
     pub aim: Aim,
     /// The body, byte for byte.
     pub body: Vec<u8>,
+    /// What makes it a template; `None`: it is sent as it is.
+    pub template: Option<NewTemplate>,
     /// Why.
     pub message: String,
     /// The semantic version it is to have.
@@ -51,6 +57,8 @@ pub enum Origin {
     Api,
     /// It is this earlier revision again.
     Rollback(RevisionNumber),
+    /// This agent ran it.
+    Import(AgentId),
 }
 
 impl fmt::Display for Origin {
@@ -58,6 +66,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Api => f.write_str("api"),
             Self::Rollback(number) => write!(f, "rollback to {number}"),
+            Self::Import(agent) => write!(f, "import from agent {agent}"),
         }
     }
 }
@@ -90,6 +99,9 @@ pub enum PutConfigError {
     /// The body cannot be a config.
     #[error(transparent)]
     Body(#[from] BodyError),
+    /// The variables of a template cannot be.
+    #[error(transparent)]
+    Variables(#[from] InvalidVariables),
     /// The body holds the mark that stands for secrets in what is shown.
     #[error(
         "line {line} holds {mark:?}, which stands for a secret that was not shown: put the secret, or a ${{env:NAME}} reference, in its place"
@@ -143,11 +155,15 @@ impl Engine {
         precondition: &Precondition,
         now: Timestamp,
     ) -> Result<Put, PutConfigError> {
-        self.check_new_revision(new)?;
-        retry_contended!(self.try_put_config(caller, name, new, precondition, now))
+        let template = self.check_new_revision(new)?;
+        retry_contended!(self.try_put_config(caller, name, (new, &template), precondition, now))
     }
 
-    pub(super) fn check_new_revision(&self, new: &NewRevision) -> Result<(), PutConfigError> {
+    /// Checks what can be checked of a revision alone; of a template with the names that it uses.
+    pub(super) fn check_new_revision(
+        &self,
+        new: &NewRevision,
+    ) -> Result<Option<Template>, PutConfigError> {
         read_kind(&new.kind)?;
         if MESSAGE_MAX_BYTES < new.message.len() {
             return Err(PutConfigError::MessageTooLong {
@@ -155,10 +171,20 @@ impl Engine {
             });
         }
         let limits = &self.options().limits.desired;
-        desired::check_body_within(&new.body, limits)?;
+        let template = match &new.template {
+            Some(template) => {
+                template.check()?;
+                let uses = desired::check_template_within(&new.body, template.sets(), limits)?;
+                Some(template.using(uses))
+            }
+            None => {
+                desired::check_body_within(&new.body, limits)?;
+                None
+            }
+        };
         match redacted_line(&new.body) {
             Some((line, mark)) => Err(PutConfigError::Redacted { line, mark }),
-            None => Ok(()),
+            None => Ok(template),
         }
     }
 
@@ -166,7 +192,7 @@ impl Engine {
         &self,
         caller: &Caller,
         name: &ConfigName,
-        new: &NewRevision,
+        (new, template): (&NewRevision, &Option<Template>),
         precondition: &Precondition,
         now: Timestamp,
     ) -> Result<Put, PutConfigError> {
@@ -185,6 +211,7 @@ impl Engine {
                 version: config.version,
             });
         }
+        let new = (new, template.clone());
         let revision = revision_of(caller, name, new, before.as_ref(), now)?;
         if !configs::add_revision(&mut tx, &revision).await? {
             return Err(PutConfigError::Raced);
@@ -225,7 +252,10 @@ fn is_same(latest: &RevisionHead, new: &NewRevision) -> bool {
     latest.kind.as_str() == new.kind
         && latest.selector == new.aim.selector
         && latest.priority == new.aim.priority
-        && latest.variables.is_empty()
+        && match (&new.template, &latest.template) {
+            (Some(new), Some(standing)) => new.is(standing),
+            (new, standing) => new.is_none() && standing.is_none(),
+        }
         && latest.sha256 == body_hash(new)
 }
 
@@ -237,7 +267,7 @@ fn body_hash(new: &NewRevision) -> ContentHash {
 pub(super) fn revision_of(
     caller: &Caller,
     name: &ConfigName,
-    new: &NewRevision,
+    (new, template): (&NewRevision, Option<Template>),
     before: Option<&RevisionHead>,
     now: Timestamp,
 ) -> Result<Revision, PutConfigError> {
@@ -249,7 +279,7 @@ pub(super) fn revision_of(
         kind: read_kind(&new.kind)?,
         selector: new.aim.selector.clone(),
         priority: new.aim.priority,
-        variables: BTreeMap::new(),
+        template,
         body: Arc::from(new.body.as_slice()),
         sha256: body_hash(new),
         author: caller.actor.clone(),

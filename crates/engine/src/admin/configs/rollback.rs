@@ -2,29 +2,21 @@
 
 use domain::{ConfigName, RevisionNumber};
 use jiff::Timestamp;
-use store::{StoreError, configs};
+use store::StoreError;
 
-use super::{Aim, NewRevision, Origin, Precondition, Put, PutConfigError, Version, standing};
+use super::{
+    Aim, NewRevision, NewTemplate, NoSuch, Origin, Precondition, Put, PutConfigError, Version,
+    find_revision,
+};
 use crate::admin::access::Caller;
 use crate::engine::Engine;
 
 /// Why no revision was made of an earlier one.
 #[derive(Debug, thiserror::Error)]
 pub enum RollbackError {
-    /// There is no such config.
-    #[error("there is no config {config}")]
-    NoConfig {
-        /// Its name.
-        config: ConfigName,
-    },
-    /// There is no such revision.
-    #[error("the config {config} has no revision {revision}")]
-    NoRevision {
-        /// The config.
-        config: ConfigName,
-        /// The number.
-        revision: RevisionNumber,
-    },
+    /// There is no such config or revision.
+    #[error(transparent)]
+    NoSuch(#[from] NoSuch),
     /// It could not be made.
     #[error(transparent)]
     Put(#[from] PutConfigError),
@@ -49,17 +41,8 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Put, RollbackError> {
         let mut conn = self.db().read().await?;
-        if standing(configs::find(&mut conn, &caller.namespace, config).await?).is_none() {
-            return Err(RollbackError::NoConfig {
-                config: config.clone(),
-            });
-        }
-        let earlier = configs::revision(&mut conn, &caller.namespace, config, to).await?;
+        let earlier = find_revision::<RollbackError>(&mut conn, caller, config, Some(to)).await?;
         drop(conn);
-        let earlier = earlier.ok_or_else(|| RollbackError::NoRevision {
-            config: config.clone(),
-            revision: to,
-        })?;
         let again = NewRevision {
             kind: earlier.kind.as_str().to_owned(),
             aim: Aim {
@@ -67,6 +50,10 @@ impl Engine {
                 priority: earlier.priority,
             },
             body: earlier.body.to_vec(),
+            template: earlier.template.map(|template| NewTemplate {
+                variables: template.variables,
+                overrides: template.overrides,
+            }),
             message: message.unwrap_or_else(|| format!("back to {} ({to})", earlier.version)),
             version: Version::Counted,
             origin: Origin::Rollback(to),

@@ -128,8 +128,6 @@ impl fmt::Display for Numbers {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use domain::{Actor, ContentHash, Kind, RevisionNumber};
     use jiff::Timestamp;
 
@@ -142,7 +140,7 @@ mod tests {
             kind: Kind::Collector,
             selector: "env=prod".parse().unwrap(),
             priority: 10,
-            variables: BTreeMap::new(),
+            template: None,
             sha256: ContentHash::from_bytes([0; 32]),
             body_bytes: 1,
             author: Actor::admin(),

@@ -13,7 +13,7 @@ use store::{Conn, StoreError, Tx, configs, desired, events, rollouts};
 
 use crate::admin::access::Caller;
 use crate::admin::audit::Act;
-use crate::admin::configs::{Precondition, PreconditionFailed, standing};
+use crate::admin::configs::{NoSuch, Precondition, PreconditionFailed, find_revision, standing};
 use crate::admin::idempotency::{Created, Creation, KeyReused};
 use crate::admin::{retry_contended, unix_ms};
 use crate::change::{Alike, Change};
@@ -35,8 +35,20 @@ pub struct Release {
     pub message: String,
     /// What must hold of the config, such as that nobody has made another revision.
     pub precondition: Precondition,
-    /// Whether errors that checks find do not matter.
-    pub force: bool,
+    /// What becomes of agents that would get what their Collector refuses, or for which nothing can be made.
+    pub on_errors: OnErrors,
+}
+
+/// What a release does where some agent would get errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnErrors {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// They do not matter: the agent gets it. What cannot be made is refused all the same.
+    Force,
+    /// The agent stays as it is, until its labels or what is released change.
+    Exclude,
 }
 
 /// A rollout that was started.
@@ -46,25 +58,16 @@ pub struct Started {
     pub rollout: Rollout,
     /// How many agents it concerns: those that the old or the new revision matches.
     pub affected: u64,
+    /// How many of them stay as they are, since what they would get is wrong.
+    pub excluded: u64,
 }
 
 /// Why a rollout did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartRolloutError {
-    /// There is no such config.
-    #[error("there is no config {config}")]
-    NoConfig {
-        /// Its name.
-        config: ConfigName,
-    },
-    /// There is no such revision.
-    #[error("the config {config} has no revision {revision}")]
-    NoRevision {
-        /// The config.
-        config: ConfigName,
-        /// The number.
-        revision: RevisionNumber,
-    },
+    /// There is no such config or revision.
+    #[error(transparent)]
+    NoSuch(#[from] NoSuch),
     /// The strategy does not exist.
     #[error("the strategy {strategy:?} does not exist yet: this version has \"all_at_once\"")]
     UnknownStrategy {
@@ -129,8 +132,7 @@ pub(in crate::admin) struct Move<'a> {
     pub previous: Option<RevisionNumber>,
     pub strategy: Strategy,
     pub message: &'a str,
-    /// Whether errors that checks find do not matter.
-    pub force: bool,
+    pub on_errors: OnErrors,
 }
 
 impl Engine {
@@ -169,9 +171,13 @@ impl Engine {
         if let Some(started) = earlier(&mut conn, caller, creation).await? {
             return Ok(Created::Earlier(started));
         }
-        let target = Some(Arc::new(
-            find_revision(&mut conn, caller, config, release.revision).await?,
-        ));
+        let target =
+            find_revision::<StartRolloutError>(&mut conn, caller, config, release.revision).await?;
+        let target = Some(Arc::new(target));
+        let under_way = rollouts::running(&mut conn, &caller.namespace, config).await?;
+        if under_way.is_some() {
+            return Err(StartRolloutError::UnderWay);
+        }
         let previous = configs::baseline(&mut conn, &caller.namespace, config).await?;
         drop(conn);
         let previous = previous.map(|baseline| baseline.revision);
@@ -181,12 +187,15 @@ impl Engine {
             previous,
             strategy,
             message: &release.message,
-            force: release.force,
+            on_errors: release.on_errors,
         };
         let draft = self.draft(&mut change, caller, step, now).await?;
 
         let mut tx = self.db().begin().await?;
         lock_standing(&mut tx, caller, config, &release.precondition).await?;
+        // Retention of another node may have dropped it since it was read; from here on it cannot.
+        let still = draft.started.rollout.target;
+        find_revision::<StartRolloutError>(&mut tx, caller, config, still).await?;
         if !creation
             .save(&mut tx, &caller.namespace, reference(&draft.started), now)
             .await?
@@ -211,17 +220,23 @@ impl Engine {
         let target = step.target.as_ref().map(|revision| revision.number);
         // The revision that is in force by force already stays so: releasing it again takes nothing back.
         let stays = |revision: &Arc<Revision>| change.is_forced_baseline(revision);
-        let force = step.force || step.target.as_ref().is_some_and(stays);
+        let force = step.on_errors == OnErrors::Force || step.target.as_ref().is_some_and(stays);
         match step.target {
             Some(revision) if force => change.force_baseline(revision),
             Some(revision) => change.set_baseline(revision),
             None => change.remove_config(&caller.namespace, step.config),
         }
-        let outcomes = change.outcomes();
+        let mut outcomes = change.outcomes();
+        let affected = outcomes.iter().map(|alike| alike.agents).sum();
+        let all = step.on_errors == OnErrors::Exclude;
+        let left_out = change.left_out(&outcomes, all, now).await?;
+        outcomes.retain(|alike| !left_out.contains(alike));
+        let excluded = left_out.agents;
         let contents = change.make(&outcomes, now).await?;
         // What was forced before is not this release's to answer for; what it forces itself is counted.
         let heeded = |alike: &&Alike| force || !change.is_forced(alike);
-        let errors = change.errors(outcomes.iter().filter(heeded)).await;
+        let heeded: Vec<&Alike> = outcomes.iter().filter(heeded).collect();
+        let errors = change.errors(heeded.into_iter()).await?;
         let overruled = errors.as_ref().map_or(0, CheckErrors::count);
         if let Some(errors) = errors.filter(|_| !force) {
             return Err(DraftError::Checks(Box::new(errors)));
@@ -241,7 +256,8 @@ impl Engine {
         };
         let started = Started {
             rollout: rollout.complete(now)?,
-            affected: outcomes.iter().map(|alike| alike.agents).sum(),
+            affected,
+            excluded,
         };
         Ok(Draft {
             started,
@@ -297,7 +313,8 @@ impl Draft {
             Some(revision) => configs::set_baseline(tx, &baseline(rollout, revision, now)).await?,
             None => drop(configs::clear_baseline(tx, &rollout.namespace, &rollout.config).await?),
         }
-        let event = note(tx, caller, rollout, self.overruled, now).await?;
+        let excluded = self.started.excluded;
+        let event = note(tx, caller, rollout, (self.overruled, excluded), now).await?;
         Ok((self.started, event))
     }
 }
@@ -311,30 +328,6 @@ fn read_strategy(release: &Release) -> Result<Strategy, StartRolloutError> {
     })
 }
 
-async fn find_revision(
-    conn: &mut Conn,
-    caller: &Caller,
-    config: &ConfigName,
-    number: Option<RevisionNumber>,
-) -> Result<Revision, StartRolloutError> {
-    let record = standing(configs::find(conn, &caller.namespace, config).await?);
-    let record = record.ok_or_else(|| StartRolloutError::NoConfig {
-        config: config.clone(),
-    })?;
-    if rollouts::running(conn, &caller.namespace, config)
-        .await?
-        .is_some()
-    {
-        return Err(StartRolloutError::UnderWay);
-    }
-    let number = number.unwrap_or(record.latest);
-    let revision = configs::revision(conn, &caller.namespace, config, number).await?;
-    revision.ok_or_else(|| StartRolloutError::NoRevision {
-        config: config.clone(),
-        revision: number,
-    })
-}
-
 /// Nobody deletes the config until the transaction ends. (Deleting takes the same change lock on this node; another
 /// node has its own.)
 async fn lock_standing(
@@ -345,9 +338,7 @@ async fn lock_standing(
 ) -> Result<(), StartRolloutError> {
     match standing(configs::lock(tx, &caller.namespace, config).await?) {
         Some(config) => Ok(precondition.check(Some(&config))?),
-        None => Err(StartRolloutError::NoConfig {
-            config: config.clone(),
-        }),
+        None => Err(NoSuch::config(config).into()),
     }
 }
 
@@ -366,7 +357,7 @@ async fn note(
     tx: &mut Tx,
     caller: &Caller,
     rollout: &Rollout,
-    overruled: usize,
+    (overruled, excluded): (usize, u64),
     now: Timestamp,
 ) -> Result<Option<EventId>, StoreError> {
     let mut detail = BTreeMap::from([
@@ -381,6 +372,9 @@ async fn note(
     if rollout.forced {
         detail.insert("forced".to_owned(), "true".to_owned());
         detail.insert("errors".to_owned(), overruled.to_string());
+    }
+    if 0 < excluded {
+        detail.insert("excluded".to_owned(), excluded.to_string());
     }
     let event = |kind| NewEvent {
         namespace: caller.namespace.clone(),
@@ -406,6 +400,9 @@ async fn note(
         new["forced"] = true.into();
         new["errors"] = overruled.into();
     }
+    if 0 < excluded {
+        new["excluded"] = excluded.into();
+    }
     Act::new(
         "rollout.started",
         "release",
@@ -420,7 +417,10 @@ async fn note(
 
 /// What an idempotency key remembers of a rollout.
 fn reference(started: &Started) -> String {
-    format!("{} {}", started.rollout.id, started.affected)
+    format!(
+        "{} {} {}",
+        started.rollout.id, started.affected, started.excluded
+    )
 }
 
 async fn earlier(
@@ -434,13 +434,17 @@ async fn earlier(
     let corrupt = || StoreError::Corrupt {
         what: "saved answer",
     };
-    let (id, affected) = reference.split_once(' ').ok_or_else(corrupt)?;
-    let (id, affected) = (
-        id.parse().map_err(|_| corrupt())?,
-        affected.parse().map_err(|_| corrupt())?,
-    );
+    let mut parts = reference.split(' ');
+    let id = parts.next().and_then(|id| id.parse().ok());
+    let mut count = || parts.next().and_then(|count| count.parse().ok());
+    let (id, affected) = (id.ok_or_else(corrupt)?, count().ok_or_else(corrupt)?);
+    let excluded = count().unwrap_or_default();
     let rollout = rollouts::find(conn, &caller.namespace, id)
         .await?
         .ok_or_else(corrupt)?;
-    Ok(Some(Started { rollout, affected }))
+    Ok(Some(Started {
+        rollout,
+        affected,
+        excluded,
+    }))
 }

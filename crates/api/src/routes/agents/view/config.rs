@@ -4,18 +4,22 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api_types::agents::{
-    AgentConfig, ConfigDiff, ConfigFile, ConfigState, DesiredConfig, EffectiveConfig, LayerRef,
-    OfferedConfig, ReportedConfig,
+    AgentConfig, ConfigDiff, ConfigFile, ConfigState, DesiredConfig, Drift, DriftKind,
+    DriftedPlace, EffectiveConfig, LayerRef, OfferedConfig, ReportedConfig,
 };
 use engine::admin::agents::{
-    AgentView, DesiredView, hash_of_body, hash_of_files, redacted_files, redacted_for_diff,
+    AgentView, DesiredView, drift_of, hash_of_body, hash_of_files, redacted_files,
+    redacted_for_diff,
 };
-use engine::domain::Revision;
+use engine::difference::{self, How};
+
+use engine::Layer;
 use engine::domain::model;
 use engine::domain::model::ConfigMap;
 
 use super::hex;
 use super::report::to_apply_status;
+use crate::routes::configs::redacted_values;
 
 /// How long a comparison may take before it settles for a coarser one.
 const DIFF_LIMIT: Duration = Duration::from_millis(200);
@@ -34,6 +38,10 @@ pub(super) fn to_config(agent: &AgentView, state: ConfigState, secrets: Secrets)
     let effective = stored.effective_config.as_ref();
     let diff = match (&agent.desired, effective) {
         (Some(desired), Some(effective)) => Some(to_diff(&desired.files, effective, secrets)),
+        _ => None,
+    };
+    let drift = match (&agent.desired, effective) {
+        (Some(desired), Some(effective)) => drift_of(&desired.files, effective).map(to_drift),
         _ => None,
     };
     AgentConfig {
@@ -60,19 +68,48 @@ pub(super) fn to_config(agent: &AgentView, state: ConfigState, secrets: Secrets)
             files: to_files(files, secrets),
         }),
         diff,
+        drift,
+    }
+}
+
+fn to_drift(drift: difference::Drift) -> Drift {
+    let place = |place: difference::Drifted| DriftedPlace {
+        path: place.path.to_string(),
+        how: match place.how {
+            How::Missing => DriftKind::Missing,
+            How::Different => DriftKind::Different,
+            How::Added => DriftKind::Added,
+            How::Further => DriftKind::Further,
+        },
+    };
+    Drift {
+        drifted: !drift.is_at_most_further(),
+        places: drift.places.into_iter().map(place).collect(),
+        more: drift.more as u64,
     }
 }
 
 fn to_desired(desired: &DesiredView, secrets: Secrets) -> DesiredConfig {
     DesiredConfig {
         hash: desired.hash.to_string(),
-        layers: desired.layers.iter().map(to_layer).collect(),
+        layers: desired
+            .layers
+            .iter()
+            .map(|layer| to_layer(layer, secrets))
+            .collect(),
         files: to_files(&desired.files, secrets),
     }
 }
 
-fn to_layer(revision: &Revision) -> LayerRef {
+fn to_layer(layer: &Layer, secrets: Secrets) -> LayerRef {
+    let revision = &layer.revision;
+    let values = layer.values.as_ref();
+    let values = values.and_then(|values| serde_json::from_str(values.as_json()).ok());
     LayerRef {
+        values: match secrets {
+            Secrets::Shown => values,
+            Secrets::Redacted => values.map(redacted_values),
+        },
         config: revision.config.to_string(),
         revision: revision.number.0,
         version: revision.version.clone(),

@@ -1,0 +1,187 @@
+//! What callers say about a template, and what of it can be.
+
+use domain::{Override, Template, Uses, Variables};
+use serde_json::Value;
+
+use super::put::REDACTED_MARKS;
+
+/// The most variables of one set.
+const MOST_VARIABLES: usize = 256;
+/// The longest name of a variable, in bytes.
+const NAME_MAX_BYTES: usize = 64;
+/// The most sets of other values: each selector is looked at for each agent.
+const MOST_OVERRIDES: usize = 64;
+/// All values together, as JSON, in bytes.
+const VALUES_MAX_BYTES: usize = 64 << 10;
+
+/// What makes a body a template.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NewTemplate {
+    /// Its variables and their values.
+    pub variables: Variables,
+    /// Other values for some agents; the last that matches wins.
+    pub overrides: Vec<Override>,
+}
+
+/// Variables that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct InvalidVariables {
+    /// Where: `variables.rate`, `overrides.3.variables.rate`.
+    pub field: String,
+    /// What is wrong, and what to do.
+    pub reason: String,
+}
+
+impl NewTemplate {
+    /// Whether it says the same as one that stands.
+    pub(super) fn is(&self, standing: &Template) -> bool {
+        self.variables == standing.variables && self.overrides == standing.overrides
+    }
+
+    /// The template of a text that uses these names.
+    pub(super) fn using(&self, uses: Uses) -> Template {
+        Template {
+            variables: self.variables.clone(),
+            overrides: self.overrides.clone(),
+            uses,
+        }
+    }
+
+    /// All sets of values.
+    pub(super) fn sets(&self) -> impl Iterator<Item = &Variables> {
+        let overrides = self.overrides.iter().map(|values| &values.variables);
+        std::iter::once(&self.variables).chain(overrides)
+    }
+
+    /// Checks names, sizes and counts.
+    pub(super) fn check(&self) -> Result<(), InvalidVariables> {
+        if MOST_OVERRIDES < self.overrides.len() {
+            let (field, count) = ("overrides".to_owned(), self.overrides.len());
+            let reason = format!(
+                "there are {count} overrides, allowed are {MOST_OVERRIDES}: use a variable that is a map, and look the value up in it"
+            );
+            return Err(InvalidVariables { field, reason });
+        }
+        check_set("variables", &self.variables)?;
+        for (place, values) in self.overrides.iter().enumerate() {
+            check_set(&format!("overrides.{place}.variables"), &values.variables)?;
+        }
+        let entries = self.sets().flatten();
+        let bytes: usize = entries
+            .map(|(name, value)| name.len() + value.to_string().len())
+            .sum();
+        if VALUES_MAX_BYTES < bytes {
+            return Err(InvalidVariables {
+                field: "variables".to_owned(),
+                reason: format!(
+                    "the values have {bytes} bytes, allowed are {VALUES_MAX_BYTES}: put what is long into the body"
+                ),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn check_set(field: &str, variables: &Variables) -> Result<(), InvalidVariables> {
+    if MOST_VARIABLES < variables.len() {
+        return Err(InvalidVariables {
+            field: field.to_owned(),
+            reason: format!(
+                "there are {} variables, allowed are {MOST_VARIABLES}",
+                variables.len()
+            ),
+        });
+    }
+    for (name, value) in variables {
+        let refuse = |reason: String| {
+            let name: String = name.chars().take(NAME_MAX_BYTES).collect();
+            Err(InvalidVariables {
+                field: format!("{field}.{name}"),
+                reason,
+            })
+        };
+        if !is_name(name) {
+            return refuse(format!(
+                "a variable's name has at most {NAME_MAX_BYTES} letters, digits and underscores, and begins with no digit"
+            ));
+        }
+        if let Some(mark) = redaction_in(value) {
+            return refuse(format!(
+                "the value holds {mark:?}, which stands for a secret that was not shown: put the secret, or a ${{env:NAME}} reference, in its place"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    !name.is_empty()
+        && name.len() <= NAME_MAX_BYTES
+        && name.chars().all(fits)
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// The mark of a redacted secret in a value. JSON is read with at most 128 levels.
+fn redaction_in(value: &Value) -> Option<&'static str> {
+    match value {
+        Value::String(text) => REDACTED_MARKS.into_iter().find(|mark| text.contains(mark)),
+        Value::Array(items) => items.iter().find_map(redaction_in),
+        Value::Object(entries) => entries.values().find_map(redaction_in),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(variables: &Value) -> Option<(String, String)> {
+        let variables = serde_json::from_value(variables.clone()).unwrap();
+        let template = NewTemplate {
+            variables: Variables::new(),
+            overrides: vec![Override {
+                selector: "env=prod".parse().unwrap(),
+                variables,
+            }],
+        };
+        let refused = template.check().err()?;
+        Some((refused.field, refused.reason))
+    }
+
+    #[test]
+    fn variables_that_cannot_be_are_refused_with_their_place() {
+        assert_eq!(
+            refusal(&serde_json::json!({"rate": 5, "_x9": [null]})),
+            None
+        );
+        for name in ["", "9a", "a-b", "a.b", "é", &"x".repeat(65)] {
+            let (field, reason) = refusal(&serde_json::json!({ name: 1 })).unwrap();
+            assert!(field.starts_with("overrides.0.variables."), "{field}");
+            assert!(reason.contains("letters, digits"), "{reason}");
+        }
+        let hidden = serde_json::json!({"a": {"b": ["x", "[REDACTED]"]}});
+        let (field, reason) = refusal(&hidden).unwrap();
+        assert_eq!(field, "overrides.0.variables.a");
+        assert!(reason.contains("[REDACTED"), "{reason}");
+        let (_, reason) = refusal(&serde_json::json!({"a": "x".repeat(65 << 10)})).unwrap();
+        assert!(reason.contains("allowed are 65536"), "{reason}");
+        let many: Value = (0..257).map(|n| (format!("v{n}"), Value::Null)).collect();
+        assert!(refusal(&many).unwrap().1.contains("allowed are 256"));
+    }
+
+    #[test]
+    fn overrides_are_counted() {
+        let over = Override {
+            selector: "a=b".parse().unwrap(),
+            variables: Variables::new(),
+        };
+        let template = |count| NewTemplate {
+            variables: Variables::new(),
+            overrides: vec![over.clone(); count],
+        };
+        assert!(template(64).check().is_ok());
+        assert_eq!(template(65).check().unwrap_err().field, "overrides");
+    }
+}
