@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use trust::TokenHash;
 
 use crate::{
+    admin::let_in::LetIn,
     agent::{Command, Flags, LiveAgent, Offered, Queued, State},
     clock::ClockWatch,
     desire::Pointer,
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     pub world: CurrentWorld,
     pub contents: Contents,
     pub renderer: Renderer,
+    pub let_in: LetIn,
     pub tokens: AgentTokens,
     pub pending: PendingQueue,
     pub missing: Missing,
@@ -123,6 +125,7 @@ impl Engine {
         let inner = Inner {
             db,
             renderer: Renderer::new(options.limits.desired),
+            let_in: LetIn::default(),
             options,
             node,
             registry: Registry::new(),

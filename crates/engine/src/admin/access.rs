@@ -130,33 +130,47 @@ impl Engine {
         if TokenKind::of(bearer) == Some(TokenKind::Agent) {
             return Err(AccessError::WrongPlane);
         }
-        self.operator_of(TokenHash::of(bearer), now).await
+        let presented = TokenHash::of(bearer);
+        let let_in = &self.inner.let_in;
+        if let Some(operator) = let_in.find(presented, now) {
+            return Ok(operator);
+        }
+        let asking = let_in.asking();
+        let (operator, expires_at) = self.operator_of(presented, now).await?;
+        let_in.remember(asking, presented, (operator.clone(), expires_at), now);
+        Ok(operator)
     }
+
+    /// Who presents a credential, as the database says, and until when it holds.
 
     async fn operator_of(
         &self,
         presented: TokenHash,
         now: Timestamp,
-    ) -> Result<Operator, AccessError> {
+    ) -> Result<(Operator, Option<Timestamp>), AccessError> {
         let mut conn = self.db().read().await?;
         // Hashes are compared, so the time of a lookup tells nothing about the token itself.
         if bootstrap_hash(&mut conn).await? == Some(presented) {
-            return Ok(Operator {
+            let operator = Operator {
                 actor: Actor::admin(),
                 home: Namespace::default(),
                 reach: Reach::Fleet,
                 credential: presented,
-            });
+            };
+            return Ok((operator, None));
         }
         let hash = ContentHash::from_bytes(*presented.as_bytes());
         let found = tokens::find_by_hash(&mut conn, StoredKind::Admin, &hash).await?;
         match found.filter(|token| token.is_active(now)) {
-            Some(token) => Ok(Operator {
-                actor: Actor::named(&format!("token:{}", token.id)),
-                home: token.namespace,
-                reach: Reach::Namespace,
-                credential: presented,
-            }),
+            Some(token) => {
+                let operator = Operator {
+                    actor: Actor::named(&format!("token:{}", token.id)),
+                    home: token.namespace,
+                    reach: Reach::Namespace,
+                    credential: presented,
+                };
+                Ok((operator, token.expires_at))
+            }
             None => Err(AccessError::Invalid),
         }
     }
@@ -236,6 +250,7 @@ impl Engine {
         meta::set(&mut tx, meta::ADMIN_TOKEN_HASH, &hex(hash)).await?;
         installed(&mut tx, now).await?;
         tx.commit().await?;
+        self.inner.let_in.forget();
         Ok(Adopted::Installed)
     }
 }

@@ -10,6 +10,7 @@ pub mod configs;
 pub mod events;
 pub mod fleet;
 mod idempotency;
+pub(crate) mod let_in;
 pub mod restored;
 pub mod rollouts;
 pub mod tokens;

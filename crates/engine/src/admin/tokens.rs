@@ -234,6 +234,7 @@ impl Engine {
             .done(&mut tx, caller, now)
             .await?;
         tx.commit().await?;
+        self.inner.let_in.forget();
         self.revoke_token(id);
         Ok(true)
     }

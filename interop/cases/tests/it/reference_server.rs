@@ -569,7 +569,15 @@ impl Pair {
 
     /// 503 before the connection stands: the client waits as long as Retry-After says.
     async fn turned_away(&mut self) {
-        let told = self.server.told();
+        let mut told = self.server.told();
+        if !self.polls {
+            // The library accepts a connection before it tells the program, which would then end the one before.
+            let message = |event: &Value| event["event"] == "message";
+            self.server
+                .until_after(told, "a message of this connection", message)
+                .await;
+            told = self.server.told();
+        }
         self.server
             .order(&json!({"do": "refuse", "status": 503, "headers": {"Retry-After": "1"}}));
         if !self.polls {
