@@ -12,6 +12,7 @@ pub mod fleet;
 mod idempotency;
 pub mod restored;
 pub mod rollouts;
+pub mod source;
 pub mod tokens;
 
 pub use store::StoreError;
