@@ -30,6 +30,15 @@ pub struct SourceRecord {
     pub releases: Vec<SourceRelease>,
 }
 
+impl SourceRecord {
+    /// Whether this commit was looked at last, and applied.
+    #[must_use]
+    pub fn has_applied(&self, commit: &str) -> bool {
+        let applied = self.applied.as_ref();
+        self.seen == commit && applied.is_some_and(|applied| applied.commit.id == commit)
+    }
+}
+
 /// A commit as it is kept and shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitRecord {
@@ -166,6 +175,18 @@ pub async fn save(tx: &mut Tx, record: &SourceRecord) -> Result<(), StoreError> 
     .run(tx)
     .await
     .map(drop)
+}
+
+/// Forgets what was taken from the sources of every other namespace than one. Gives their number.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn forget(tx: &mut Tx, keep: Option<&Namespace>) -> Result<u64, StoreError> {
+    let text = "DELETE FROM config_sources WHERE namespace <> $1";
+    query("forgetting config sources", text)
+        .bind(keep.map_or("", Namespace::as_str))
+        .run(tx)
+        .await
 }
 
 fn read_source(row: &mut Columns<'_>) -> Result<SourceRecord, StoreError> {

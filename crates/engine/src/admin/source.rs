@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use domain::{EventKind, Namespace, NewEvent};
 use jiff::Timestamp;
 use store::sources::SourceRecord;
-use store::{StoreError, configs, events};
+use store::{StoreError, configs, events, sources};
 
 pub use store::sources::{
     AppliedCommit, CommitRecord, RefusedCommit, SourceFinding, SourceRelease,
@@ -110,7 +110,8 @@ impl Engine {
     ) -> Result<u64, StoreError> {
         let mut tx = self.db().begin().await?;
         let let_go = configs::disown(&mut tx, keep).await?;
-        if let_go == 0 {
+        let forgotten = sources::forget(&mut tx, keep).await?;
+        if let_go == 0 && forgotten == 0 {
             return Ok(0);
         }
         Act::new("config_source.removed", "remove", "config-source")

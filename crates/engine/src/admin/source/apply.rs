@@ -147,6 +147,14 @@ impl Engine {
                 ..source.fresh()
             }
         };
+        if record.has_applied(&commit.id().to_string()) {
+            // Another node was faster.
+            return Ok(Taken::Applied {
+                changed: Vec::new(),
+                deleted: Vec::new(),
+                gone: Vec::new(),
+            });
+        }
         let findings = match checked {
             Err(findings) => findings.clone(),
             Ok(checked) => taken_names(&mut tx, source, checked).await?,
