@@ -199,7 +199,7 @@ async fn taken_names(
     let mut findings = Vec::new();
     for Checked { config, .. } in checked {
         let found = standing(configs::lock(tx, &source.namespace, &config.name).await?);
-        if !found.is_some_and(|found| found.source.is_none()) {
+        if found.is_none_or(|found| found.source.is_some()) {
             continue;
         }
         let newest = newest(tx, &source.namespace, &config.name).await?;
