@@ -187,7 +187,7 @@ pub struct RevisionSummary {
     pub author: String,
     /// Why.
     pub message: String,
-    /// Where it came from: `api`, `rollback to 3`, `import from agent …`.
+    /// Where it came from: `api`, `rollback to 3`, `import from agent …`, `git <commit>`.
     pub origin: String,
     /// When.
     pub created_at: Timestamp,
@@ -227,8 +227,21 @@ pub struct Config {
     /// Its tags; shown with one config, not in lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<Tag>,
+    /// The config source that it comes from, which alone changes it; absent: it is changed here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<ConfigOwner>,
     /// When its first revision was made.
     pub created_at: Timestamp,
+}
+
+/// The config source that a config comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConfigOwner {
+    /// The repository.
+    pub repository: String,
+    /// Since when the source has the config no more, where it is still in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_at: Option<Timestamp>,
 }
 
 /// A name for a revision, which people may move.

@@ -9,6 +9,7 @@
 pub mod agents;
 pub mod audit;
 pub mod checks;
+pub mod config_source;
 pub mod configs;
 pub mod diffs;
 pub mod events;

@@ -57,6 +57,8 @@ pub enum ProblemKind {
     Conflict,
     /// The config is in force; deleting it takes `?agents=remove`. 409
     ConfigInForce,
+    /// The config comes from a config source, which alone changes it. 409
+    ReadOnlyConfig,
     /// Changes what more than one agent runs: not possible here. 409
     AffectsOtherAgents,
     /// The agent has no connection that could carry it. 409
@@ -184,6 +186,11 @@ impl ProblemKind {
             ),
             Self::Conflict => ("conflict", 409, "The present state does not allow this"),
             Self::ConfigInForce => ("config-in-force", 409, "The config is in force"),
+            Self::ReadOnlyConfig => (
+                "read-only-config",
+                409,
+                "The config is changed in its repository",
+            ),
             Self::AffectsOtherAgents => (
                 "affects-other-agents",
                 409,
@@ -259,6 +266,7 @@ mod tests {
         let kinds: Vec<ProblemKind> = [
             "not-found",
             "config-in-force",
+            "read-only-config",
             "idempotency-key-reused",
             "invalid-selector",
             "internal",

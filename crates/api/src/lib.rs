@@ -1,8 +1,9 @@
 //! The admin plane: REST under `/api/v1`, server-sent events, health, metrics and the OpenAPI document.
 //!
 //! Handlers are thin: they read the request strictly, make one call of `engine::admin`, and turn the answer into types
-//! of `api-types`. Every path but `/`, `/health`, `/ready` and `/metrics` takes an admin token; every refusal of one, and
-//! every write that fails, goes to the audit log (writes that succeed are put there by the engine, in their transaction).
+//! of `api-types`. Every path but `/`, `/health`, `/ready`, `/metrics` and the webhook of the config source takes an admin
+//! token; every refusal of one, and every write that fails, goes to the audit log (writes that succeed are put there by
+//! the engine, in their transaction).
 //!
 //! Start with [`router`]. Listeners, TLS and socket deadlines are the server's.
 

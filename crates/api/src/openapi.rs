@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use crate::access::OPEN_PATHS;
+use crate::routes::config_source::WEBHOOK_PATH;
 
 /// What surrounds the paths.
 #[derive(OpenApi)]
@@ -19,6 +20,7 @@ use crate::access::OPEN_PATHS;
     tags(
         (name = "agents", description = "Managed telemetry agents."),
         (name = "configs", description = "Configs and their revisions. Making a revision changes no agent."),
+        (name = "config-source", description = "Configs that stand in a Git repository."),
         (name = "rollouts", description = "What puts revisions in force."),
         (name = "tokens", description = "Credentials of agents and administrators."),
         (name = "fleet", description = "The fleet as a whole, and its emergency brake."),
@@ -57,7 +59,9 @@ fn complete(path: &str, operation: &mut Value) {
     if OPEN_PATHS.contains(&path) {
         return;
     }
-    operation["security"] = json!([{ "admin_token": [] }]);
+    if path != WEBHOOK_PATH {
+        operation["security"] = json!([{ "admin_token": [] }]);
+    }
     operation["responses"]["default"] = json!({
         "description": "A problem",
         "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },

@@ -2,6 +2,7 @@
 
 mod agents;
 mod audit;
+pub(crate) mod config_source;
 mod configs;
 mod events;
 mod fleet;
@@ -23,13 +24,14 @@ pub(crate) fn open() -> OpenApiRouter<ApiState> {
 
 /// What is there once, and not in every namespace.
 pub(crate) fn once() -> OpenApiRouter<ApiState> {
-    system::document()
+    system::document().merge(config_source::webhook())
 }
 
 /// What is there in every namespace.
 pub(crate) fn tree() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .merge(agents::routes())
+        .merge(config_source::routes())
         .merge(configs::routes())
         .merge(rollouts::routes())
         .merge(tokens::routes())

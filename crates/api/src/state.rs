@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use engine::Engine;
+use engine::admin::source::SourceDesk;
 use jiff::Timestamp;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
@@ -32,6 +33,7 @@ pub struct ApiState {
     pub(crate) public_url: Arc<str>,
     pub(crate) refusals: Arc<Gate>,
     pub(crate) streams: Arc<Semaphore>,
+    pub(crate) source: Option<SourceDesk>,
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
@@ -52,7 +54,17 @@ impl ApiState {
             public_url: public_url.into(),
             refusals: Arc::new(Gate::new(clock())),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            source: None,
             clock,
+        }
+    }
+
+    /// The same with a config source.
+    #[must_use]
+    pub fn with_source(self, source: SourceDesk) -> Self {
+        Self {
+            source: Some(source),
+            ..self
         }
     }
 

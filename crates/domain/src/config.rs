@@ -56,6 +56,17 @@ pub struct ConfigRecord {
     pub created_at: Timestamp,
     /// When it was deleted, if it is; its revisions stay for the agents that could return to them.
     pub deleted_at: Option<Timestamp>,
+    /// The config source that it comes from, if it comes from one: that alone changes it.
+    pub source: Option<SourceOwner>,
+}
+
+/// The config source that a config comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceOwner {
+    /// The repository.
+    pub repository: String,
+    /// Since when the source has the config no more, where it is still in force.
+    pub gone_at: Option<Timestamp>,
 }
 
 /// One immutable version of a config. Making one changes no agent.

@@ -70,6 +70,12 @@ event_kinds! {
     RolloutAborted => "rollout_aborted",
     /// A hold was put on or lifted.
     HoldChanged => "hold_changed",
+    /// A commit of the config source was applied.
+    ConfigSourceApplied => "config_source_applied",
+    /// A commit of the config source was refused whole.
+    ConfigSourceRefused => "config_source_refused",
+    /// The config source could not be fetched or applied; told once, until the reason changes.
+    ConfigSourceFailed => "config_source_failed",
 }
 
 /// Something that happened and has no place in the order yet.

@@ -20,7 +20,9 @@ pub mod template;
 pub use opamp_model as model;
 
 pub use audit::{AuditEntry, AuditOutcome};
-pub use config::{BaselineRecord, ConfigRecord, Exception, ExceptionReason, Kind, Revision};
+pub use config::{
+    BaselineRecord, ConfigRecord, Exception, ExceptionReason, Kind, Revision, SourceOwner,
+};
 pub use event::{Event, EventKind, NewEvent};
 pub use hold::{Hold, HoldScope};
 pub use ids::{

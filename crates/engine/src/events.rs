@@ -17,6 +17,10 @@ const CONFIG_APPLIED: &str = "opamp_server_config_applied_total";
 const CONFIG_FAILED: &str = "opamp_server_config_failed_total";
 const CONVERGENCE: &str = "opamp_server_convergence_seconds";
 const ERRORS: &str = "opamp_server_errors_total";
+const SOURCE_SUCCESS: &str = "opamp_server_config_source_last_success_timestamp_seconds";
+const SOURCE_FAILURES: &str = "opamp_server_config_source_failures_total";
+const SOURCE_APPLIED: &str = "opamp_server_config_source_commits_applied_total";
+const SOURCE_REFUSED: &str = "opamp_server_config_source_commits_refused_total";
 
 /// Describes the engine's metrics and makes them exist at 0.
 pub fn register_metrics() {
@@ -48,13 +52,33 @@ pub fn register_metrics() {
         "Time to make one desired config: its templates rendered, its layers merged."
     );
     describe_counter!(ERRORS, "Errors an operator should look at.");
+    describe_gauge!(
+        SOURCE_SUCCESS,
+        metrics::Unit::Seconds,
+        "When the config source was last fetched and looked at without a failure; 0: never."
+    );
+    describe_counter!(
+        SOURCE_FAILURES,
+        "Looks at the config source that failed, by reason."
+    );
+    describe_counter!(
+        SOURCE_APPLIED,
+        "Commits of the config source that were applied."
+    );
+    describe_counter!(
+        SOURCE_REFUSED,
+        "Commits of the config source that were refused whole."
+    );
     gauge!(CONNECTED_AGENTS).increment(0.0);
+    gauge!(SOURCE_SUCCESS).increment(0.0);
     for name in [
         AGENT_DISCONNECTED,
         CONFIG_SENT,
         CONFIG_APPLIED,
         CONFIG_FAILED,
         ERRORS,
+        SOURCE_APPLIED,
+        SOURCE_REFUSED,
     ] {
         counter!(name).absolute(0);
     }
@@ -135,6 +159,32 @@ pub(crate) fn config_applied(agent: &LiveAgent, hash: &ContentHash, since_ms: i6
 pub(crate) fn config_failed(agent: &LiveAgent, hash: &ContentHash, error: &str) {
     counter!(CONFIG_FAILED).increment(1);
     tracing::warn!(event = "config_failed", agent_id = %agent.id, config_hash = %hash, success = false, error);
+}
+
+pub(crate) fn source_commit_applied(commit: &str, revisions: usize) {
+    counter!(SOURCE_APPLIED).increment(1);
+    tracing::info!(event = "config_source_applied", commit, revisions);
+}
+
+pub(crate) fn source_commit_refused(commit: &str, findings: u64, error: &str) {
+    counter!(SOURCE_REFUSED).increment(1);
+    tracing::warn!(event = "config_source_refused", commit, findings, error);
+}
+
+pub(crate) fn source_release_refused(config: &str, error: &str) {
+    tracing::warn!(event = "config_source_release_refused", config, error);
+}
+
+pub(crate) fn source_failed(reason: &'static str) {
+    counter!(SOURCE_FAILURES, "reason" => reason).increment(1);
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "seconds since 1970 fit for some million years"
+)]
+pub(crate) fn source_synced(now: Timestamp) {
+    gauge!(SOURCE_SUCCESS).set(now.as_second() as f64);
 }
 
 /// Something that an operator must look at.

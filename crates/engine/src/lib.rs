@@ -45,4 +45,4 @@ pub use options::{AgentsAuth, ApprovalMode, EngineLimits, EngineOptions};
 pub use outgoing::Outgoing;
 pub use preview::{CheckErrors, Fate, Found, Group};
 pub use principal::{AuthMethod, AuthenticationError, Principal};
-pub use trust::Secret;
+pub use trust::{HmacSha256, Secret};

@@ -41,6 +41,12 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The config source's directory cannot be used.
+    #[error("config_source")]
+    ConfigSource(#[source] backends::git::GitError),
+    /// Configs could not be taken from a config source that is configured no more.
+    #[error("database: the server cannot start without it")]
+    Sources(#[source] StoreError),
     /// The system has no more threads.
     #[error("the system gives no threads for the admin plane")]
     Threads(#[source] io::Error),

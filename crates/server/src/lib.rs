@@ -19,6 +19,7 @@ mod loops;
 pub mod metrics;
 mod options;
 pub mod restore;
+mod source;
 
 pub use admin_token::TokenPlace;
 pub use error::{StartError, StopError};

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use api::{ApiState, Readiness};
 use engine::Engine;
+use engine::admin::source::SourceDesk;
 use gateway::Gateway;
 use metrics_exporter_prometheus::PrometheusHandle;
 use runtime::{CancellationToken, Clock, TaskError, Tasks};
@@ -22,6 +23,7 @@ use crate::config::{DatabasePlace, Settings};
 use crate::data_dir::DataDir;
 use crate::error::{StartError, StopError};
 use crate::loops::Loops;
+use crate::source::{self, SourceLoop};
 use crate::{options, restore};
 
 /// How long the step that a loop is in may take when the server stops.
@@ -64,10 +66,23 @@ impl Server {
         let db = store::Db::open(&options::database(&settings.database), clock.now()).await?;
         let engine = Engine::open(db, options::engine(&settings)?, clock.now()).await?;
         let token = admin_token::prepare(&engine, &data_dir, &settings, clock.now()).await?;
+        let source = settings.config_source.as_ref();
+        let let_go = engine
+            .let_go_of_sources(source.map(|source| &source.namespace), clock.now())
+            .await
+            .map_err(StartError::Sources)?;
+        if 0 < let_go {
+            warn!(
+                event = "config_source_removed",
+                configs = let_go,
+                "configs of a source that is configured no more are changed through the API now"
+            );
+        }
         let gateway = Gateway::bind(options::gateway(&settings, &clock)?, engine.clone())?;
         let admin_threads = AdminThreads::start().map_err(StartError::Threads)?;
         let admin = bind_admin(&settings, &admin_threads).await?;
         let (agent_addr, admin_addr) = (gateway.local_addr(), admin.1);
+        let source = open_source(&settings, (&engine, &clock), &data_dir, agent_addr)?;
         let mut server = Self {
             engine,
             clock,
@@ -83,7 +98,13 @@ impl Server {
             loops: Tasks::new(LOOPS_GRACE),
             _data_dir: data_dir,
         };
-        server.serve(&settings, gateway, admin.0, metrics);
+        let desk = source.map(|(desk, source)| {
+            server
+                .loops
+                .start("config_source", |shutdown| source.run(shutdown));
+            desk
+        });
+        server.serve(&settings, gateway, (admin.0, desk), metrics);
         info!(
             event = "server_started",
             version = env!("CARGO_PKG_VERSION"),
@@ -100,7 +121,7 @@ impl Server {
         &mut self,
         settings: &Settings,
         gateway: Gateway,
-        admin: AdminPlane,
+        (admin, source): (AdminPlane, Option<SourceDesk>),
         metrics: PrometheusHandle,
     ) {
         let loops = Loops {
@@ -110,7 +131,11 @@ impl Server {
             metrics: metrics.clone(),
         };
         loops.start(&mut self.loops);
-        let router = api::router(self.api_state(metrics));
+        let state = self.api_state(metrics);
+        let router = api::router(match source {
+            Some(source) => state.with_source(source),
+            None => state,
+        });
         let admin_threads = &self.admin_threads;
         self.admin_plane.start("admin_plane", |shutdown| {
             let serving = admin_threads.spawn(admin.serve(router, shutdown));
@@ -213,6 +238,31 @@ fn open_data_dir(settings: &Settings) -> Result<DataDir, StartError> {
         }
         DatabasePlace::Postgres(_) => Ok(DataDir::share(&settings.data_dir)),
     }
+}
+
+/// The config source, if there is one. Nodes that share a directory have a mirror each.
+fn open_source(
+    settings: &Settings,
+    (engine, clock): (&Engine, &Arc<dyn Clock>),
+    data_dir: &DataDir,
+    agent_addr: SocketAddr,
+) -> Result<Option<(SourceDesk, SourceLoop)>, StartError> {
+    let Some(configured) = &settings.config_source else {
+        return Ok(None);
+    };
+    let directory = data_dir.path().join(match settings.database.place {
+        DatabasePlace::Sqlite(_) => "config-source".to_owned(),
+        DatabasePlace::Postgres(_) => format!("config-source-{}", agent_addr.port()),
+    });
+    let desk = source::desk(configured);
+    let opened = SourceLoop::open(
+        engine.clone(),
+        Arc::clone(clock),
+        (desk.clone(), configured),
+        &directory,
+    );
+    let opened = opened.map_err(StartError::ConfigSource)?;
+    Ok(Some((desk, opened)))
 }
 
 async fn bind_admin(

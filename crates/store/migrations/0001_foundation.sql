@@ -132,7 +132,24 @@ CREATE TABLE configs (
     version    {int} NOT NULL,
     created_at {int} NOT NULL,
     deleted_at {int},
+    source     TEXT,           -- the repository that it comes from, which alone changes it; null: it is changed here
+    gone_at    {int},          -- since when that repository has it no more
     PRIMARY KEY (namespace, name)
+){table};
+-- The configs of a source are looked through at each of its commits.
+CREATE INDEX configs_source ON configs (namespace, name) WHERE source IS NOT NULL;
+
+-- What was taken from the config source of a namespace.
+CREATE TABLE config_sources (
+    namespace  {name} NOT NULL,
+    repository TEXT NOT NULL,
+    branch     TEXT NOT NULL,
+    path       TEXT NOT NULL,  -- of the directory in the repository; empty: all of it
+    seen       TEXT NOT NULL,  -- the commit that was looked at last; empty: none
+    applied    TEXT,           -- JSON: the commit that was applied last, and when
+    refused    TEXT,           -- JSON: the commit that was refused after it, and what is wrong with it
+    releases   TEXT NOT NULL,  -- JSON: what is to be released by itself, or was and could not be
+    PRIMARY KEY (namespace)
 ){table};
 
 CREATE TABLE revisions (

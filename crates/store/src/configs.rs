@@ -1,15 +1,17 @@
 //! Configs, their revisions, and what of them is in force: baselines and exceptions.
 
 mod in_force;
+mod owned;
 mod revisions;
 mod tags;
 
-use domain::{ConfigName, ConfigRecord, Namespace, RevisionNumber};
+use domain::{ConfigName, ConfigRecord, Namespace, RevisionNumber, SourceOwner};
 use jiff::Timestamp;
 
 pub use in_force::{
     baseline, clear_baseline, clear_exception, exceptions_of, set_baseline, set_exception,
 };
+pub use owned::{disown, mark_gone, owned, set_owner};
 pub use revisions::{RevisionHead, add_revision, revision, revisions};
 pub use tags::{Tag, remove_tag, set_tag, tags};
 
@@ -28,7 +30,7 @@ pub struct ConfigOverview {
     pub baseline: Option<RevisionNumber>,
 }
 
-const COLUMNS: &str = "namespace, name, latest, version, created_at, deleted_at";
+const COLUMNS: &str = "namespace, name, latest, version, created_at, deleted_at, source, gone_at";
 
 /// A config, deleted ones included.
 ///
@@ -81,7 +83,16 @@ fn read_config(row: &mut Columns<'_>) -> Result<ConfigRecord, StoreError> {
         version: row.count()?,
         created_at: row.time()?,
         deleted_at: row.opt_time()?,
+        source: read_owner(row)?,
     })
+}
+
+fn read_owner(row: &mut Columns<'_>) -> Result<Option<SourceOwner>, StoreError> {
+    let (repository, gone_at) = (row.opt_text()?, row.opt_time()?);
+    Ok(repository.map(|repository| SourceOwner {
+        repository: repository.to_owned(),
+        gone_at,
+    }))
 }
 
 /// The configs of a namespace that are not deleted, by name, after one if it is named.
@@ -94,27 +105,35 @@ pub async fn list(
     after: Option<&ConfigName>,
     limit: u32,
 ) -> Result<Vec<ConfigOverview>, StoreError> {
-    let text = format!(
-        "SELECT c.namespace, c.name, c.latest, c.version, c.created_at, c.deleted_at, {}, b.revision
-         FROM configs c JOIN revisions r ON r.namespace = c.namespace AND r.config = c.name AND r.number = c.latest
-         LEFT JOIN baselines b ON b.namespace = c.namespace AND b.config = c.name
-         WHERE c.namespace = $1 AND $2 < c.name AND c.deleted_at IS NULL ORDER BY c.name LIMIT $3",
-        revisions::HEAD
-    );
+    let text = overviews("AND $2 < c.name AND c.deleted_at IS NULL ORDER BY c.name LIMIT $3");
     query_built("listing configs", text)
         .bind(ns)
         .bind(after.map_or("", ConfigName::as_str))
         .bind(limit)
-        .read(conn, |row| {
-            Ok(ConfigOverview {
-                config: read_config(row)?,
-                latest: revisions::read_head(row)?,
-                baseline: row
-                    .opt_int()?
-                    .map(|number| RevisionNumber(number.cast_unsigned())),
-            })
-        })
+        .read(conn, read_overview)
         .await
+}
+
+/// A statement that reads overviews of a namespace's configs, `c`.
+fn overviews(which: &str) -> String {
+    format!(
+        "SELECT c.namespace, c.name, c.latest, c.version, c.created_at, c.deleted_at, c.source, c.gone_at, {},
+             b.revision
+         FROM configs c JOIN revisions r ON r.namespace = c.namespace AND r.config = c.name AND r.number = c.latest
+         LEFT JOIN baselines b ON b.namespace = c.namespace AND b.config = c.name
+         WHERE c.namespace = $1 {which}",
+        revisions::HEAD
+    )
+}
+
+fn read_overview(row: &mut Columns<'_>) -> Result<ConfigOverview, StoreError> {
+    Ok(ConfigOverview {
+        config: read_config(row)?,
+        latest: revisions::read_head(row)?,
+        baseline: row
+            .opt_int()?
+            .map(|number| RevisionNumber(number.cast_unsigned())),
+    })
 }
 
 /// Marks a config as deleted; says whether there was one that was not. Its revisions stay until retention drops them.
@@ -129,7 +148,7 @@ pub async fn mark_deleted(
 ) -> Result<bool, StoreError> {
     let changed = query(
         "deleting a config",
-        "UPDATE configs SET deleted_at = $3, version = version + 1
+        "UPDATE configs SET deleted_at = $3, version = version + 1, source = NULL, gone_at = NULL
          WHERE namespace = $1 AND name = $2 AND deleted_at IS NULL",
     )
     .bind(ns)

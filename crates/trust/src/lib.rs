@@ -11,11 +11,13 @@
 mod chain;
 mod content;
 mod digest;
+mod hmac;
 mod secret;
 mod token;
 
 pub use chain::{ChainBroken, ChainHash, ChainVerifier, Entry};
 pub use content::content_hash;
 pub use digest::{InvalidDigest, hex, parse_hex, sha256, sha256_of_parts};
+pub use hmac::HmacSha256;
 pub use secret::Secret;
 pub use token::{Token, TokenHash, TokenKind};

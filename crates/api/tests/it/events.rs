@@ -16,13 +16,13 @@ use crate::harness::{ADMIN, BODY, World, soon};
 const EVENTS: &str = "/api/v1/events";
 
 /// A stream of server-sent events, read frame by frame.
-struct Stream {
+pub(crate) struct Stream {
     body: Body,
     text: String,
 }
 
 impl Stream {
-    async fn open(world: &World<'_>, path: &str, headers: &[(&str, &str)]) -> Self {
+    pub(crate) async fn open(world: &World<'_>, path: &str, headers: &[(&str, &str)]) -> Self {
         Self::open_as(world, ADMIN, path, headers).await
     }
 
@@ -72,7 +72,7 @@ impl Stream {
         }
     }
 
-    async fn until(&mut self, kind: &str) -> Event {
+    pub(crate) async fn until(&mut self, kind: &str) -> Event {
         loop {
             let event = self.next().await.expect("the stream goes on");
             if event.kind == kind {

@@ -10,6 +10,7 @@ use api::{ApiState, Readiness};
 use api_types::{Problem, ProblemKind};
 use axum::Router;
 use axum::body::Body;
+use engine::admin::source::{ConfigSource, ReleaseBy, SourceDesk};
 use engine::domain::Namespace;
 use engine::domain::model::{
     AgentCapabilities, AgentDescription, ApplyState, Attribute, Changes, InstanceUid,
@@ -30,6 +31,7 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 
 pub const ADMIN: &str = "bootstrap-token-of-the-tests";
+pub const WEBHOOK_SECRET: &str = "webhook-secret-of-the-tests";
 pub const BODY: &str = "receivers: {otlp: {}}\nexporters: {debug: {}}\n\
     service: {pipelines: {traces: {receivers: [otlp], exporters: [debug]}}}\n";
 
@@ -39,6 +41,8 @@ pub struct World<'a> {
     pub engine: Engine,
     pub readiness: watch::Sender<Readiness>,
     pub router: Router,
+    /// The config source of the namespace `default`. Nothing fetches it.
+    pub source: SourceDesk,
     clock: Arc<AtomicI64>,
 }
 
@@ -82,11 +86,21 @@ impl<'a> World<'a> {
             "wss://opamp.test:4320/v1/opamp",
             move || as_a_machine_tells_it(ticking.load(Ordering::Relaxed)),
         );
+        let source = ConfigSource {
+            namespace: Namespace::default(),
+            repository: "/srv/git/collectors.git".to_owned(),
+            branch: "main".to_owned(),
+            path: String::new(),
+            release: ReleaseBy::Person,
+        };
+        let secret = Some(Secret::new(WEBHOOK_SECRET));
+        let source = SourceDesk::new(source, Duration::from_secs(60), secret);
         Self {
             db,
             engine,
             readiness,
-            router: api::router(state),
+            router: api::router(state.with_source(source.clone())),
+            source,
             clock,
         }
     }

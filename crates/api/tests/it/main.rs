@@ -8,6 +8,7 @@ mod access;
 mod agents;
 mod audit;
 mod bad_input;
+mod config_source;
 mod configs;
 mod events;
 mod fleet;
@@ -111,6 +112,21 @@ suite! {
         writers_at_once_make_one_revision_each,
         a_revision_has_tags_that_people_move,
         the_history_of_a_config_is_append_only,
+    ],
+    config_source: [
+        a_commit_becomes_revisions_with_its_author_and_message,
+        an_invalid_commit_is_refused_whole_with_its_places,
+        a_source_without_documents_deletes_nothing,
+        a_config_of_a_source_is_changed_nowhere_else,
+        a_config_of_the_api_is_not_taken_over,
+        what_the_source_has_no_more_is_deleted_or_waits,
+        a_source_may_release_by_itself,
+        a_refused_release_is_told_and_repaired_by_a_commit,
+        a_restart_goes_on_from_what_was_taken,
+        configs_of_a_source_that_is_gone_are_let_go,
+        a_database_that_fails_leaves_a_commit_undone,
+        a_webhook_is_let_in_by_its_secret_alone,
+        a_look_is_asked_for_and_told,
     ],
     events: [
         the_stream_resumes_after_an_id,

@@ -99,10 +99,7 @@ impl GitMirror {
     /// # Errors
     /// [`GitError::Options`] for options that cannot work, [`GitError::Disk`].
     pub fn open(directory: &Path, mut options: GitOptions) -> Result<Self, GitError> {
-        let location = Location::parse(&options.repository)?;
-        options.path = checked_path(&options.path)?;
-        check_branch(&options.branch)?;
-        check_auth(&options.auth, &location)?;
+        let location = options.checked()?;
         let store = Store::new(directory, &options.repository, &options.limits)?;
         Ok(Self {
             options,
@@ -227,6 +224,24 @@ impl GitMirror {
             head: head.into(),
             moved,
         }
+    }
+}
+
+impl GitOptions {
+    /// Refuses options that cannot work, without a look at the disk or the remote. The path loses its needless parts.
+    ///
+    /// # Errors
+    /// [`GitError::Options`].
+    pub fn check(&mut self) -> Result<(), GitError> {
+        self.checked().map(drop)
+    }
+
+    fn checked(&mut self) -> Result<Location, GitError> {
+        let location = Location::parse(&self.repository)?;
+        self.path = checked_path(&self.path)?;
+        check_branch(&self.branch)?;
+        check_auth(&self.auth, &location)?;
+        Ok(location)
     }
 }
 

@@ -106,6 +106,11 @@ impl Caller {
         Self::of(Actor::server(), Namespace::default(), Reach::Fleet)
     }
 
+    /// The config source of a namespace.
+    pub(super) fn git(namespace: &Namespace) -> Self {
+        Self::of(Actor::named("git"), namespace.clone(), Reach::Namespace)
+    }
+
     fn of(actor: Actor, namespace: Namespace, reach: Reach) -> Self {
         Self {
             actor,

@@ -1,10 +1,11 @@
 //! Configs: making revisions, reading and deleting them. Making one changes no agent.
 
-mod delete;
+pub(in crate::admin) mod delete;
 mod find;
 mod import;
+mod owned;
 mod plan;
-mod put;
+pub(in crate::admin) mod put;
 mod render;
 mod rollback;
 mod tags;
@@ -23,6 +24,7 @@ pub use delete::{DeleteConfigError, Deleted, InForce};
 pub use find::NoSuch;
 pub(in crate::admin) use find::{find_config, find_revision};
 pub use import::ImportConfigError;
+pub use owned::OwnedBySource;
 pub use plan::{Plan, PlanError, Proposal};
 pub use put::{NewRevision, Origin, Put, PutConfigError};
 pub use render::{RenderError, RenderFor, RenderWhat, RenderedBody};

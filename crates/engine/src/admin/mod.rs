@@ -13,6 +13,7 @@ mod idempotency;
 pub(crate) mod let_in;
 pub mod restored;
 pub mod rollouts;
+pub mod source;
 pub mod tokens;
 
 pub use store::StoreError;

@@ -10,14 +10,14 @@ use runtime::logging::error_chain;
 
 use super::file::{AuthKind, ClientAuthKind, DatabaseKind, StorageKind};
 use super::settings::{AdminTls, Database, DatabasePlace, Settings};
-use super::{File, admin_tls};
+use super::{File, admin_tls, source};
 
 /// The name of the SQLite file in `data_dir`.
 const SQLITE_FILE: &str = "opamp.db";
 /// The longest that a report may wait for its commit.
 const MAX_COMMIT_INTERVAL: Duration = Duration::from_millis(250);
 /// The shortest administrator's token.
-const MIN_TOKEN_CHARS: usize = 16;
+pub(super) const MIN_TOKEN_CHARS: usize = 16;
 /// How agents' tokens begin.
 const AGENT_TOKEN_PREFIX: &str = "opamp_agt_";
 
@@ -54,6 +54,7 @@ pub(super) fn check(file: &File) -> Result<Settings, ConfigError> {
         approval: file.value.agents.approval,
         database: database(file)?,
         data_dir: file.value.data_dir.0.clone(),
+        config_source: source::check(file)?,
         bootstrap_token: bootstrap_token(file)?,
         limits: file.value.limits.clone(),
         timing: file.value.timing.clone(),
@@ -368,7 +369,6 @@ fn without_effect(file: &File, warnings: &mut Vec<String>) {
     let sections = [
         ("redis", file.value.redis.is_some()),
         ("storage", file.value.storage.kind == StorageKind::S3),
-        ("config_source", file.value.config_source.is_some()),
     ];
     let unused = sections.iter().filter(|(_, written)| *written);
     warnings.extend(

@@ -27,7 +27,7 @@ pub struct ConfigFile {
     pub data_dir: DataDir,
     /// The admin plane.
     pub admin: AdminSection,
-    /// Where configs are read from beside the API. Accepted, without effect in this version.
+    /// Where configs are read from beside the API.
     pub config_source: Option<ConfigSourceSection>,
     /// What peers may not exceed.
     pub limits: LimitsSection,
@@ -256,7 +256,7 @@ pub struct AdminTlsSection {
     pub key_file: Option<PathBuf>,
 }
 
-/// `config_source`: accepted, without effect in this version.
+/// `config_source`: configs that stand in a repository and are changed there.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConfigSourceSection {
@@ -276,19 +276,46 @@ pub enum ConfigSourceKind {
     Git,
 }
 
-/// `config_source.git`: accepted, without effect in this version.
+/// `config_source.git`: a branch of a Git repository.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GitSection {
-    /// Its address.
+    /// Its address: a path, or `file://`, `ssh://`, `http://`, `https://`, or `user@host:path`.
     pub repository: String,
     /// The branch that is followed. Default `main`.
     pub branch: String,
-    /// How often it is looked at. Default `1m`.
+    /// The directory in the repository that is read. Default: all of it.
+    pub path: String,
+    /// How often it is looked at, at least `1s`. Default `1m`.
     #[serde(with = "duration")]
     pub sync_interval: Duration,
-    /// The private key for SSH.
+    /// The private key for SSH, without a passphrase.
     pub ssh_key_file: Option<PathBuf>,
+    /// The host keys that are trusted, as `ssh-keyscan` writes them. Needed with `ssh_key_file`.
+    pub known_hosts_file: Option<PathBuf>,
+    /// The user that goes with `token`; most services take any. Default `git`.
+    pub username: Option<String>,
+    /// An access token for `https://`.
+    pub token: Option<SecretText>,
+    /// Certificates to trust for `https://` beside the system's, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// `manual`: what a commit changes waits for a person; `all_at_once`: it is released to all agents. Default `manual`.
+    pub release: SourceRelease,
+    /// The namespace of its configs. Default `default`.
+    pub namespace: String,
+    /// What a webhook must prove to know, at least 16 characters. Default: there is no webhook.
+    pub webhook_secret: Option<SecretText>,
+}
+
+/// Who releases what a commit changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceRelease {
+    /// A person.
+    #[default]
+    Manual,
+    /// The source itself, to all agents.
+    AllAtOnce,
 }
 
 impl Default for GitSection {
@@ -296,8 +323,16 @@ impl Default for GitSection {
         Self {
             repository: String::new(),
             branch: "main".to_owned(),
+            path: String::new(),
             sync_interval: Duration::from_secs(60),
             ssh_key_file: None,
+            known_hosts_file: None,
+            username: None,
+            token: None,
+            ca_file: None,
+            release: SourceRelease::Manual,
+            namespace: "default".to_owned(),
+            webhook_secret: None,
         }
     }
 }

@@ -6,13 +6,14 @@ mod admin_tls;
 mod check;
 pub mod file;
 mod settings;
+mod source;
 
 use std::path::Path;
 
 use runtime::config::{ConfigError, Environment, Loaded};
 
 pub use self::file::ConfigFile;
-pub use self::settings::{AdminTls, Database, DatabasePlace, Settings};
+pub use self::settings::{AdminTls, Database, DatabasePlace, Settings, SourceSettings};
 
 impl Settings {
     /// Reads and checks the file at `path`.

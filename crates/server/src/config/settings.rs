@@ -2,12 +2,17 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use backends::git::GitOptions;
+use engine::domain::Namespace;
 use gateway::Tls;
 use runtime::config::SecretText;
 use runtime::logging::LogConfig;
 
-use super::file::{ApprovalKind, AuthKind, LimitsSection, RetentionSection, TimingSection};
+use super::file::{
+    ApprovalKind, AuthKind, LimitsSection, RetentionSection, SourceRelease, TimingSection,
+};
 
 /// A server's settings.
 #[derive(Debug, Clone)]
@@ -30,6 +35,8 @@ pub struct Settings {
     pub database: Database,
     /// The directory of everything embedded.
     pub data_dir: PathBuf,
+    /// The config source, if there is one.
+    pub config_source: Option<SourceSettings>,
     /// The administrator's token, if it was given.
     pub bootstrap_token: Option<SecretText>,
     /// What peers may not exceed.
@@ -42,6 +49,21 @@ pub struct Settings {
     pub log: LogConfig,
     /// What is worth a person's attention although the file is good.
     pub warnings: Vec<String>,
+}
+
+/// A config source.
+#[derive(Debug, Clone)]
+pub struct SourceSettings {
+    /// The branch, and how to get it.
+    pub git: GitOptions,
+    /// Where its configs are.
+    pub namespace: Namespace,
+    /// Who releases what a commit changes.
+    pub release: SourceRelease,
+    /// How often it is looked at.
+    pub interval: Duration,
+    /// What a webhook must prove to know.
+    pub webhook_secret: Option<SecretText>,
 }
 
 /// Where the database is.

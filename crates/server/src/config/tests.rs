@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::config::file::AuthKind;
+use crate::config::file::{AuthKind, SourceRelease};
 
 fn environment() -> Environment {
     Environment::from_iter([("OPAMP_BOOTSTRAP_TOKEN", "a-long-enough-token")])
@@ -250,10 +250,104 @@ fn quantities_have_bounds() {
 }
 
 #[test]
+fn a_config_source_is_one_that_can_work() {
+    let source = |keys: &str| format!("config_source:\n  git:\n    {keys}\n");
+    let made = settings(&source(
+        "{repository: 'https://host/a', token: \"${OPAMP_BOOTSTRAP_TOKEN}\", path: './x/'}",
+    ));
+    let made = made.config_source.expect("a source");
+    assert_eq!(
+        (&*made.git.branch, &*made.git.path, made.namespace.as_str()),
+        ("main", "x", "default")
+    );
+    assert_eq!(
+        (made.interval, made.release),
+        (Duration::from_secs(60), SourceRelease::Manual)
+    );
+    assert!(!format!("{made:?}").contains("a-long-enough-token"));
+    let ssh = source(
+        "{repository: 'git@host:a', ssh_key_file: k, known_hosts_file: h, release: all_at_once}",
+    );
+    let made = settings(&ssh).config_source.expect("a source");
+    assert_eq!(made.release, SourceRelease::AllAtOnce);
+    for local in ["127.0.0.1:81", "localhost", "[::1]:3000"] {
+        let text = source(&format!("{{repository: 'http://{local}/a', token: t}}"));
+        assert!(settings(&text).config_source.is_some(), "{local}");
+    }
+    for (keys, expected) in [
+        ("branch: main", ".repository: is needed"),
+        (
+            "repository: relative/path",
+            ".repository: is \"relative/path\": write the whole path",
+        ),
+        (
+            "repository: 'https://u:hunter2@host/a'",
+            ".repository: holds a user or password",
+        ),
+        (
+            "{repository: /a, branch: refs/heads/x}",
+            ".branch: is \"refs/heads/x\": write it without",
+        ),
+        ("{repository: /a, path: ../b}", ".path: is \"../b\""),
+        (
+            "{repository: /a, sync_interval: 100ms}",
+            ".sync_interval: must be at least 1s",
+        ),
+        ("{repository: /a, namespace: No}", ".namespace: "),
+        (
+            "{repository: /a, webhook_secret: short}",
+            ".webhook_secret: is too short",
+        ),
+        ("{repository: /a, release: later}", ".release: "),
+        (
+            "{repository: /a, token: t}",
+            ": the login is given, and the repository is a directory",
+        ),
+        (
+            "{repository: 'git@host:a'}",
+            ": the login must be an SSH key",
+        ),
+        (
+            "{repository: 'git@host:a', ssh_key_file: k, token: t}",
+            ".token: stands beside ssh_key_file",
+        ),
+        (
+            "{repository: 'git@host:a', ssh_key_file: k}",
+            ".known_hosts_file: is needed",
+        ),
+        (
+            "{repository: 'git@host:a', known_hosts_file: k}",
+            ".ssh_key_file: is needed",
+        ),
+        (
+            "{repository: 'https://host/a', username: u}",
+            ".token: is needed beside username",
+        ),
+        (
+            "{repository: 'http://host/a', token: t}",
+            ".token: would travel readable",
+        ),
+        (
+            "{repository: 'http://127.0.0.1.example.com/a', token: t}",
+            ".token: would travel readable",
+        ),
+    ] {
+        let message = refusal(&source(keys));
+        let at = format!("config_source.git{expected}");
+        assert!(message.contains(&at), "{message}\ninstead of\n{at}");
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+    check_refused(
+        &source("repo: x"),
+        "config.yaml:3: unknown key config_source.git.repo",
+    );
+}
+
+#[test]
 fn what_waits_for_its_use_is_accepted_and_said() {
-    let text = "redis: { addr: 'redis:6379' }\nstorage: { type: s3, s3: { bucket: b } }\nconfig_source: { type: git, git: { repository: r } }\n";
+    let text = "redis: { addr: 'redis:6379' }\nstorage: { type: s3, s3: { bucket: b } }\n";
     let warnings = settings(text).warnings;
-    assert_eq!(warnings.len(), 3);
+    assert_eq!(warnings.len(), 2);
     assert!(
         warnings
             .iter()
@@ -274,7 +368,7 @@ redis: { addr: redis:6379, password: x, db: 0 }
 storage: { type: filesystem }
 data_dir: ./data
 admin: { bootstrap_token: \"${OPAMP_BOOTSTRAP_TOKEN}\", tls: { enabled: false } }
-config_source: { type: git, git: { repository: r, branch: main, sync_interval: 1m, ssh_key_file: k } }
+config_source: { type: git, git: { repository: 'git@host:r', branch: main, sync_interval: 1m, ssh_key_file: k, known_hosts_file: h } }
 ";
     assert_eq!(
         settings(text).public_url.as_deref(),

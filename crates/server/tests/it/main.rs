@@ -13,6 +13,7 @@ mod conformance;
 mod crash;
 mod faults;
 mod full_disk;
+mod git_source;
 mod life;
 mod lost_postgres;
 mod observability;

@@ -28,6 +28,7 @@ mod opening;
 mod released;
 mod retention;
 mod rollouts;
+mod sources;
 mod tokens;
 mod transactions;
 
@@ -118,6 +119,10 @@ contract! {
         revisions_are_paged_from_the_newest,
         baselines_are_set_moved_and_cleared,
         exceptions_are_set_replaced_and_cleared,
+    ],
+    sources: [
+        a_source_keeps_what_was_taken_of_it,
+        a_config_belongs_to_its_source_until_it_is_deleted,
     ],
     rollouts: [
         one_rollout_of_a_config_runs_at_a_time,

@@ -87,6 +87,7 @@ pub(crate) async fn two_nodes_may_open_at_once(t: &TestDb) {
     for table in [
         "contents",
         "configs",
+        "config_sources",
         "revisions",
         "tags",
         "baselines",

@@ -55,6 +55,7 @@ impl From<DeleteConfigError> for ApiError {
             DeleteConfigError::InForce { .. } => Self::new(ProblemKind::ConfigInForce).detail(
                 format!("{text}; add ?agents=remove to take it away from its agents as well"),
             ),
+            DeleteConfigError::Owned(_) => Self::new(ProblemKind::ReadOnlyConfig).detail(text),
             DeleteConfigError::UnderWay => Self::new(ProblemKind::Conflict).detail(text),
             DeleteConfigError::Precondition(error) => error.into(),
             DeleteConfigError::Checks(errors) => Self::from(*errors).hint(

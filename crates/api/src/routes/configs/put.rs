@@ -103,6 +103,7 @@ impl From<PutConfigError> for ApiError {
             }
             PutConfigError::Raced => Self::new(ProblemKind::Conflict).detail(text),
             PutConfigError::Precondition(error) => error.into(),
+            PutConfigError::Owned(_) => Self::new(ProblemKind::ReadOnlyConfig).detail(text),
             PutConfigError::Store(error) => error.into(),
         }
     }

@@ -1,6 +1,6 @@
 //! Configs and revisions as the API shows them.
 
-use api_types::configs::{Config, ConfigKind, Revision, RevisionSummary, Tag};
+use api_types::configs::{Config, ConfigKind, ConfigOwner, Revision, RevisionSummary, Tag};
 use api_types::rollouts::Rollout;
 use engine::admin::agents::redacted_body;
 use engine::admin::configs::{ConfigOverview, RevisionHead};
@@ -27,6 +27,10 @@ pub(super) fn to_config(
         baseline: baseline.map(|number| number.0),
         last_rollout,
         tags,
+        source: config.source.map(|source| ConfigOwner {
+            repository: source.repository,
+            gone_at: source.gone_at,
+        }),
         created_at: config.created_at,
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    ConfigName, EventId, EventKind, InvalidTransition, NewEvent, RevisionNumber, Strategy,
+    ConfigName, EventId, EventKind, InvalidTransition, Namespace, NewEvent, RevisionNumber,
+    Strategy,
 };
 use jiff::Timestamp;
 use store::rollouts::AddRolloutError;
 use store::{StoreError, Tx, configs, events};
 
-use super::{Precondition, PreconditionFailed, standing};
+use super::{OwnedBySource, Precondition, PreconditionFailed, standing};
 use crate::admin::access::Caller;
 use crate::admin::audit::Act;
 use crate::admin::retry_contended;
@@ -60,6 +61,9 @@ pub enum DeleteConfigError {
     /// The caller's precondition does not hold.
     #[error(transparent)]
     Precondition(#[from] PreconditionFailed),
+    /// The config comes from a config source, which has it.
+    #[error(transparent)]
+    Owned(#[from] OwnedBySource),
     /// What remains for some agent has errors, and the caller did not force it.
     #[error(transparent)]
     Checks(Box<CheckErrors>),
@@ -149,11 +153,12 @@ impl Engine {
         let mut tx = self.db().begin().await?;
         let record = standing(configs::lock(&mut tx, &caller.namespace, name).await?);
         precondition.check(record.as_ref())?;
-        if record.is_none() {
+        let Some(record) = record else {
             return Err(DeleteConfigError::NotFound {
                 config: name.clone(),
             });
-        }
+        };
+        OwnedBySource::check_deletion(&record)?;
         let removal = match draft {
             Some(draft) => Some(draft.store(&mut tx, caller, now).await?.0),
             None => None,
@@ -175,16 +180,28 @@ async fn mark_deleted(
     now: Timestamp,
 ) -> Result<Option<EventId>, StoreError> {
     configs::mark_deleted(tx, &caller.namespace, name, now).await?;
-    let event = NewEvent {
-        namespace: caller.namespace.clone(),
+    let event = deleted(&caller.namespace, name, now);
+    let last = events::append(tx, &[event]).await?;
+    deletion(name).done(tx, caller, now).await?;
+    Ok(last)
+}
+
+/// The event of a config that was deleted.
+pub(in crate::admin) fn deleted(
+    namespace: &Namespace,
+    name: &ConfigName,
+    now: Timestamp,
+) -> NewEvent {
+    NewEvent {
+        namespace: namespace.clone(),
         agent: None,
         at: now,
         kind: EventKind::ConfigDeleted,
         detail: BTreeMap::from([("config".to_owned(), name.to_string())]),
-    };
-    let last = events::append(tx, &[event]).await?;
+    }
+}
+
+/// The audit entry of a config that was deleted.
+pub(in crate::admin) fn deletion(name: &ConfigName) -> Act {
     Act::new("config.deleted", "delete", format!("configs/{name}"))
-        .done(tx, caller, now)
-        .await?;
-    Ok(last)
 }

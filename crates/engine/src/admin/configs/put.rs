@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use backends::git::CommitId;
 use desired::BodyError;
 use domain::{
-    AgentId, ConfigName, ConfigRecord, ContentHash, EventId, EventKind, NewEvent, Revision,
+    AgentId, ConfigName, ConfigRecord, ContentHash, EventKind, Namespace, NewEvent, Revision,
     RevisionNumber, Template,
 };
 use jiff::Timestamp;
@@ -15,8 +16,8 @@ use store::{StoreError, Tx, configs, events};
 
 use super::version::{InvalidVersion, Version};
 use super::{
-    Aim, InvalidVariables, NewTemplate, Precondition, PreconditionFailed, UnknownKind, read_kind,
-    standing,
+    Aim, InvalidVariables, NewTemplate, OwnedBySource, Precondition, PreconditionFailed,
+    UnknownKind, read_kind, standing,
 };
 use crate::admin::access::Caller;
 use crate::admin::audit::Act;
@@ -24,7 +25,7 @@ use crate::admin::retry_contended;
 use crate::engine::Engine;
 
 /// The longest message of a revision, in bytes.
-const MESSAGE_MAX_BYTES: usize = 4096;
+pub(in crate::admin) const MESSAGE_MAX_BYTES: usize = 4096;
 
 /// What stands in shown configs in place of secrets. A body that holds one was copied from such a display, and
 /// releasing it would replace a secret by this text.
@@ -59,7 +60,12 @@ pub enum Origin {
     Rollback(RevisionNumber),
     /// This agent ran it.
     Import(AgentId),
+    /// This commit of the config source has it.
+    Git(CommitId),
 }
+
+/// How the origin of revisions begins that come from a commit.
+pub(in crate::admin) const GIT_ORIGIN: &str = "git ";
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,6 +73,7 @@ impl fmt::Display for Origin {
             Self::Api => f.write_str("api"),
             Self::Rollback(number) => write!(f, "rollback to {number}"),
             Self::Import(agent) => write!(f, "import from agent {agent}"),
+            Self::Git(commit) => write!(f, "{GIT_ORIGIN}{commit}"),
         }
     }
 }
@@ -124,6 +131,9 @@ pub enum PutConfigError {
     /// The caller's precondition does not hold.
     #[error(transparent)]
     Precondition(#[from] PreconditionFailed),
+    /// The config comes from a config source, which alone changes it.
+    #[error(transparent)]
+    Owned(#[from] OwnedBySource),
     /// Others made revisions at the same time, again and again.
     #[error("others write this config at the same time")]
     Raced,
@@ -160,7 +170,7 @@ impl Engine {
     }
 
     /// Checks what can be checked of a revision alone; of a template with the names that it uses.
-    pub(super) fn check_new_revision(
+    pub(in crate::admin) fn check_new_revision(
         &self,
         new: &NewRevision,
     ) -> Result<Option<Template>, PutConfigError> {
@@ -198,9 +208,11 @@ impl Engine {
     ) -> Result<Put, PutConfigError> {
         let mut tx = self.db().begin().await?;
         let record = configs::lock(&mut tx, &caller.namespace, name).await?;
-        precondition.check(standing(record.clone()).as_ref())?;
-        let before = newest(&mut tx, caller, name).await?;
-        if let (Some(config), Some(latest)) = (standing(record.clone()), &before)
+        let standing_config = standing(record);
+        OwnedBySource::check(standing_config.as_ref())?;
+        precondition.check(standing_config.as_ref())?;
+        let before = newest(&mut tx, &caller.namespace, name).await?;
+        if let (Some(config), Some(latest)) = (standing_config, &before)
             && is_same(latest, new)
         {
             let revision =
@@ -217,7 +229,10 @@ impl Engine {
             return Err(PutConfigError::Raced);
         }
         let version = written_version(&mut tx, caller, name).await?;
-        let event = note(&mut tx, caller, &revision, before.as_ref(), now).await?;
+        let event = created(&revision, now);
+        let event = events::append(&mut tx, &[event]).await?;
+        let act = creation(&revision, before.as_ref());
+        act.done(&mut tx, caller, now).await?;
         tx.commit().await?;
         event.into_iter().for_each(|event| self.announce(event));
         Ok(Put::Made {
@@ -227,12 +242,13 @@ impl Engine {
     }
 }
 
-async fn newest(
+/// The newest revision of a config, deleted ones included.
+pub(in crate::admin) async fn newest(
     tx: &mut Tx,
-    caller: &Caller,
+    namespace: &Namespace,
     name: &ConfigName,
 ) -> Result<Option<RevisionHead>, StoreError> {
-    Ok(configs::revisions(tx, &caller.namespace, name, None, 1)
+    Ok(configs::revisions(tx, namespace, name, None, 1)
         .await?
         .pop())
 }
@@ -248,7 +264,8 @@ async fn written_version(
         .ok_or(StoreError::Corrupt { what: "config" })
 }
 
-fn is_same(latest: &RevisionHead, new: &NewRevision) -> bool {
+/// Whether a revision says just what a new one would.
+pub(in crate::admin) fn is_same(latest: &RevisionHead, new: &NewRevision) -> bool {
     latest.kind.as_str() == new.kind
         && latest.selector == new.aim.selector
         && latest.priority == new.aim.priority
@@ -264,7 +281,7 @@ fn body_hash(new: &NewRevision) -> ContentHash {
 }
 
 /// The revision that a put makes after another.
-pub(super) fn revision_of(
+pub(in crate::admin) fn revision_of(
     caller: &Caller,
     name: &ConfigName,
     (new, template): (&NewRevision, Option<Template>),
@@ -289,26 +306,24 @@ pub(super) fn revision_of(
     })
 }
 
-async fn note(
-    tx: &mut Tx,
-    caller: &Caller,
-    revision: &Revision,
-    before: Option<&RevisionHead>,
-    now: Timestamp,
-) -> Result<Option<EventId>, StoreError> {
-    let event = NewEvent {
-        namespace: caller.namespace.clone(),
+/// The event of a revision that was made.
+pub(in crate::admin) fn created(revision: &Revision, now: Timestamp) -> NewEvent {
+    NewEvent {
+        namespace: revision.namespace.clone(),
         agent: None,
         at: now,
         kind: EventKind::RevisionCreated,
         detail: BTreeMap::from([
             ("config".to_owned(), revision.config.to_string()),
             ("revision".to_owned(), revision.number.to_string()),
-            ("author".to_owned(), caller.actor.to_string()),
+            ("author".to_owned(), revision.author.to_string()),
         ]),
-    };
-    let last = events::append(tx, &[event]).await?;
-    let mut act = Act::new(
+    }
+}
+
+/// The audit entry of a revision that was made after another.
+pub(in crate::admin) fn creation(revision: &Revision, before: Option<&RevisionHead>) -> Act {
+    let act = Act::new(
         "config.revision_created",
         "put",
         format!("configs/{}", revision.config),
@@ -319,16 +334,13 @@ async fn note(
         revision.priority,
         &revision.sha256,
     ));
-    if let Some(before) = before {
-        act = act.old(shown(
-            before.number,
-            &before.selector.to_string(),
-            before.priority,
-            &before.sha256,
-        ));
-    }
-    act.done(tx, caller, now).await?;
-    Ok(last)
+    let Some(before) = before else { return act };
+    act.old(shown(
+        before.number,
+        &before.selector.to_string(),
+        before.priority,
+        &before.sha256,
+    ))
 }
 
 /// A revision in the audit log: its body stands there by its hash only, so no secret does.
