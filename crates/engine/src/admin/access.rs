@@ -147,7 +147,6 @@ impl Engine {
     }
 
     /// Who presents a credential, as the database says, and until when it holds.
-
     async fn operator_of(
         &self,
         presented: TokenHash,

@@ -115,7 +115,7 @@ pub(crate) async fn a_config_belongs_to_its_source_until_it_is_deleted(t: &TestD
         .into_iter()
         .map(|owned| owned.config.name)
         .collect();
-    assert_eq!(names, [edge.clone()]);
+    assert_eq!(names, std::slice::from_ref(&edge));
 
     let lose = async |name, seconds| {
         commit!(t, |tx| configs::mark_gone(

@@ -10,7 +10,7 @@ use crate::admin::access::Caller;
 use crate::admin::configs::put::MESSAGE_MAX_BYTES;
 use crate::admin::configs::{DeleteConfigError, InForce, Precondition, standing};
 use crate::admin::idempotency::Creation;
-use crate::admin::rollouts::{Release, StartRolloutError};
+use crate::admin::rollouts::{OnErrors, Release, StartRolloutError};
 use crate::desire::DesireError;
 use crate::drive::error_chain;
 use crate::engine::Engine;
@@ -87,7 +87,9 @@ impl Engine {
         };
         if owner.gone_at.is_some() {
             drop(conn);
-            let in_force = InForce::RollOut { force: false };
+            let in_force = InForce::RollOut {
+                on_errors: OnErrors::Refuse,
+            };
             let deleted = self.delete_config(&caller, config, in_force, &Precondition::None, now);
             return of_deletion(deleted.await.map(drop));
         }
