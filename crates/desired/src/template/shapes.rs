@@ -264,16 +264,16 @@ impl Walk<'_, '_> {
                 self.shape(&filter.filter)?;
                 self.statements(&filter.body)
             }
-            Stmt::Macro(declared) => self.declared(declared.name, declared),
+            Stmt::Macro(declared) => self.declared(declared.name, declared, declared.span()),
             Stmt::CallBlock(block) => {
-                self.declared("caller", &block.macro_decl)?;
+                self.declared("caller", &block.macro_decl, block.macro_decl.span())?;
                 self.call(&block.call).map(drop)
             }
             Stmt::Do(call) => self.call(&call.call).map(drop),
         }
     }
 
-    fn declared(&mut self, name: &str, declared: &Macro<'_>) -> Walked {
+    fn declared(&mut self, name: &str, declared: &Macro<'_>, span: Span) -> Walked {
         let named = |argument: &Expr<'_>| match argument {
             Expr::Var(name) => Some(name.id.to_owned()),
             _ => None,
@@ -281,13 +281,15 @@ impl Walk<'_, '_> {
         let arguments: Vec<String> = declared.args.iter().filter_map(named).collect();
         let known = self.macros.entry(name.to_owned()).or_default();
         // Of several macros of a name any may be meant.
-        known.extend(
-            arguments
-                .iter()
-                .filter(|name| !known.contains(name))
-                .cloned()
-                .collect::<Vec<_>>(),
-        );
+        let new: Vec<String> = arguments
+            .into_iter()
+            .filter(|name| !known.contains(name))
+            .collect();
+        if !new.is_empty() {
+            known.extend(new);
+            // What was called before it is known is looked at once more.
+            self.grown = Some((name.to_owned(), span));
+        }
         // Defaults belong to the last arguments.
         let without = declared.args.len().saturating_sub(declared.defaults.len());
         for (argument, default) in declared.args.iter().skip(without).zip(&declared.defaults) {
@@ -651,6 +653,11 @@ mod tests {
                 "recursive",
             ),
             ("{{ vars.big == vars.big }}", "not compared"),
+            // It is called before it stands there.
+            (
+                "{% macro a() %}{{ b(vars.big) }}{% endmacro %}{% macro b(y) %}{% if y == y %}{% endif %}{% endmacro %}{{ a() }}",
+                "not compared",
+            ),
             ("{{ vars.big in [vars.big] }}", "not compared"),
             ("{{ vars.big is eq(vars.big) }}", "not compared"),
             ("{{ [vars.big, vars.big] | unique }}", "attribute"),
