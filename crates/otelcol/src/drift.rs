@@ -87,8 +87,7 @@ struct Comparison {
 
 impl Comparison {
     fn document(&mut self, desired: &Value, effective: &Value) {
-        let none = Entries::new();
-        let (desired, effective) = (entries(desired, &none), entries(effective, &none));
+        let (desired, effective) = (entries(desired), entries(effective));
         for name in names(desired, effective) {
             let (wanted, runs) = (desired.get(name), effective.get(name));
             self.at(Step::Key(name.into()), |this| {
@@ -107,11 +106,7 @@ impl Comparison {
 
     /// A section whose entries are components or pipelines: one more or less is a drift.
     fn parts(&mut self, wanted: Option<&Value>, runs: Option<&Value>, are_extensions: bool) {
-        let none = Entries::new();
-        let (wanted, runs) = (
-            wanted.map_or(&none, |wanted| entries(wanted, &none)),
-            runs.map_or(&none, |runs| entries(runs, &none)),
-        );
+        let (wanted, runs) = (entries_of(wanted), entries_of(runs));
         for id in names(wanted, runs) {
             let (wanted, runs) = (wanted.get(id), runs.get(id));
             if wanted.is_none() && are_extensions && is_of_supervisor(id) {
@@ -126,11 +121,7 @@ impl Comparison {
     }
 
     fn service(&mut self, wanted: Option<&Value>, runs: Option<&Value>) {
-        let none = Entries::new();
-        let (wanted, runs) = (
-            wanted.map_or(&none, |wanted| entries(wanted, &none)),
-            runs.map_or(&none, |runs| entries(runs, &none)),
-        );
+        let (wanted, runs) = (entries_of(wanted), entries_of(runs));
         for name in names(wanted, runs) {
             let (wanted, runs) = (wanted.get(name), runs.get(name));
             self.at(Step::Key(name.into()), |this| match name {
@@ -149,11 +140,7 @@ impl Comparison {
     }
 
     fn pipelines(&mut self, wanted: Option<&Value>, runs: Option<&Value>) {
-        let none = Entries::new();
-        let (wanted, runs) = (
-            wanted.map_or(&none, |wanted| entries(wanted, &none)),
-            runs.map_or(&none, |runs| entries(runs, &none)),
-        );
+        let (wanted, runs) = (entries_of(wanted), entries_of(runs));
         for id in names(wanted, runs) {
             let (wanted, runs) = (wanted.get(id), runs.get(id));
             self.at(Step::Key(id.into()), |this| match (wanted, runs) {
@@ -161,7 +148,7 @@ impl Comparison {
                 (None, _) => this.note(How::Added),
                 (Some(wanted), Some(runs)) => {
                     for part in ["receivers", "processors", "exporters"] {
-                        let list = |of: &Value| entries(of, &none).get(part).cloned();
+                        let list = |of: &Value| entries(of).get(part).cloned();
                         let (wanted, runs) = (list(wanted), list(runs));
                         // Only processors work in an order.
                         let differ = if part == "processors" {
@@ -181,10 +168,7 @@ impl Comparison {
     /// The telemetry of the Collector itself: of its resource only what should be there is looked at, since supervisors say
     /// there who they are.
     fn telemetry(&mut self, wanted: Option<&Value>, runs: Option<&Value>) {
-        let none = Entries::new();
-        let resource = wanted
-            .and_then(|wanted| entries(wanted, &none).get("resource"))
-            .map_or(&none, |resource| entries(resource, &none));
+        let resource = entries_of(entries_of(wanted).get("resource"));
         let mut runs = runs.cloned();
         if let Some(Value::Map(telemetry)) = &mut runs {
             if let Some(Value::Map(own)) = telemetry.get_mut("resource") {
@@ -263,12 +247,19 @@ impl Comparison {
     }
 }
 
+static NONE: Entries = Entries::new();
+
 /// The entries of a map; anything else has none.
-const fn entries<'v>(value: &'v Value, none: &'v Entries) -> &'v Entries {
+const fn entries(value: &Value) -> &Entries {
     match value {
         Value::Map(entries) => entries,
-        _ => none,
+        _ => &NONE,
     }
+}
+
+/// The entries of a map that may not be there.
+fn entries_of(value: Option<&Value>) -> &Entries {
+    value.map_or(&NONE, entries)
 }
 
 fn names<'e>(one: &'e Entries, other: &'e Entries) -> BTreeSet<&'e str> {
