@@ -148,7 +148,6 @@ impl Combined {
 
 /// The merged document as YAML, proved to read back as what was merged.
 fn written(merged: &Document, limits: &Limits) -> Result<Vec<u8>, MaterialiseError> {
-    let expected = merged.value();
     // A style that cannot be kept must not keep a change from its agents: values come second.
     for write in [Document::to_yaml, |merged: &Document| {
         merged.value().to_yaml()
@@ -158,19 +157,9 @@ fn written(merged: &Document, limits: &Limits) -> Result<Vec<u8>, MaterialiseErr
         if limit < bytes {
             return Err(MaterialiseError::TooLarge { bytes, limit });
         }
-        if reads_as(&text, &expected) {
+        if merged.reads_back(&text) {
             return Ok(text.into_bytes());
         }
     }
     Err(MaterialiseError::Unfaithful)
-}
-
-fn reads_as(text: &str, expected: &otelcol::Value) -> bool {
-    let limits = otelcol::Limits {
-        bytes: text.len(),
-        nodes: usize::MAX,
-        ..otelcol::Limits::default()
-    };
-    Document::parse_within(text.as_bytes(), &limits)
-        .is_ok_and(|document| document.value() == *expected)
 }

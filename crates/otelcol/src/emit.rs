@@ -55,17 +55,17 @@ impl Writer {
         for entry in map.iter() {
             self.lead(indent, lead);
             lead = Lead::Indented;
-            self.key(&key(&entry.key), indent);
+            let start = self.text.len();
+            push_key(&entry.key, &mut self.text);
+            self.end_key(start, indent);
             self.after_key(&entry.value, indent);
         }
     }
 
-    fn key(&mut self, key: &str, indent: usize) {
-        if key.len() <= KEY_BYTES {
-            self.text.push_str(key);
-        } else {
-            self.text.push_str("? ");
-            self.text.push_str(key);
+    /// Ends a key that begins at this place of the text.
+    fn end_key(&mut self, start: usize, indent: usize) {
+        if KEY_BYTES < self.text.len() - start {
+            self.text.insert_str(start, "? ");
             self.text.push('\n');
             self.indent(indent);
         }
@@ -73,8 +73,8 @@ impl Writer {
     }
 
     fn after_key(&mut self, node: &Node, indent: usize) {
-        if let Some(flow) = flow(node) {
-            return self.line_after_blank(&flow);
+        if self.flow(node) {
+            return;
         }
         match &node.content {
             Content::Scalar(scalar) => self.scalar(scalar, indent),
@@ -99,8 +99,8 @@ impl Writer {
     }
 
     fn item(&mut self, item: &Node, indent: usize) {
-        if let Some(flow) = flow(item) {
-            return self.line_after_blank(&flow);
+        if self.flow(item) {
+            return;
         }
         match &item.content {
             Content::Scalar(scalar) => self.scalar(scalar, indent),
@@ -115,25 +115,57 @@ impl Writer {
         }
     }
 
+    /// A list or map in brackets, where all of it stood in brackets and it is short, with the line's end. Says whether it
+    /// is written.
+    fn flow(&mut self, node: &Node) -> bool {
+        let start = self.text.len();
+        self.text.push(' ');
+        let is_written = match &node.content {
+            Content::Scalar(_) => false,
+            Content::Map(map) if map.is_empty() => {
+                self.text.push_str("{}");
+                true
+            }
+            Content::List(items) if items.is_empty() => {
+                self.text.push_str("[]");
+                true
+            }
+            _ => push_flow(node, start + 1 + FLOW_WIDTH, &mut self.text).is_some(),
+        };
+        if is_written {
+            self.text.push('\n');
+        } else {
+            self.text.truncate(start);
+        }
+        is_written
+    }
+
     /// A scalar after `key:` or `-`, with the line's end.
     fn scalar(&mut self, scalar: &Scalar, indent: usize) {
-        let mut repr = tag_of(scalar);
+        let start = self.text.len();
+        self.text.push(' ');
+        let text = &mut self.text;
+        push_tag(scalar, text);
         match (scalar.style, &scalar.raw) {
-            (Style::Literal | Style::Folded, _) => repr.push_str(&block(scalar, indent + STEP)),
+            (Style::Literal | Style::Folded, _) => text.push_str(&block(scalar, indent + STEP)),
             // Behind a tab the parser takes this for text; behind blanks it is a comment.
             (Style::Plain, Some(raw)) if raw.contains("\n#") => {
-                repr.push_str(&double_quoted(&scalar.text))
+                push_double_quoted(&scalar.text, text);
             }
-            (_, Some(raw)) => repr.push_str(&indented(raw, indent + STEP)),
-            (Style::Plain, None) => repr.push_str(&scalar.text),
-            (_, None) => repr.push_str(&double_quoted(&scalar.text)),
+            (_, Some(raw)) => push_indented(raw, indent + STEP, text),
+            (_, None) => push_one_line(scalar, text),
         }
-        self.line_after_blank(&repr);
+        if text.len() == start + 1 {
+            text.pop();
+        }
+        text.push('\n');
     }
 
     fn named_value(&mut self, name: &str, value: &Value, indent: usize, lead: Lead) {
         self.lead(indent, lead);
-        self.key(&plain_text(name), indent);
+        let start = self.text.len();
+        self.text.push_str(&plain_text(name));
+        self.end_key(start, indent);
         match value {
             Value::Map(entries) if !entries.is_empty() => {
                 self.text.push('\n');
@@ -195,30 +227,18 @@ impl Writer {
     }
 }
 
-/// A list or map in brackets, where all of it stood in brackets and it is short.
-fn flow(node: &Node) -> Option<String> {
-    match &node.content {
-        Content::Scalar(_) => return None,
-        Content::Map(map) if map.is_empty() => return Some("{}".to_owned()),
-        Content::List(items) if items.is_empty() => return Some("[]".to_owned()),
-        _ => {}
-    }
-    let mut text = String::new();
-    push_flow(node, &mut text)?;
-    Some(text)
-}
-
-fn push_flow(node: &Node, text: &mut String) -> Option<()> {
-    if !node.in_flow || FLOW_WIDTH < text.len() {
+/// Writes a value in brackets as far as this place of the text; none where it does not fit or cannot stand there.
+fn push_flow(node: &Node, most: usize, text: &mut String) -> Option<()> {
+    if !node.in_flow || most < text.len() {
         return None;
     }
     match &node.content {
-        Content::Scalar(scalar) => text.push_str(&inline(scalar)?),
+        Content::Scalar(scalar) => push_inline(scalar, text)?,
         Content::List(items) => {
             text.push('[');
             for (index, item) in items.iter().enumerate() {
                 text.push_str(if index == 0 { "" } else { ", " });
-                push_flow(item, text)?;
+                push_flow(item, most, text)?;
             }
             text.push(']');
         }
@@ -226,66 +246,80 @@ fn push_flow(node: &Node, text: &mut String) -> Option<()> {
             text.push('{');
             for (index, entry) in map.iter().enumerate() {
                 text.push_str(if index == 0 { "" } else { ", " });
-                text.push_str(&inline(&entry.key.scalar)?);
+                push_inline(&entry.key.scalar, text)?;
                 text.push_str(": ");
-                push_flow(&entry.value, text)?;
+                push_flow(&entry.value, most, text)?;
             }
             text.push('}');
         }
     }
-    (text.len() <= FLOW_WIDTH).then_some(())
+    (text.len() <= most).then_some(())
 }
 
-/// A scalar in one line, or none where it has several or no text to see.
-fn inline(scalar: &Scalar) -> Option<String> {
-    let text = match (scalar.style, &scalar.raw) {
+/// Writes a scalar in one line, or nothing where it has several or no text to see.
+fn push_inline(scalar: &Scalar, text: &mut String) -> Option<()> {
+    match (scalar.style, &scalar.raw) {
         (Style::Literal | Style::Folded, _) => return None,
         (_, Some(raw)) if raw.contains('\n') => return None,
-        (_, Some(raw)) => raw.to_string(),
         (Style::Plain, None) if scalar.text.is_empty() => return None,
-        (Style::Plain, None) => scalar.text.to_string(),
-        (_, None) => double_quoted(&scalar.text),
-    };
-    Some(tag_of(scalar) + &text)
+        _ => {}
+    }
+    push_tag(scalar, text);
+    match &scalar.raw {
+        Some(raw) => text.push_str(raw),
+        None => push_one_line(scalar, text),
+    }
+    Some(())
 }
 
-/// A key in one line, which is all that YAML allows.
-fn key(key: &Key) -> String {
+/// Writes a scalar whose text and style say how.
+fn push_one_line(scalar: &Scalar, text: &mut String) {
+    match scalar.style {
+        Style::Plain => text.push_str(&scalar.text),
+        Style::SingleQuoted => {
+            text.push('\'');
+            text.push_str(&scalar.text);
+            text.push('\'');
+        }
+        _ => push_double_quoted(&scalar.text, text),
+    }
+}
+
+/// Writes a key in one line, which is all that YAML allows.
+fn push_key(key: &Key, text: &mut String) {
     let scalar = &key.scalar;
     // At the margin these would end the document.
     let is_marker = scalar.style == Style::Plain
         && ["---", "..."]
             .iter()
             .any(|marker| scalar.text.starts_with(marker));
-    if let Some(text) = inline(scalar).filter(|_| !is_marker) {
-        return text;
+    if !is_marker && push_inline(scalar, text).is_some() {
+        return;
     }
-    let text = match scalar.typed {
-        Typed::Null => "null".to_owned(),
-        Typed::Str => double_quoted(&scalar.text),
+    push_tag(scalar, text);
+    match scalar.typed {
+        Typed::Null => text.push_str("null"),
         // A number or date never needs quotes, and must not get them.
-        _ if scalar.tag.is_none() => scalar.text.to_string(),
-        _ => double_quoted(&scalar.text),
-    };
-    tag_of(scalar) + &text
-}
-
-fn tag_of(scalar: &Scalar) -> String {
-    scalar
-        .tag
-        .as_ref()
-        .map(|tag| format!("!!{tag} "))
-        .unwrap_or_default()
-}
-
-/// The lines of a flow scalar at a new indentation.
-fn indented(raw: &str, indent: usize) -> String {
-    let mut lines = raw.split('\n');
-    let mut text = lines.next().unwrap_or_default().to_owned();
-    for line in lines {
-        push_line(&mut text, line, indent);
+        typed if !matches!(typed, Typed::Str) && scalar.tag.is_none() => {
+            text.push_str(&scalar.text);
+        }
+        _ => push_double_quoted(&scalar.text, text),
     }
-    text
+}
+
+fn push_tag(scalar: &Scalar, text: &mut String) {
+    if let Some(tag) = &scalar.tag {
+        text.extend(["!!", tag, " "]);
+    }
+}
+
+/// Writes the lines of a flow scalar at a new indentation.
+fn push_indented(raw: &str, indent: usize, text: &mut String) {
+    let mut lines = raw.split('\n');
+    text.push_str(lines.next().unwrap_or_default());
+    for line in lines {
+        push_line(text, line, indent);
+    }
 }
 
 fn push_line(text: &mut String, line: &str, indent: usize) {
@@ -341,6 +375,11 @@ const fn needs_escape(c: char) -> bool {
 
 pub(crate) fn double_quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
+    push_double_quoted(text, &mut quoted);
+    quoted
+}
+
+fn push_double_quoted(text: &str, quoted: &mut String) {
     quoted.push('"');
     for c in text.chars() {
         match c {
@@ -349,12 +388,11 @@ pub(crate) fn double_quoted(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\r' => quoted.push_str("\\r"),
             '\t' => quoted.push_str("\\t"),
-            c if needs_escape(c) => push_escape(&mut quoted, c),
+            c if needs_escape(c) => push_escape(quoted, c),
             c => quoted.push(c),
         }
     }
     quoted.push('"');
-    quoted
 }
 
 fn push_escape(text: &mut String, c: char) {

@@ -32,8 +32,10 @@ fn has_flat_keys(map: &Map) -> bool {
         .any(|entry| is_flat(&entry.key) || entry.value.as_map().is_some_and(has_flat_keys))
 }
 
-fn is_flat(key: &Key) -> bool {
-    key.name.contains(SEPARATOR)
+pub(crate) fn is_flat(key: &Key) -> bool {
+    // Every key is asked. A colon is found sooner than two of them.
+    let name = key.name();
+    name.as_bytes().contains(&b':') && name.contains(SEPARATOR)
 }
 
 /// The nesting of one map and what it has in it. Ways are names joined by the separator, from that map on.
@@ -52,7 +54,7 @@ impl Nesting {
     fn map(mut self, mut map: Map) -> Result<(Map, usize), ParseError> {
         let mut height = 0;
         for entry in &mut map.entries {
-            let parts = entry.key.name.matches(SEPARATOR).count() + 1;
+            let parts = entry.key.name().matches(SEPARATOR).count() + 1;
             height = height.max(parts + self.value(&mut entry.value)?);
             if self.limit < height {
                 return Err(fault(
@@ -95,10 +97,8 @@ impl Nesting {
     /// Puts an entry into a map, under each part of its key.
     fn insert(&mut self, map: &mut Map, way: String, entry: Entry) -> Result<(), ParseError> {
         let written = entry.key.clone();
-        let (names, last) = written
-            .name
-            .rsplit_once(SEPARATOR)
-            .unwrap_or(("", &written.name));
+        let name = written.name();
+        let (names, last) = name.rsplit_once(SEPARATOR).unwrap_or(("", name));
         let names = names.split(SEPARATOR).filter(|_| is_flat(&written));
         let (mut map, mut way) = (map, way);
         for name in names {
@@ -180,7 +180,7 @@ impl Nesting {
 
     fn push(&mut self, map: &mut Map, way: &str, entry: Entry) -> usize {
         let place = map.entries.len();
-        self.index(map, way).insert(entry.key.name.clone(), place);
+        self.index(map, way).insert(entry.key.name().into(), place);
         map.entries.push(entry);
         place
     }
@@ -189,7 +189,7 @@ impl Nesting {
         let names = || {
             map.iter()
                 .enumerate()
-                .map(|(place, entry)| (entry.key.name.clone(), place))
+                .map(|(place, entry)| (entry.key.name().into(), place))
                 .collect()
         };
         self.places.entry(way.to_owned()).or_insert_with(names)
@@ -213,7 +213,7 @@ fn conflict(key: &Key, first: Position) -> ParseError {
     fault(
         key.position,
         Fault::ConflictingKey {
-            key: key.name.to_string(),
+            key: key.name().to_owned(),
             first,
         },
     )
@@ -221,8 +221,8 @@ fn conflict(key: &Key, first: Position) -> ParseError {
 
 fn part(whole: &Key, name: &str) -> Key {
     Key {
-        name: name.into(),
         scalar: scalar::text(name),
+        printed: None,
         position: whole.position,
     }
 }

@@ -6,46 +6,64 @@ use crate::error::{Fault, ParseError, Position};
 use crate::parse::fault;
 use crate::tree::{Content, Entry, Key, Map, Node, Scalar, Style};
 
+/// Up to so many keys each is compared with all others; of more a table is made.
+const FEW: usize = 8;
+
 /// A map as it is read: its keys are unique, and what `<<` brings yields to what stands there.
 #[derive(Default)]
 pub(crate) struct MapBuilder {
     map: Map,
-    merged: Option<Node>,
-    /// Every key by its text and by its name: `0x10` collides with `"0x10"` and with `16`.
+    merged: Option<(Key, Node)>,
+    /// Every key of a map of many by its text and by its name: `0x10` collides with `"0x10"` and with `16`.
     seen: HashMap<Box<str>, Position>,
 }
 
 impl MapBuilder {
     pub(crate) fn claim(&mut self, key: &Key) -> Result<(), ParseError> {
-        let first = self
-            .seen
-            .get(&key.scalar.text)
-            .or_else(|| self.seen.get(&key.name));
+        let text: &str = &key.scalar.text;
+        let first = if self.seen.is_empty() {
+            self.keys()
+                .find(|known| is_same(known, key))
+                .map(Key::position)
+        } else {
+            let seen = |name: &str| self.seen.get(name).copied();
+            seen(text).or_else(|| seen(key.name()))
+        };
         if let Some(first) = first {
             let fault = Fault::DuplicateKey {
-                key: key.scalar.text.to_string(),
-                first: *first,
+                key: text.to_owned(),
+                first,
             };
             return Err(ParseError {
                 position: key.position,
                 fault,
             });
         }
-        self.seen.insert(key.scalar.text.clone(), key.position);
-        self.seen.insert(key.name.clone(), key.position);
+        if !self.seen.is_empty() {
+            see(&mut self.seen, key);
+        } else if FEW <= self.map.len() {
+            let mut seen = HashMap::with_capacity(4 * FEW);
+            self.keys().chain([key]).for_each(|key| see(&mut seen, key));
+            self.seen = seen;
+        }
         Ok(())
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &Key> {
+        let merged = self.merged.iter().map(|(key, _)| key);
+        self.map.iter().map(|entry| &entry.key).chain(merged)
     }
 
     pub(crate) fn push(&mut self, key: Key, value: Node) {
         if is_merge_key(&key.scalar) {
-            self.merged = Some(value);
+            self.merged = Some((key, value));
         } else {
             self.map.entries.push(Entry { key, value });
         }
     }
 
     pub(crate) fn finish(mut self) -> Result<Map, ParseError> {
-        let Some(merged) = self.merged else {
+        let Some((_, merged)) = self.merged else {
             return Ok(self.map);
         };
         let position = merged.origin.position;
@@ -57,14 +75,27 @@ impl MapBuilder {
         let mut taken: HashSet<Box<str>> = self
             .map
             .iter()
-            .map(|entry| entry.key.name.clone())
+            .map(|entry| entry.key.name().into())
             .collect();
         for entry in sources.into_iter().flat_map(|map| map.entries) {
-            if taken.insert(entry.key.name.clone()) {
+            if taken.insert(entry.key.name().into()) {
                 self.map.entries.push(entry);
             }
         }
         Ok(self.map)
+    }
+}
+
+/// Whether two keys are one to the Collector, or to a reader.
+fn is_same(a: &Key, b: &Key) -> bool {
+    let has = |key: &Key, name: &str| *key.scalar.text == *name || key.name() == name;
+    has(a, &b.scalar.text) || has(a, b.name())
+}
+
+fn see(seen: &mut HashMap<Box<str>, Position>, key: &Key) {
+    seen.insert(key.scalar.text.clone(), key.position);
+    if let Some(printed) = &key.printed {
+        seen.insert(printed.clone(), key.position);
     }
 }
 
@@ -76,7 +107,7 @@ fn into_map(node: Node) -> Result<Map, ParseError> {
     }
 }
 
-fn is_merge_key(scalar: &Scalar) -> bool {
+pub(crate) fn is_merge_key(scalar: &Scalar) -> bool {
     let tag = scalar.tag.as_deref();
     &*scalar.text == "<<"
         && (tag == Some("merge") || (tag.is_none() && scalar.style == Style::Plain))

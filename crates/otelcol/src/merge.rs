@@ -69,6 +69,8 @@ fn stamp(node: &mut Node, layer: u32) {
     }
 }
 
+const FEW: usize = 8;
+
 #[derive(Default)]
 struct Merge {
     path: Path,
@@ -77,22 +79,17 @@ struct Merge {
 
 impl Merge {
     fn map(&mut self, base: &mut Map, over: Map) {
-        let places: HashMap<Box<str>, usize> = base
-            .entries
-            .iter()
-            .enumerate()
-            .map(|(place, entry)| (entry.key.name.clone(), place))
-            .collect();
-        for entry in over.entries {
-            match places.get(&entry.key.name) {
-                Some(place) => self.entry(&mut base.entries[*place], entry),
+        let places = places(base, &over);
+        for (entry, place) in over.entries.into_iter().zip(places) {
+            match place {
+                Some(place) => self.entry(&mut base.entries[place], entry),
                 None => base.entries.push(entry),
             }
         }
     }
 
     fn entry(&mut self, base: &mut Entry, over: Entry) {
-        self.path.push(Step::Key(over.key.name.into()));
+        self.path.push(Step::Key(over.key.name().into()));
         self.value(&mut base.value, over.value);
         self.path.pop();
     }
@@ -111,4 +108,18 @@ impl Merge {
             }
         }
     }
+}
+
+/// For each key of a map, where another has it.
+fn places(base: &Map, over: &Map) -> Vec<Option<usize>> {
+    let names = || base.entries.iter().map(|entry| entry.key.name());
+    let over = over.entries.iter().map(|entry| entry.key.name());
+    // Of few keys each is found sooner than a table of them is made.
+    if base.len() <= FEW {
+        return over
+            .map(|name| names().position(|known| known == name))
+            .collect();
+    }
+    let places: HashMap<&str, usize> = names().zip(0..).collect();
+    over.map(|name| places.get(name).copied()).collect()
 }

@@ -35,6 +35,8 @@ fn read(source: &str, text: &str, limits: &Limits) -> Result<Document, ParseErro
     Ok(Document { root, ignored_from })
 }
 
+pub(crate) mod read_back;
+
 struct Builder<'s> {
     source: &'s str,
     /// What the parser reads, of the same length.
@@ -220,12 +222,14 @@ impl<'s> Builder<'s> {
             Event::Scalar(text, style, anchor, tag) => {
                 let scalar = self.scalar(&text, style, tag.as_deref(), span)?;
                 strict::key(&scalar, 0 < self.in_flow, position)?;
-                let size = Size {
-                    nodes: 1,
-                    bytes: scalar.text.len(),
-                };
-                let node = self.at(position, Content::Scalar(scalar.clone()));
-                self.anchored(anchor, Built { node, height: 0 }, size)?;
+                if anchor != 0 {
+                    let size = Size {
+                        nodes: 1,
+                        bytes: scalar.text.len(),
+                    };
+                    let node = self.at(position, Content::Scalar(scalar.clone()));
+                    self.anchored(anchor, Built { node, height: 0 }, size)?;
+                }
                 Some(scalar)
             }
             Event::Alias(id) => match self.alias(id, 0, position)?.node.content {
@@ -242,10 +246,10 @@ impl<'s> Builder<'s> {
         };
         let scalar =
             scalar.ok_or_else(|| fault(position, Fault::CollectionKey { found: "a map" }))?;
-        let name = resolve::key_name(scalar.typed, &scalar.text).into();
+        let printed = resolve::printed_key(scalar.typed, &scalar.text).map(Into::into);
         Ok(Key {
-            name,
             scalar,
+            printed,
             position,
         })
     }

@@ -269,15 +269,16 @@ const fn days_in(year: u32, month: u32) -> u32 {
     }
 }
 
-/// How Go prints a value that is used as a key: `fmt.Sprintf("%v", key)`.
-pub(crate) fn key_name(typed: Typed, text: &str) -> String {
-    match typed {
+/// How Go prints a value that is used as a key, `fmt.Sprintf("%v", key)`, where that is not its text.
+pub(crate) fn printed_key(typed: Typed, text: &str) -> Option<String> {
+    let printed = match typed {
         Typed::Null => "<nil>".to_owned(),
         Typed::Bool(flag) => flag.to_string(),
         Typed::Int(number) => number.to_string(),
         Typed::Float(float) => go_float(float),
-        Typed::Timestamp | Typed::Binary | Typed::Str => text.to_owned(),
-    }
+        Typed::Timestamp | Typed::Binary | Typed::Str => return None,
+    };
+    (printed != text).then_some(printed)
 }
 
 /// `strconv.FormatFloat(float, 'g', -1, 64)`: with an exponent below 1e-4 and from 1e6 up.
@@ -455,7 +456,8 @@ mod tests {
             ("1234567.0", "1.234567e+06"),
             ("1e-7", "1e-07"),
         ] {
-            assert_eq!(key_name(plain(text), text), expected);
+            let printed = printed_key(plain(text), text);
+            assert_eq!(printed.as_deref().unwrap_or(text), expected);
         }
     }
 }

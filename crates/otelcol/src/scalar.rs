@@ -40,7 +40,9 @@ fn plain(text: &str, slice: &str) -> Scalar {
 }
 
 fn quoted(text: &str, style: Style, slice: &str) -> Scalar {
-    written(text, style, Some(joined(slice)))
+    let inner = slice.get(1..slice.len().saturating_sub(1));
+    let is_plain = inner == Some(text) && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    written(text, style, (!is_plain).then(|| joined(slice)))
 }
 
 fn written(text: &str, style: Style, raw: Option<Box<str>>) -> Scalar {

@@ -27,6 +27,10 @@ pub(crate) fn text(bytes: &[u8], limit: usize) -> Result<&str, ParseError> {
             return Err(fault(position_after(&before), Fault::NotUtf8));
         }
     };
+    let is_common = |byte: u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
+    if bytes.iter().copied().all(is_common) {
+        return Ok(text);
+    }
     let content = text.strip_prefix('\u{feff}').unwrap_or(text);
     let unfit = |(offset, character)| Some((offset, unfit(character)?));
     match content.char_indices().find_map(unfit) {

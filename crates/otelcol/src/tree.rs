@@ -56,7 +56,7 @@ pub enum Style {
 #[derive(Debug, Clone)]
 pub struct Scalar {
     pub(crate) text: Box<str>,
-    /// The source where it differs from the text: quoted or of several lines.
+    /// The source where text and style do not say it: of several lines, or with escapes.
     pub(crate) raw: Option<Box<str>>,
     pub(crate) style: Style,
     pub(crate) typed: Typed,
@@ -82,9 +82,9 @@ pub struct Entry {
 /// A key: the name that the Collector sees, and how it was written.
 #[derive(Debug, Clone)]
 pub struct Key {
-    /// The name. A key that is no text has the name that Go prints for it: `0x10` is `16`.
-    pub(crate) name: Box<str>,
     pub(crate) scalar: Scalar,
+    /// The name where it is not the text: that of a key that is no text is what Go prints for it, of `0x10` it is `16`.
+    pub(crate) printed: Option<Box<str>>,
     pub(crate) position: Position,
 }
 
@@ -188,7 +188,7 @@ impl Map {
 
     /// A key and its value.
     pub fn entry(&self, name: &str) -> Option<&Entry> {
-        self.entries.iter().find(|entry| &*entry.key.name == name)
+        self.entries.iter().find(|entry| entry.key.name() == name)
     }
 
     /// All keys and values, in the order they were written.
@@ -210,7 +210,7 @@ impl Map {
 impl Key {
     /// The name that the Collector sees.
     pub fn name(&self) -> &str {
-        &self.name
+        self.printed.as_deref().unwrap_or(&self.scalar.text)
     }
 
     /// Where it was written, in the document that brought it first.

@@ -84,7 +84,7 @@ impl From<&Map> for Value {
     fn from(map: &Map) -> Self {
         Self::Map(
             map.iter()
-                .map(|e| (e.key.name.to_string(), Self::from(&e.value)))
+                .map(|e| (e.key.name().to_owned(), Self::from(&e.value)))
                 .collect(),
         )
     }
@@ -112,6 +112,20 @@ impl From<&Scalar> for Value {
             Typed::Binary => binary(scalar.text()),
             Typed::Str => Self::Str(text()),
         }
+    }
+}
+
+/// Whether two scalars are the same value, without copies of their texts.
+pub(crate) fn same_scalar(a: &Scalar, b: &Scalar) -> bool {
+    match (a.typed(), b.typed()) {
+        (Typed::Str, Typed::Str) | (Typed::Timestamp, Typed::Timestamp) => a.text() == b.text(),
+        // Some bytes are a text.
+        (Typed::Str | Typed::Binary, Typed::Str | Typed::Binary)
+        | (Typed::Null, Typed::Null)
+        | (Typed::Bool(_), Typed::Bool(_))
+        | (Typed::Int(_), Typed::Int(_))
+        | (Typed::Float(_), Typed::Float(_)) => Value::from(a) == Value::from(b),
+        _ => false,
     }
 }
 
