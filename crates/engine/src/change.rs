@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use desired::{AgentFacts, InputsKey, Layer, inputs_key};
+use desired::{AgentFacts, Finding, InputsKey, Layer, inputs_key};
 use domain::{
     AgentId, Approval, ConfigName, ContentHash, Hold, HoldScope, LabelsBySource, Namespace,
     Revision, released::ReleasedConfig,
@@ -23,6 +23,7 @@ use crate::{
     desire::{DesireError, Made},
     engine::Engine,
     mailbox::CloseReason,
+    prepared::{Place, Prepared, place},
     preview::Findings,
     world::World,
 };
@@ -35,11 +36,11 @@ pub struct Change {
     configs: Vec<(Namespace, ConfigName)>,
     agents: HashMap<AgentId, AgentEdit>,
     holds_changed: bool,
-    contents: Vec<(Namespace, InputsKey, DesiredContent)>,
+    contents: Vec<(Place, Arc<DesiredContent>)>,
     /// The hashes of `contents`.
-    made: HashMap<(Namespace, InputsKey), ContentHash>,
+    made: HashMap<Place, ContentHash>,
     /// What was looked at before it is known whether it is wanted.
-    prepared: HashMap<(Namespace, InputsKey), Prepared>,
+    prepared: Prepared,
     /// What checks say of what was made.
     pub(crate) findings: Findings,
     _serial: OwnedMutexGuard<()>,
@@ -85,7 +86,7 @@ impl Alike {
 /// Outcomes that are not given to the agents that would get them: these stay as they are.
 #[derive(Default)]
 pub(crate) struct LeftOut {
-    keys: HashSet<(Namespace, InputsKey)>,
+    keys: HashSet<Place>,
     /// How many agents they are.
     pub agents: u64,
 }
@@ -93,22 +94,12 @@ pub(crate) struct LeftOut {
 impl LeftOut {
     pub fn contains(&self, alike: &Alike) -> bool {
         let agent = alike.examples.first();
-        agent.is_some_and(|agent| {
-            let key = (agent.namespace.clone(), inputs_key(&alike.layers));
-            self.keys.contains(&key)
-        })
+        agent.is_some_and(|agent| self.keys.contains(&place(agent, &alike.layers)))
     }
 }
 
 /// How many agents of those that are alike are named.
 const EXAMPLES: usize = 5;
-
-/// A content that may be wanted.
-struct Prepared {
-    made: Made,
-    /// Whether nobody made it before.
-    is_new: bool,
-}
 
 #[derive(Default)]
 struct AgentEdit {
@@ -135,7 +126,7 @@ impl Engine {
             holds_changed: false,
             contents: Vec::new(),
             made: HashMap::new(),
-            prepared: HashMap::new(),
+            prepared: Prepared::default(),
             findings: Findings::default(),
             _serial: serial,
         })
@@ -259,9 +250,7 @@ impl Change {
         let Some(agent) = alike.examples.first() else {
             return false;
         };
-        let made = self
-            .made
-            .get(&(agent.namespace.clone(), inputs_key(&alike.layers)));
+        let made = self.made.get(&place(agent, &alike.layers));
         alike.is_moved && made.copied() != alike.before.as_ref().map(|before| before.hash)
     }
 
@@ -293,33 +282,41 @@ impl Change {
         alike: &[Alike],
         now: Timestamp,
     ) -> Result<Vec<stored::DesiredContent>, DesireError> {
+        self.prepare(alike, now).await?;
         let mut rows = Vec::new();
         for (agent, layers) in distinct(alike) {
-            let key = inputs_key(layers);
-            let place = (agent.namespace.clone(), key);
+            let place = place(agent, layers);
             if self.made.contains_key(&place) {
                 continue;
             }
-            let made = match self.prepared.remove(&place) {
-                Some(prepared) => prepared.made,
-                None => {
-                    let engine = self.engine.clone();
-                    let made = engine.content_of(&agent.namespace, agent.id, layers, now);
-                    made.await?
-                }
-            };
-            if let Some(combined) = &made.combined {
-                self.findings.keep(key, combined);
-            }
+            let made = self.take_prepared(&place)?;
             rows.push(made.row);
-            self.made
-                .insert((agent.namespace.clone(), key), made.content.hash);
-            self.contents
-                .push((agent.namespace.clone(), key, made.content));
-            // Each takes a while, and agents are served on the same threads.
-            tokio::task::yield_now().await;
+            self.made.insert(place.clone(), made.content.hash);
+            self.contents.push((place, made.content));
         }
         Ok(rows)
+    }
+
+    /// Makes what these agents would get, or finds out why that cannot be done.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(crate) async fn prepare(
+        &mut self,
+        alike: &[Alike],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.prepared.add(&self.engine, distinct(alike), now).await
+    }
+
+    /// What was prepared. What checks say of it is kept.
+    pub(crate) fn take_prepared(&mut self, place: &Place) -> Result<Made, DesireError> {
+        // Invariant: callers prepare what they take.
+        let made = self.prepared.take(place).expect("it is prepared")?;
+        if let Some(findings) = &made.findings {
+            self.findings.keep(place.1, findings);
+        }
+        Ok(made)
     }
 
     /// The outcomes that are not given, of those that cannot be made or have errors that nobody forced: what agents are
@@ -333,6 +330,7 @@ impl Change {
         all: bool,
         now: Timestamp,
     ) -> Result<LeftOut, StoreError> {
+        self.prepare(alike, now).await?;
         let mut left_out = LeftOut::default();
         for one in alike {
             let Some((agent, layers)) = distinct(std::slice::from_ref(one)).next() else {
@@ -345,9 +343,7 @@ impl Change {
             if is_its_own && !all {
                 continue;
             }
-            left_out
-                .keys
-                .insert((agent.namespace.clone(), inputs_key(layers)));
+            left_out.keys.insert(place(agent, layers));
             left_out.agents += if is_its_own { one.agents } else { 0 };
         }
         Ok(left_out)
@@ -372,43 +368,28 @@ impl Change {
     /// be in use.
     async fn is_refused(
         &mut self,
-        agent: &LiveAgent,
+        agent: &Arc<LiveAgent>,
         layers: &[Layer],
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let place = (agent.namespace.clone(), inputs_key(layers));
+        let place = place(agent, layers);
         if self.made.contains_key(&place) {
             return Ok(false);
         }
-        if !self.prepared.contains_key(&place) {
-            let engine = self.engine.clone();
-            let made = engine.content_of(&agent.namespace, agent.id, layers, now);
-            match made.await {
-                Err(DesireError::Store(error)) => return Err(error),
-                Err(_) => return Ok(true),
-                Ok(mut made) => {
-                    // Of thousands of contents their trees would not fit into memory.
-                    let combined = made.combined.take();
-                    let is_new = combined.is_some();
-                    if let Some(combined) = combined {
-                        self.findings.keep(place.1, &combined);
-                    }
-                    self.prepared
-                        .insert(place.clone(), Prepared { made, is_new });
-                }
-            }
-            // Each takes a while, and agents are served on the same threads.
-            tokio::task::yield_now().await;
-        }
-        let is_new = self.prepared.get(&place).is_some_and(|known| known.is_new);
+        let wanted = std::iter::once((agent, layers));
+        self.prepared.add(&self.engine, wanted, now).await?;
+        let Some(Ok(made)) = self.prepared.get(&place) else {
+            return Ok(true);
+        };
+        let is_wrong = |findings: &Arc<[Finding]>| findings.iter().any(Finding::is_error);
         let is_forced = self.world.is_forced(&agent.namespace, layers);
-        Ok(is_new && !is_forced && self.findings.has_errors(place.1))
+        Ok(made.findings.as_ref().is_some_and(is_wrong) && !is_forced)
     }
 
     /// Puts the change in force. Call it when the transaction with its rows is committed.
     pub fn publish(self, now: Timestamp) {
         let engine = self.engine.clone();
-        for (namespace, key, content) in self.contents {
+        for ((namespace, key), content) in self.contents {
             engine.inner.contents.put(namespace, key, content);
         }
         let concerned = Concerned::new(&engine.inner.world.get(), &self.world, &self.configs);

@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use desired::{Combined, InputsKey, Layer, MaterialiseError, inputs_key};
+use desired::{Content, Finding, InputsKey, Layer, MaterialiseError, inputs_key};
 use domain::{AgentId, ContentHash, Namespace, OfferDecision, model::ConfigMap};
 use jiff::Timestamp;
 use metrics::histogram;
@@ -13,6 +13,7 @@ use store::{Db, StoreError, desired as stored};
 
 use crate::{
     agent::{LiveAgent, State},
+    aside::aside,
     content::DesiredContent,
     engine::Engine,
     preview::CheckErrors,
@@ -70,9 +71,9 @@ impl DesireError {
 
 /// A content that agents will need.
 pub(crate) struct Made {
-    pub content: DesiredContent,
-    /// What it was made of just now; nothing: it stands since earlier.
-    pub combined: Option<Combined>,
+    pub content: Arc<DesiredContent>,
+    /// What checks say of it, where it was made just now; nothing: it stands since earlier.
+    pub findings: Option<Arc<[Finding]>>,
     /// The row to store, also if it stands: a content that nobody used for a while would else be swept as soon as it is
     /// used.
     pub row: stored::DesiredContent,
@@ -147,8 +148,8 @@ impl Engine {
         if let Some(known) = self.inner.contents.find(namespace, key) {
             let row = row_of(namespace, layers, known.hash, known.files.clone(), now);
             return Ok(Made {
-                content: DesiredContent::new(known.hash, known.files.clone()),
-                combined: None,
+                content: known,
+                findings: None,
                 row,
             });
         }
@@ -156,22 +157,41 @@ impl Engine {
             let content = DesiredContent::new(row.hash, row.files.clone());
             let created_at = now;
             return Ok(Made {
-                content,
-                combined: None,
+                content: Arc::new(content),
+                findings: None,
                 row: stored::DesiredContent { created_at, ..row },
             });
         }
-        let failed = |source| DesireError::Materialise { agent, source };
-        let began = Instant::now();
-        let combined = self.inner.renderer.combine(layers).map_err(failed)?;
-        let content = combined.content().map_err(failed)?;
-        histogram!(CONTENT_DURATION).record(began.elapsed());
+        let (engine, own) = (self.clone(), layers.to_vec());
+        let (content, findings) = aside(move || engine.make(&own))
+            .await
+            .map_err(|source| DesireError::Materialise { agent, source })?;
         let row = row_of(namespace, layers, content.hash, content.files.clone(), now);
         Ok(Made {
-            content: DesiredContent::new(content.hash, content.files),
-            combined: Some(combined),
+            content: Arc::new(DesiredContent::new(content.hash, content.files)),
+            findings: Some(findings),
             row,
         })
+    }
+
+    fn make(&self, layers: &[Layer]) -> Result<(Content, Arc<[Finding]>), MaterialiseError> {
+        let began = Instant::now();
+        let combined = self.inner.renderer.combine(layers)?;
+        let content = combined.content()?;
+        histogram!(CONTENT_DURATION).record(began.elapsed());
+        Ok((content, combined.findings().into()))
+    }
+
+    /// What checks say of what these layers make.
+    pub(crate) async fn findings_of(
+        &self,
+        agent: AgentId,
+        layers: &[Layer],
+    ) -> Result<Arc<[Finding]>, DesireError> {
+        let (engine, own) = (self.clone(), layers.to_vec());
+        aside(move || Ok(engine.inner.renderer.combine(&own)?.findings().into()))
+            .await
+            .map_err(|source| DesireError::Materialise { agent, source })
     }
 }
 

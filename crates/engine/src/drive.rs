@@ -338,16 +338,16 @@ impl Engine {
             .content_of(&agent.namespace, agent.id, &layers, now)
             .await?;
         // No release looked at this combination: the agent came later, or has other labels now.
-        if let Some(combined) = &made.combined
+        if let Some(findings) = &made.findings
             && !world.is_forced(&agent.namespace, &layers)
-            && let Some(errors) = CheckErrors::of_one(agent.id, combined)
+            && let Some(errors) = CheckErrors::of_one(agent.id, findings)
         {
             return Err(DesireError::Checks {
                 agent: agent.id,
                 source: Box::new(errors),
             });
         }
-        if made.combined.is_some() {
+        if made.findings.is_some() {
             self.inner.missing.note_made(agent.id);
         }
         let mut tx = self.inner.db.begin().await?;

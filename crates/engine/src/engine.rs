@@ -237,7 +237,7 @@ impl Engine {
                 let content = crate::content::DesiredContent::new(row.hash, row.files);
                 self.inner
                     .contents
-                    .put(agent.namespace.clone(), key, content);
+                    .put(agent.namespace.clone(), key, Arc::new(content));
             }
             pointer = self.pointer(&world, agent, &agent.lock());
         }

@@ -10,6 +10,7 @@
 
 pub mod admin;
 mod agent;
+mod aside;
 mod attach;
 mod change;
 mod clock;
@@ -24,6 +25,7 @@ mod mailbox;
 mod options;
 mod outgoing;
 mod pending;
+mod prepared;
 mod preview;
 mod principal;
 mod registry;

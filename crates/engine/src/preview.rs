@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use desired::{Code, Combined, Finding, InputsKey, Layer, inputs_key};
+use desired::{Code, Finding, InputsKey, Layer, inputs_key};
 use domain::{AgentId, ConfigName, ContentHash, Namespace};
 use jiff::Timestamp;
 use store::{StoreError, agents};
@@ -14,6 +14,7 @@ use crate::change::{Alike, Change, distinct};
 use crate::content::DesiredContent;
 use crate::desire::DesireError;
 use crate::engine::Engine;
+use crate::prepared::{Place, place};
 
 /// How many different errors are told; the others are counted.
 const MOST_ERRORS: usize = 100;
@@ -131,16 +132,18 @@ impl Change {
     /// # Errors
     /// [`StoreError`].
     pub async fn preview(&mut self, now: Timestamp) -> Result<Vec<Group>, StoreError> {
-        let mut fates: HashMap<(Namespace, InputsKey), Result<Outlook, Fate>> = HashMap::new();
+        let mut fates: HashMap<Place, Result<Outlook, Fate>> = HashMap::new();
         let mut groups = Vec::new();
         let mut running = Running::default();
-        for alike in self.outcomes() {
+        let outcomes = self.outcomes();
+        self.prepare(&outcomes, now).await?;
+        for alike in outcomes {
             let Some(agent) = alike.examples.first() else {
                 continue;
             };
-            let key = (agent.namespace.clone(), inputs_key(&alike.layers));
+            let key = place(agent, &alike.layers);
             if !alike.layers.is_empty() && !fates.contains_key(&key) {
-                let outlook = match self.look_at(agent, &alike.layers, now).await {
+                let outlook = match self.look_at(agent, &alike.layers).await {
                     Ok(outlook) => Ok(outlook),
                     Err(DesireError::Store(error)) => return Err(error),
                     Err(refused) => {
@@ -192,22 +195,16 @@ impl Change {
         Ok(groups)
     }
 
-    /// What these layers make for an agent, and what is to be said about it.
+    /// What these layers make for an agent, and what is to be said about it. It is prepared.
     async fn look_at(
         &mut self,
         agent: &LiveAgent,
         layers: &[Layer],
-        now: Timestamp,
     ) -> Result<Outlook, DesireError> {
         let engine = self.engine().clone();
-        let made = engine
-            .content_of(&agent.namespace, agent.id, layers, now)
-            .await?;
-        if let Some(combined) = &made.combined {
-            self.findings.keep(inputs_key(layers), combined);
-        }
+        let made = self.take_prepared(&place(agent, layers))?;
         Ok(Outlook {
-            content: Arc::new(made.content),
+            content: made.content,
             findings: self.findings.of(&engine, agent.id, layers).await?,
         })
     }
@@ -331,10 +328,10 @@ struct Outlook {
 
 impl CheckErrors {
     /// The errors in what one agent would get.
-    pub(crate) fn of_one(agent: AgentId, combined: &Combined) -> Option<Self> {
-        let errors = combined.findings().into_iter().filter(Finding::is_error);
+    pub(crate) fn of_one(agent: AgentId, findings: &[Finding]) -> Option<Self> {
+        let errors = findings.iter().filter(|finding| finding.is_error());
         let found = errors.map(|finding| Found {
-            finding,
+            finding: finding.clone(),
             agents: 1,
             example: agent,
         });
@@ -360,17 +357,9 @@ impl CheckErrors {
 pub(crate) struct Findings(HashMap<InputsKey, Arc<[Finding]>>);
 
 impl Findings {
-    /// Checks what was just made.
-    pub fn keep(&mut self, key: InputsKey, combined: &Combined) {
-        self.0
-            .entry(key)
-            .or_insert_with(|| combined.findings().into());
-    }
-
-    /// Whether there are errors among them.
-    pub fn has_errors(&self, key: InputsKey) -> bool {
-        let known = self.0.get(&key);
-        known.is_some_and(|findings| findings.iter().any(Finding::is_error))
+    /// Keeps what checks say of what was just made.
+    pub fn keep(&mut self, key: InputsKey, findings: &Arc<[Finding]>) {
+        self.0.entry(key).or_insert_with(|| Arc::clone(findings));
     }
 
     async fn of(
@@ -381,11 +370,8 @@ impl Findings {
     ) -> Result<Arc<[Finding]>, DesireError> {
         let key = inputs_key(layers);
         if !self.0.contains_key(&key) {
-            let combined = engine.inner.renderer.combine(layers);
-            let failed = |source| DesireError::Materialise { agent, source };
-            self.keep(key, &combined.map_err(failed)?);
-            // Each takes a while, and agents are served on the same threads.
-            tokio::task::yield_now().await;
+            let findings = engine.findings_of(agent, layers).await?;
+            self.keep(key, &findings);
         }
         Ok(self.0.get(&key).map(Arc::clone).unwrap_or_default())
     }

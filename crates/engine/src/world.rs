@@ -110,10 +110,10 @@ impl Contents {
     }
 
     /// Keeps a content; an equal one that is already there (same hash) is shared.
-    pub fn put(&self, namespace: Namespace, key: InputsKey, content: DesiredContent) {
+    pub fn put(&self, namespace: Namespace, key: InputsKey, content: Arc<DesiredContent>) {
         let mut known = self.0.write();
         let twin = known.by_hash.get(&content.hash).and_then(Weak::upgrade);
-        let shared = twin.unwrap_or_else(|| Arc::new(content));
+        let shared = twin.unwrap_or(content);
         known.by_hash.insert(shared.hash, Arc::downgrade(&shared));
         known.by_inputs.insert((namespace, key), shared);
     }
