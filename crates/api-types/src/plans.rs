@@ -63,6 +63,8 @@ pub enum PlanOutcome {
     Unassigned,
     /// A Collector would refuse what it would be given.
     CheckErrors,
+    /// Its Collector was built without components of what it would be given.
+    MissingComponents,
     /// A template of what it would be given fails, or makes no configuration.
     TemplateFailed,
     /// What it would be given cannot be made.
@@ -97,6 +99,10 @@ pub struct PlanGroup {
     /// Why it cannot be made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The components of what they would be given that they report not to have, such as `receiver kafka`; a finding says
+    /// which line wants each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_components: Vec<String>,
     /// What checks say of what they would be given, errors first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,

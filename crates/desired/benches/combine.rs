@@ -16,6 +16,10 @@ use domain::{
     Actor, ConfigName, ContentHash, Kind, Labels, Namespace, Revision, RevisionNumber, Template,
 };
 
+/// The server's.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// A layer whose lines name the agent's site.
 fn body(name: &str) -> String {
     let mut body = format!(

@@ -36,8 +36,12 @@ impl Combined {
     /// Checks what these layers make together, in the order of the text; a part of it may well make no sense alone.
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
+        self.findings_in(&Surroundings::default())
+    }
+
+    pub(crate) fn findings_in(&self, around: &Surroundings<'_>) -> Vec<Finding> {
         let sources = self.sources();
-        let findings = otelcol::check(&self.merged.document, &Surroundings::default());
+        let findings = otelcol::check(&self.merged.document, around);
         let said = findings.into_iter().map(|found| Finding {
             source: sources.of(found.origin),
             code: found.code,

@@ -17,6 +17,7 @@ mod explain;
 mod hash;
 mod layer;
 mod materialise;
+mod needs;
 mod provenance;
 mod renderer;
 mod running;
@@ -41,6 +42,7 @@ pub mod difference {
     };
 }
 pub use materialise::{Content, MaterialiseError, materialise, materialise_within};
+pub use needs::{Build, Needs};
 pub use provenance::{LeafSource, Overridden, Provenance, Source};
 pub use renderer::{Combined, Renderer};
 pub use running::{ImportError, drift_of, importable};

@@ -8,7 +8,7 @@ use crate::body::BodyError;
 use crate::hash::content_hash;
 use crate::renderer::{Combined, Renderer};
 use crate::template::TemplateError;
-use crate::{CONFIG_FILE, CONTENT_TYPE, Layer, Limits};
+use crate::{CONFIG_FILE, CONTENT_TYPE, Layer, Limits, Needs};
 
 /// What agents with the same layers should run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Content {
     pub files: ConfigMap,
     /// What the offer says its hash is: [`content_hash`] of the files.
     pub hash: ContentHash,
+    /// The components that it defines.
+    pub needs: Needs,
 }
 
 /// Why layers make no content.
@@ -142,7 +144,8 @@ impl Combined {
         let files =
             ConfigMap::from([(CONFIG_FILE.to_owned(), ConfigFile::new(body, CONTENT_TYPE))]);
         let hash = content_hash(&files);
-        Ok(Content { files, hash })
+        let needs = Needs::of(&self.merged.document);
+        Ok(Content { files, hash, needs })
     }
 }
 

@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
+    builds::KnownBuild,
     content::DesiredContent,
     mailbox::{CloseReason, Mailbox},
     pending::Pending,
@@ -83,6 +84,8 @@ pub(crate) struct State {
     /// The agent that was last made of a newcomer under this one's uid.
     pub twin: Option<Box<Twin>>,
     pub desired: Option<Arc<DesiredContent>>,
+    /// What it is built of, where it says so.
+    pub build: Option<Arc<KnownBuild>>,
     /// Since when `desired` stands, in milliseconds since 1970: the start of its convergence.
     pub desired_since_ms: i64,
     /// What was last sent, in which claim.
@@ -239,6 +242,7 @@ impl State {
             answered: None,
             twin: None,
             desired: None,
+            build: None,
             desired_since_ms: 0,
             offered: None,
             queue: None,

@@ -19,6 +19,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::{
     agent::{LiveAgent, State},
     attach::DisconnectReason,
+    builds::{KnownBuild, id_of},
     content::DesiredContent,
     desire::{DesireError, Made},
     engine::Engine,
@@ -36,9 +37,7 @@ pub struct Change {
     configs: Vec<(Namespace, ConfigName)>,
     agents: HashMap<AgentId, AgentEdit>,
     holds_changed: bool,
-    contents: Vec<(Place, Arc<DesiredContent>)>,
-    /// The hashes of `contents`.
-    made: HashMap<Place, ContentHash>,
+    made: HashMap<Place, Arc<DesiredContent>>,
     /// What was looked at before it is known whether it is wanted.
     prepared: Prepared,
     /// What checks say of what was made.
@@ -64,6 +63,8 @@ pub(crate) struct Alike {
     pub not_given: Vec<Layer>,
     /// All of them, where they should run nothing of ours before the change: what they run instead may be just that.
     pub free: Vec<Arc<LiveAgent>>,
+    /// What they are built of, where they say so.
+    pub build: Option<Arc<KnownBuild>>,
 }
 
 impl Alike {
@@ -79,14 +80,24 @@ impl Alike {
             is_moved: self.is_moved,
             not_given: self.not_given.clone(),
             free: Vec::new(),
+            build: self.build.clone(),
         }
+    }
+
+    /// Takes in agents for which the outcome is the same although their build is another.
+    pub fn join(&mut self, other: Self) {
+        let room = EXAMPLES.saturating_sub(self.examples.len());
+        self.examples.extend(other.examples.into_iter().take(room));
+        self.agents += other.agents;
+        self.disconnected += other.disconnected;
+        self.free.extend(other.free);
     }
 }
 
 /// Outcomes that are not given to the agents that would get them: these stay as they are.
 #[derive(Default)]
 pub(crate) struct LeftOut {
-    keys: HashSet<Place>,
+    keys: HashSet<(Place, u64)>,
     /// How many agents they are.
     pub agents: u64,
 }
@@ -94,7 +105,8 @@ pub(crate) struct LeftOut {
 impl LeftOut {
     pub fn contains(&self, alike: &Alike) -> bool {
         let agent = alike.examples.first();
-        agent.is_some_and(|agent| self.keys.contains(&place(agent, &alike.layers)))
+        let build = id_of(alike.build.as_deref());
+        agent.is_some_and(|agent| self.keys.contains(&(place(agent, &alike.layers), build)))
     }
 }
 
@@ -124,7 +136,6 @@ impl Engine {
             configs: Vec::new(),
             agents: HashMap::new(),
             holds_changed: false,
-            contents: Vec::new(),
             made: HashMap::new(),
             prepared: Prepared::default(),
             findings: Findings::default(),
@@ -251,7 +262,8 @@ impl Change {
             return false;
         };
         let made = self.made.get(&place(agent, &alike.layers));
-        alike.is_moved && made.copied() != alike.before.as_ref().map(|before| before.hash)
+        let hash = |content: &Arc<DesiredContent>| content.hash;
+        alike.is_moved && made.map(hash) != alike.before.as_ref().map(hash)
     }
 
     /// Whether this very revision is in force already, and by force.
@@ -291,8 +303,7 @@ impl Change {
             }
             let made = self.take_prepared(&place)?;
             rows.push(made.row);
-            self.made.insert(place.clone(), made.content.hash);
-            self.contents.push((place, made.content));
+            self.made.insert(place, made.content);
         }
         Ok(rows)
     }
@@ -307,6 +318,22 @@ impl Change {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.prepared.add(&self.engine, distinct(alike), now).await
+    }
+
+    /// The components of what these agents would get that their build lacks: `receiver kafka`. It is prepared or made.
+    pub(crate) fn lacking(&self, alike: &Alike) -> Vec<String> {
+        let Some(agent) = alike.examples.first() else {
+            return Vec::new();
+        };
+        let place = place(agent, &alike.layers);
+        let prepared = || match self.prepared.get(&place)? {
+            Ok(made) => Some(&made.content),
+            Err(_) => None,
+        };
+        let content = self.made.get(&place).or_else(prepared);
+        content.map_or_else(Vec::new, |content| {
+            content.fitness.lacking(alike.build.as_deref())
+        })
     }
 
     /// What was prepared. What checks say of it is kept.
@@ -336,14 +363,15 @@ impl Change {
             let Some((agent, layers)) = distinct(std::slice::from_ref(one)).next() else {
                 continue;
             };
-            if !self.is_refused(agent, layers, now).await? {
+            let build = one.build.as_deref();
+            if !self.is_refused(agent, layers, build, now).await? {
                 continue;
             }
             let is_its_own = one.is_moved && !self.is_refused_already(one, now).await?;
             if is_its_own && !all {
                 continue;
             }
-            left_out.keys.insert(place(agent, layers));
+            left_out.keys.insert((place(agent, layers), id_of(build)));
             left_out.agents += if is_its_own { one.agents } else { 0 };
         }
         Ok(left_out)
@@ -358,18 +386,20 @@ impl Change {
         match alike.examples.first() {
             Some(agent) if !alike.not_given.is_empty() => {
                 let agent = Arc::clone(agent);
-                self.is_refused(&agent, &alike.not_given, now).await
+                let build = alike.build.as_deref();
+                self.is_refused(&agent, &alike.not_given, build, now).await
             }
             _ => Ok(false),
         }
     }
 
-    /// Whether these layers cannot be made, or have errors that nobody forced. What was made before is not refused: it may
-    /// be in use.
+    /// Whether these layers cannot be made, or have errors that nobody forced, or need what the build lacks. What was made
+    /// before is not refused for its errors: it may be in use.
     async fn is_refused(
         &mut self,
         agent: &Arc<LiveAgent>,
         layers: &[Layer],
+        build: Option<&KnownBuild>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let place = place(agent, layers);
@@ -383,13 +413,15 @@ impl Change {
         };
         let is_wrong = |findings: &Arc<[Finding]>| findings.iter().any(Finding::is_error);
         let is_forced = self.world.is_forced(&agent.namespace, layers);
-        Ok(made.findings.as_ref().is_some_and(is_wrong) && !is_forced)
+        let is_wrong = made.findings.as_ref().is_some_and(is_wrong);
+        let is_unfit = !made.content.fitness.fits(build);
+        Ok((is_wrong || is_unfit) && !is_forced)
     }
 
     /// Puts the change in force. Call it when the transaction with its rows is committed.
     pub fn publish(self, now: Timestamp) {
         let engine = self.engine.clone();
-        for ((namespace, key), content) in self.contents {
+        for ((namespace, key), content) in self.made {
             engine.inner.contents.put(namespace, key, content);
         }
         let concerned = Concerned::new(&engine.inner.world.get(), &self.world, &self.configs);
@@ -437,6 +469,7 @@ impl Change {
             let not_given = old.layers_of(agent, &state);
             let standing = (!not_given.is_empty()).then(|| inputs_key(&not_given));
             let (before, disconnected) = (state.desired.clone(), state.link.is_none());
+            let build = state.build.clone();
             drop(state);
             let after = (!layers.is_empty()).then(|| inputs_key(&layers));
             let outcome = Outcome {
@@ -445,6 +478,7 @@ impl Change {
                 is_moved: after != standing,
                 after,
                 standing,
+                build: id_of(build.as_deref()),
             };
             let is_moved = outcome.is_moved;
             let place = *places.entry(outcome).or_insert_with(|| {
@@ -456,14 +490,11 @@ impl Change {
                     layers,
                     is_moved,
                     not_given: match standing {
-                        Some(key)
-                            if engine.inner.contents.find(&agent.namespace, key).is_none() =>
-                        {
-                            not_given
-                        }
+                        Some(key) if !engine.is_given(agent, key, build.as_deref()) => not_given,
                         _ => Vec::new(),
                     },
                     free: Vec::new(),
+                    build,
                 });
                 outcomes.len() - 1
             });
@@ -489,6 +520,8 @@ struct Outcome {
     standing: Option<InputsKey>,
     after: Option<InputsKey>,
     is_moved: bool,
+    /// The number of the build.
+    build: u64,
 }
 
 /// One agent of each outcome that gives it something, and the layers of that; some may come twice.
@@ -500,6 +533,12 @@ pub(crate) fn distinct(alike: &[Alike]) -> impl Iterator<Item = (&Arc<LiveAgent>
 }
 
 impl Engine {
+    /// Whether agents of this build have what is made of these inputs.
+    fn is_given(&self, agent: &LiveAgent, key: InputsKey, build: Option<&KnownBuild>) -> bool {
+        let content = self.inner.contents.find(&agent.namespace, key);
+        content.is_some_and(|content| content.fitness.fits(build))
+    }
+
     fn edit(&self, agent: &Arc<LiveAgent>, edit: AgentEdit, now: Timestamp) {
         let mut state = agent.lock();
         if edit.forget {

@@ -3,7 +3,10 @@
 use std::{fmt, sync::OnceLock};
 
 use bytes::Bytes;
+use desired::Needs;
 use domain::{ContentHash, model::ConfigMap};
+
+use crate::builds::Fitness;
 
 /// What some agents should run: files and the hash that they echo.
 pub struct DesiredContent {
@@ -11,16 +14,18 @@ pub struct DesiredContent {
     pub hash: ContentHash,
     /// The files, by name.
     pub files: ConfigMap,
+    pub(crate) fitness: Fitness,
     encoded: OnceLock<Bytes>,
 }
 
 impl DesiredContent {
     /// Takes a content that is committed.
     #[must_use]
-    pub fn new(hash: ContentHash, files: ConfigMap) -> Self {
+    pub fn new(hash: ContentHash, files: ConfigMap, needs: Needs) -> Self {
         Self {
             hash,
             files,
+            fitness: Fitness::new(needs),
             encoded: OnceLock::new(),
         }
     }

@@ -5,8 +5,8 @@ use std::{
     time::Instant,
 };
 
-use desired::{Content, Finding, InputsKey, Layer, MaterialiseError, inputs_key};
-use domain::{AgentId, ContentHash, Namespace, OfferDecision, model::ConfigMap};
+use desired::{Content, Finding, InputsKey, Layer, MaterialiseError, Needs, inputs_key};
+use domain::{AgentId, Namespace, OfferDecision};
 use jiff::Timestamp;
 use metrics::histogram;
 use store::{Db, StoreError, desired as stored};
@@ -14,6 +14,7 @@ use store::{Db, StoreError, desired as stored};
 use crate::{
     agent::{LiveAgent, State},
     aside::aside,
+    builds::KnownBuild,
     content::DesiredContent,
     engine::Engine,
     preview::CheckErrors,
@@ -29,6 +30,8 @@ pub(crate) enum Pointer {
     Unassigned,
     /// It is made and committed.
     Known(Arc<DesiredContent>),
+    /// It is committed, and the agent's build lacks components of it: the agent keeps what it has.
+    Unfit(Arc<DesiredContent>),
     /// It was not made yet, or not read back yet.
     Missing(InputsKey),
 }
@@ -87,10 +90,16 @@ impl Engine {
             return Pointer::Unassigned;
         }
         let key = inputs_key(&layers);
-        self.inner
-            .contents
-            .find(&agent.namespace, key)
-            .map_or(Pointer::Missing(key), Pointer::Known)
+        let Some(content) = self.inner.contents.find(&agent.namespace, key) else {
+            return Pointer::Missing(key);
+        };
+        let runs_it = state.desired.as_ref().map(|content| content.hash) == Some(content.hash);
+        let fits = content.fitness.fits(state.build.as_deref());
+        if fits || runs_it || world.is_forced(&agent.namespace, &layers) {
+            Pointer::Known(content)
+        } else {
+            Pointer::Unfit(content)
+        }
     }
 
     /// Points an agent to what it should run now; what is not made yet is left to [`Engine::reconcile`].
@@ -105,6 +114,7 @@ impl Engine {
         let next = match self.pointer(&self.inner.world.get(), agent, state) {
             Pointer::Unassigned => None,
             Pointer::Known(content) => Some(content),
+            Pointer::Unfit(_) => return false,
             Pointer::Missing(_) => {
                 self.inner.missing.push(agent);
                 return false;
@@ -146,7 +156,7 @@ impl Engine {
     ) -> Result<Made, DesireError> {
         let key = inputs_key(layers);
         if let Some(known) = self.inner.contents.find(namespace, key) {
-            let row = row_of(namespace, layers, known.hash, known.files.clone(), now);
+            let row = row_of(namespace, layers, &known, now);
             return Ok(Made {
                 content: known,
                 findings: None,
@@ -154,10 +164,9 @@ impl Engine {
             });
         }
         if let Some(row) = find_stored(&self.inner.db, namespace, key).await? {
-            let content = DesiredContent::new(row.hash, row.files.clone());
             let created_at = now;
             return Ok(Made {
-                content: Arc::new(content),
+                content: Arc::new(of_row(&row)),
                 findings: None,
                 row: stored::DesiredContent { created_at, ..row },
             });
@@ -166,9 +175,10 @@ impl Engine {
         let (content, findings) = aside(move || engine.make(&own))
             .await
             .map_err(|source| DesireError::Materialise { agent, source })?;
-        let row = row_of(namespace, layers, content.hash, content.files.clone(), now);
+        let content = DesiredContent::new(content.hash, content.files, content.needs);
+        let row = row_of(namespace, layers, &content, now);
         Ok(Made {
-            content: Arc::new(DesiredContent::new(content.hash, content.files)),
+            content: Arc::new(content),
             findings: Some(findings),
             row,
         })
@@ -180,6 +190,23 @@ impl Engine {
         let content = combined.content()?;
         histogram!(CONTENT_DURATION).record(began.elapsed());
         Ok((content, combined.findings().into()))
+    }
+
+    /// What these layers define that a build lacks.
+    pub(crate) async fn missing_of(
+        &self,
+        agent: AgentId,
+        layers: &[Layer],
+        build: &Arc<KnownBuild>,
+    ) -> Result<Vec<Finding>, DesireError> {
+        let (engine, own, build) = (self.clone(), layers.to_vec(), Arc::clone(build));
+        let missing = move || {
+            let combined = engine.inner.renderer.combine(&own)?;
+            Ok(combined.missing_from(&build.build))
+        };
+        aside(missing)
+            .await
+            .map_err(|source| DesireError::Materialise { agent, source })
     }
 
     /// What checks say of what these layers make.
@@ -195,11 +222,15 @@ impl Engine {
     }
 }
 
+/// A content as it is stored.
+pub(crate) fn of_row(row: &stored::DesiredContent) -> DesiredContent {
+    DesiredContent::new(row.hash, row.files.clone(), Needs::read(&row.needs))
+}
+
 fn row_of(
     namespace: &Namespace,
     layers: &[Layer],
-    hash: ContentHash,
-    files: ConfigMap,
+    content: &DesiredContent,
     now: Timestamp,
 ) -> stored::DesiredContent {
     stored::DesiredContent {
@@ -217,8 +248,9 @@ fn row_of(
                     .map(|values| values.as_json().to_owned()),
             })
             .collect(),
-        hash,
-        files,
+        hash: content.hash,
+        files: content.files.clone(),
+        needs: content.fitness.needs().to_string(),
         created_at: now,
     }
 }

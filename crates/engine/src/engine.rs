@@ -23,8 +23,10 @@ use trust::TokenHash;
 use crate::{
     admin::let_in::LetIn,
     agent::{Command, Flags, LiveAgent, Offered, Queued, State},
+    builds::{Builds, KnownBuild, Loading},
     clock::ClockWatch,
-    desire::Pointer,
+    content::DesiredContent,
+    desire::{Pointer, of_row},
     drive::Missing,
     events::ConnectionLines,
     mailbox::CloseReason,
@@ -48,6 +50,7 @@ pub(crate) struct Inner {
     pub registry: Registry,
     pub world: CurrentWorld,
     pub contents: Contents,
+    pub builds: Builds,
     pub renderer: Renderer,
     pub let_in: LetIn,
     pub tokens: AgentTokens,
@@ -131,6 +134,7 @@ impl Engine {
             registry: Registry::new(),
             world: CurrentWorld::default(),
             contents: Contents::default(),
+            builds: Builds::default(),
             tokens: AgentTokens::default(),
             pending: PendingQueue::default(),
             missing: Missing::default(),
@@ -165,8 +169,10 @@ impl Engine {
         self.announce(store::events::latest(&mut reader).await?);
         let agents = store::agents::load_all(&mut reader).await?;
         drop(reader);
+        let mut loading = Loading::default();
         for stored in agents {
-            self.load_agent(stored, now).await?;
+            let build = loading.build_of(self, &stored).await?;
+            self.load_agent(stored, build, now).await?;
         }
         Ok(())
     }
@@ -174,9 +180,11 @@ impl Engine {
     async fn load_agent(
         &self,
         stored: store::agents::StoredAgent,
+        build: Option<Arc<KnownBuild>>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut state = State::new(stored.uid, stored.approval);
+        state.build = build;
         // A session that cannot be read costs a full report, no more.
         state.wire = stored
             .wire
@@ -234,24 +242,49 @@ impl Engine {
             )
             .await?;
             if let Some(row) = row {
-                let content = crate::content::DesiredContent::new(row.hash, row.files);
+                let content = Arc::new(of_row(&row));
                 self.inner
                     .contents
-                    .put(agent.namespace.clone(), key, Arc::new(content));
+                    .put(agent.namespace.clone(), key, content);
             }
             pointer = self.pointer(&world, agent, &agent.lock());
         }
+        let kept = match (&pointer, stored) {
+            (Pointer::Missing(_) | Pointer::Unfit(_), Some(hash)) => {
+                self.stored_content(&agent.namespace, hash).await?
+            }
+            _ => None,
+        };
         let mut state = agent.lock();
         state.desired = match pointer {
             Pointer::Unassigned => None,
             Pointer::Known(content) => Some(content),
+            Pointer::Unfit(content) if stored == Some(content.hash) => Some(content),
+            Pointer::Unfit(_) => kept,
             Pointer::Missing(_) => {
                 self.inner.missing.push(agent);
-                return Ok(());
+                kept
             }
         };
         state.flags.desired_dirty = state.desired.as_ref().map(|content| content.hash) != stored;
         Ok(())
+    }
+
+    /// What an agent was to run before it could not be given what is released for it.
+    async fn stored_content(
+        &self,
+        namespace: &Namespace,
+        hash: ContentHash,
+    ) -> Result<Option<Arc<DesiredContent>>, StoreError> {
+        if let Some(known) = self.inner.contents.find_by_hash(&hash) {
+            return Ok(Some(known));
+        }
+        let mut reader = self.inner.db.read().await?;
+        let kind = store::desired::CONFIG;
+        let row = store::desired::find_by_hash(&mut reader, namespace, kind, &hash).await?;
+        let Some(row) = row else { return Ok(None) };
+        let content = self.inner.contents.share(Arc::new(of_row(&row)));
+        Ok(Some(content))
     }
 
     /// Says who presents this bearer token on the agent plane. Memory only.

@@ -2,10 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use desired::Build;
 use domain::{
     Answered, EventKind, ReportedHash, labels_of,
     model::{
-        AgentDescription, ApplyState, Changes, Health, HealthReport, RemoteConfigStatus, WireState,
+        AgentDescription, ApplyState, AvailableComponents, Changes, Health, HealthReport,
+        RemoteConfigStatus, WireState,
     },
 };
 use jiff::Timestamp;
@@ -13,6 +15,7 @@ use store::agents::HealthChange;
 
 use crate::{
     agent::{Attachment, LiveAgent, State},
+    builds::id_of,
     engine::Engine,
     events,
     outgoing::{Occasion, Outgoing},
@@ -125,6 +128,9 @@ impl Engine {
     }
 
     fn apply(&self, agent: &Arc<LiveAgent>, state: &mut State, changes: Changes, now: Timestamp) {
+        if let Some(reported) = &changes.available_components {
+            self.note_build(agent, state, reported, now);
+        }
         if let Some(description) = changes.description {
             self.describe(agent, state, description, now);
         }
@@ -193,6 +199,27 @@ impl Engine {
         if labels_changed {
             report.reported_labels = Some(labels.clone());
             state.labels.reported = labels;
+            self.redesire(agent, state, now);
+        }
+    }
+
+    /// What an agent is built of decides what it can be given.
+    fn note_build(
+        &self,
+        agent: &Arc<LiveAgent>,
+        state: &mut State,
+        reported: &AvailableComponents,
+        now: Timestamp,
+    ) {
+        let Some(components) = &reported.components else {
+            return;
+        };
+        let build = Build::of(components).and_then(|build| self.inner.builds.share(build));
+        if id_of(build.as_deref()) == id_of(state.build.as_deref()) {
+            return;
+        }
+        state.build = build;
+        if !state.flags.fresh {
             self.redesire(agent, state, now);
         }
     }

@@ -12,6 +12,7 @@ pub mod admin;
 mod agent;
 mod aside;
 mod attach;
+mod builds;
 mod change;
 mod clock;
 mod content;

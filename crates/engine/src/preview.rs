@@ -1,6 +1,7 @@
 //! What a drafted change comes to for the agents that it concerns, before anything of it is stored.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
@@ -38,6 +39,8 @@ pub struct Group {
     pub layers: Vec<Layer>,
     /// What is to be said about what they would be given.
     pub findings: Arc<[Finding]>,
+    /// The components of what they would be given that their build lacks: `receiver kafka`. Each is also a finding.
+    pub lacking: Vec<String>,
     /// Whether it is the change that gives them these revisions.
     pub is_moved: bool,
     /// Whether errors in it do not matter: one of these revisions was forced, or it is not this change that gives it to
@@ -137,7 +140,7 @@ impl Change {
         let mut running = Running::default();
         let outcomes = self.outcomes();
         self.prepare(&outcomes, now).await?;
-        for alike in outcomes {
+        for (alike, lacking) in self.joined(outcomes) {
             let Some(agent) = alike.examples.first() else {
                 continue;
             };
@@ -170,6 +173,10 @@ impl Change {
                     (fate, Arc::clone(findings))
                 }
             };
+            let findings = match &lacking[..] {
+                [] => findings,
+                _ => self.with_missing(&alike, &findings).await?,
+            };
             // What agents are refused already is not this change's.
             let is_wrong = match &fate {
                 Fate::Unrenderable(_) | Fate::Unmergeable(_) => true,
@@ -188,11 +195,57 @@ impl Change {
                     before: alike.before,
                     layers: alike.layers,
                     findings: Arc::clone(&findings),
+                    lacking: lacking.clone(),
                 });
             }
         }
         groups.sort_by_key(|group| std::cmp::Reverse(group.agents));
         Ok(groups)
+    }
+
+    /// Outcomes with what the agents' builds lack; those of agents whose builds make no difference are one.
+    fn joined(&self, outcomes: Vec<Alike>) -> Vec<(Alike, Vec<String>)> {
+        let mut places: HashMap<_, usize> = HashMap::new();
+        let mut joined: Vec<(Alike, Vec<String>)> = Vec::new();
+        for alike in outcomes {
+            let Some(agent) = alike.examples.first() else {
+                continue;
+            };
+            let lacking = self.lacking(&alike);
+            let before = alike.before.as_ref().map(|before| before.hash);
+            let (after, not_given) = (inputs_key(&alike.layers), inputs_key(&alike.not_given));
+            let namespace = agent.namespace.clone();
+            let keys = (namespace, before, after, not_given, alike.is_moved);
+            match places.entry((keys, lacking.clone())) {
+                Entry::Occupied(place) => joined[*place.get()].0.join(alike),
+                Entry::Vacant(place) => {
+                    place.insert(joined.len());
+                    joined.push((alike, lacking));
+                }
+            }
+        }
+        joined
+    }
+
+    /// Findings and what the build of these agents lacks.
+    async fn with_missing(
+        &self,
+        alike: &Alike,
+        findings: &[Finding],
+    ) -> Result<Arc<[Finding]>, StoreError> {
+        let missing = match (alike.examples.first(), &alike.build) {
+            (Some(agent), Some(build)) => {
+                let missing = self.engine().missing_of(agent.id, &alike.layers, build);
+                missing.await
+            }
+            _ => Ok(Vec::new()),
+        };
+        match missing {
+            Ok(missing) => Ok(findings.iter().cloned().chain(missing).collect()),
+            Err(DesireError::Store(error)) => Err(error),
+            // What cannot be made is told as that.
+            Err(_) => Ok(findings.into()),
+        }
     }
 
     /// What these layers make for an agent, and what is to be said about it. It is prepared.
@@ -227,7 +280,10 @@ impl Change {
             if !self.changes(alike) {
                 continue;
             }
-            let findings = self.findings.of(&engine, agent.id, layers).await?;
+            let mut findings = self.findings.of(&engine, agent.id, layers).await?;
+            if !self.lacking(alike).is_empty() {
+                findings = self.with_missing(alike, &findings).await?;
+            }
             for finding in findings.iter().filter(|finding| finding.is_error()) {
                 let place = *places.entry(error_key(finding)).or_insert_with(|| {
                     errors.push(Found {

@@ -100,6 +100,15 @@ impl CurrentWorld {
     }
 }
 
+impl Known {
+    fn share(&mut self, content: Arc<DesiredContent>) -> Arc<DesiredContent> {
+        let twin = self.by_hash.get(&content.hash).and_then(Weak::upgrade);
+        let shared = twin.unwrap_or(content);
+        self.by_hash.insert(shared.hash, Arc::downgrade(&shared));
+        shared
+    }
+}
+
 impl Contents {
     pub fn find(&self, namespace: &Namespace, key: InputsKey) -> Option<Arc<DesiredContent>> {
         self.0
@@ -112,10 +121,18 @@ impl Contents {
     /// Keeps a content; an equal one that is already there (same hash) is shared.
     pub fn put(&self, namespace: Namespace, key: InputsKey, content: Arc<DesiredContent>) {
         let mut known = self.0.write();
-        let twin = known.by_hash.get(&content.hash).and_then(Weak::upgrade);
-        let shared = twin.unwrap_or(content);
-        known.by_hash.insert(shared.hash, Arc::downgrade(&shared));
+        let shared = known.share(content);
         known.by_inputs.insert((namespace, key), shared);
+    }
+
+    /// A content by what it is, as long as anybody has it.
+    pub fn find_by_hash(&self, hash: &ContentHash) -> Option<Arc<DesiredContent>> {
+        self.0.read().by_hash.get(hash).and_then(Weak::upgrade)
+    }
+
+    /// The one of this content that all share that have it.
+    pub fn share(&self, content: Arc<DesiredContent>) -> Arc<DesiredContent> {
+        self.0.write().share(content)
     }
 
     /// Lets go of contents that no agent points to; they are read back from the database when they are needed again.

@@ -94,6 +94,37 @@ impl Inventory {
         inventory
     }
 
+    /// Adds a component that an agent reports: its type and, where it is known, the Go module that it is from.
+    ///
+    /// A component that was renamed is reported under its new name alone, and is there under the old one, too: the new name
+    /// without underscores (`hostmetrics` of `host_metrics`), or the name of its module (`otlp` of `otlp_grpc`, which is
+    /// from `…/exporter/otlpexporter`).
+    ///
+    /// ```
+    /// use otelcol::{Inventory, Kind};
+    /// let mut reported = Inventory::default();
+    /// reported.report(Kind::Exporter, "otlp_grpc", Some("example.com/exporter/otlpexporter v0.149.0"));
+    /// reported.report(Kind::Receiver, "host_metrics", None);
+    /// assert!(reported.support(Kind::Exporter, "otlp").is_some());
+    /// assert!(reported.support(Kind::Receiver, "hostmetrics").is_some());
+    /// assert!(reported.support(Kind::Receiver, "otlp").is_none());
+    /// ```
+    pub fn report(&mut self, kind: Kind, component_type: &str, module: Option<&str>) {
+        self.whole.insert(kind);
+        self.add(kind, component_type, Support::Unknown);
+        if component_type.contains('_') {
+            self.add(kind, &component_type.replace('_', ""), Support::Unknown);
+        }
+        if let Some(name) = module.and_then(|module| name_of_module(kind, module)) {
+            self.add(kind, name, Support::Unknown);
+        }
+    }
+
+    /// How many names of components there are.
+    pub fn len(&self) -> usize {
+        self.components.len()
+    }
+
     /// What a type of component supports; none where the build does not have it.
     pub fn support(&self, kind: Kind, component_type: &str) -> Option<&Support> {
         self.components.get(&(kind, component_type.into()))
@@ -141,6 +172,19 @@ impl Support {
             Self::Pairs(pairs) => pairs.contains(&(from, to)),
         }
     }
+}
+
+/// The type that a component had when its module was named: `otlp` of `example.com/exporter/otlpexporter/v2 v2.1.0`.
+fn name_of_module(kind: Kind, module: &str) -> Option<&str> {
+    let path = module.split_whitespace().next()?;
+    let mut parts = path.rsplit('/');
+    let is_version = |part: &&str| {
+        let digits = part.strip_prefix('v').unwrap_or_default();
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let last = parts.find(|part| !is_version(part))?;
+    let name = last.strip_suffix(kind.section().trim_end_matches('s'))?;
+    (!name.is_empty()).then_some(name)
 }
 
 fn support(kind: Kind, component: &Map) -> Support {

@@ -231,6 +231,7 @@ CREATE TABLE desired_contents (
     layers       TEXT NOT NULL,     -- JSON list of [config, revision], or [config, revision, values of its template]
     hash         {bytes} NOT NULL,  -- the hash agents know it by
     content_hash {bytes} NOT NULL,  -- contents, kind desired
+    needs        TEXT NOT NULL,     -- what a build must have to run it: receiver/otlp exporter/debug
     created_at   {int} NOT NULL,
     PRIMARY KEY (namespace, kind, inputs_key)
 ){table};

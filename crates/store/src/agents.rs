@@ -25,5 +25,5 @@ pub use load::{load_all, load_page};
 pub use report::{
     AgentReport, Applied, Attachment, AttachmentChange, HealthChange, Liveness, NewAgent, Offered,
 };
-pub use running::{effective_config, running_their_own};
+pub use running::{components, effective_config, running_their_own};
 pub use view::{AgentChange, AgentDetail, AgentSummary, FleetCounts, StoredAgent};

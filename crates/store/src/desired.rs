@@ -26,6 +26,8 @@ pub struct DesiredContent {
     pub hash: ContentHash,
     /// The content.
     pub files: ConfigMap,
+    /// What a build must have to run it: kinds and types of components, `receiver/otlp exporter/debug`.
+    pub needs: String,
     /// When it was made, or last wanted again.
     pub created_at: Timestamp,
 }
@@ -41,7 +43,7 @@ pub struct LayerRecord {
     pub values: Option<String>,
 }
 
-const COLUMNS: &str = "namespace, kind, inputs_key, layers, hash, content_hash, created_at";
+const COLUMNS: &str = "namespace, kind, inputs_key, layers, hash, content_hash, needs, created_at";
 
 /// Stores a desired content; for inputs that are there already, what stands is kept and is as young as a new one, so
 /// that it is not swept before an agent refers to it.
@@ -54,8 +56,8 @@ pub async fn put(tx: &mut Tx, content: &DesiredContent) -> Result<(), StoreError
     let stored = contents::put(tx, ns, ContentKind::Desired, &files, at).await?;
     query(
         "storing a desired content",
-        "INSERT INTO desired_contents (namespace, kind, inputs_key, layers, hash, content_hash, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+        "INSERT INTO desired_contents (namespace, kind, inputs_key, layers, hash, content_hash, needs, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (namespace, kind, inputs_key) DO UPDATE SET created_at = excluded.created_at",
     )
     .bind(ns)
@@ -64,6 +66,7 @@ pub async fn put(tx: &mut Tx, content: &DesiredContent) -> Result<(), StoreError
     .bind(codec::encode_layers(&content.layers)?)
     .bind(&content.hash)
     .bind(&stored)
+    .bind(content.needs.as_str())
     .bind(at)
     .run(tx)
     .await
@@ -120,7 +123,8 @@ fn read_content(row: &mut Columns<'_>) -> Result<(DesiredContent, ContentHash), 
         row.bytes()?.to_vec(),
     );
     let (layers, hash, stored) = (codec::decode_layers(row.text()?)?, row.hash()?, row.hash()?);
-    let (files, created_at) = (ConfigMap::new(), row.time()?);
+    let files = ConfigMap::new();
+    let (needs, created_at) = (row.text()?.to_owned(), row.time()?);
     Ok((
         DesiredContent {
             namespace,
@@ -129,6 +133,7 @@ fn read_content(row: &mut Columns<'_>) -> Result<(DesiredContent, ContentHash), 
             layers,
             hash,
             files,
+            needs,
             created_at,
         },
         stored,

@@ -48,7 +48,8 @@ pub async fn load_page(
              CASE WHEN l.follows = s.reports THEN l.wire ELSE s.wire END,
              s.answered_hash, s.answered_state, s.offered_hash, s.offered_at,
              s.desired_hash, s.healthy, s.health_times, s.health_at, l.health_times, l.flushed_at,
-             CASE WHEN l.follows = s.reports THEN l.last_seen ELSE COALESCE(s.reported_at, l.last_seen) END
+             CASE WHEN l.follows = s.reports THEN l.last_seen ELSE COALESCE(s.reported_at, l.last_seen) END,
+             s.components_content
          FROM agents a CROSS JOIN agent_status s CROSS JOIN agent_liveness l
          WHERE (a.namespace, a.id) > ($1, $2) AND s.namespace = a.namespace AND s.agent_id = a.id
              AND l.namespace = a.namespace AND l.agent_id = a.id
@@ -79,6 +80,7 @@ fn read_agent(row: &mut Columns<'_>) -> Result<StoredAgent, StoreError> {
         healthy: row.opt_flag()?,
         start_time_unix_nano: read_times(row)?.map_or(0, |times| times.root_start_time_unix_nano()),
         last_seen: row.time()?,
+        components: row.opt_hash()?,
     })
 }
 

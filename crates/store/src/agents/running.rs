@@ -1,6 +1,8 @@
-//! What agents run that nobody gave them.
+//! What agents run that nobody gave them, and what they are built of.
 
-use domain::model::ConfigMap;
+use std::collections::BTreeMap;
+
+use domain::model::{ComponentDetails, ConfigMap};
 use domain::{AgentId, ContentHash, Namespace};
 
 use crate::contents::{self, ContentKind};
@@ -37,4 +39,17 @@ pub async fn effective_config(
 ) -> Result<ConfigMap, StoreError> {
     let bytes = contents::get(conn, ns, ContentKind::Effective, hash).await?;
     codec::decode_files(&bytes)
+}
+
+/// The components that agents report, by the hash under which they are stored.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn components(
+    conn: &mut Conn,
+    ns: &Namespace,
+    hash: &ContentHash,
+) -> Result<BTreeMap<String, ComponentDetails>, StoreError> {
+    let bytes = contents::get(conn, ns, ContentKind::Components, hash).await?;
+    codec::decode_components(&bytes)
 }

@@ -47,6 +47,8 @@ pub struct StoredAgent {
     pub start_time_unix_nano: u64,
     /// When it was last seen, as of the last flush.
     pub last_seen: Timestamp,
+    /// Under which hash the components are stored that it reports.
+    pub components: Option<ContentHash>,
 }
 
 /// One agent as lists show it.

@@ -27,6 +27,7 @@ pub(crate) fn content(key: &[u8], body: &str) -> DesiredContent {
         ],
         hash: hash(key[0]),
         files: ConfigMap::from([("config.yaml".to_owned(), ConfigFile::new(body, "text/yaml"))]),
+        needs: "receiver/otlp".to_owned(),
         created_at: at(0),
     }
 }

@@ -114,6 +114,7 @@ fn to_group(engine: &Engine, group: Group, with_diff: bool) -> PlanGroup {
     let outcome = match &group.fate {
         Fate::Unrenderable(_) => PlanOutcome::TemplateFailed,
         Fate::Unmergeable(_) => PlanOutcome::MergeFailed,
+        _ if is_blocked && !group.lacking.is_empty() => PlanOutcome::MissingComponents,
         _ if is_blocked => PlanOutcome::CheckErrors,
         Fate::Unchanged | Fate::Running(_) => PlanOutcome::NoChange,
         Fate::Changed(_) => PlanOutcome::Change,
@@ -147,6 +148,7 @@ fn to_group(engine: &Engine, group: Group, with_diff: bool) -> PlanGroup {
         diff,
         changes,
         error,
+        missing_components: group.lacking,
         more_findings: findings.len().saturating_sub(MOST_FINDINGS) as u64,
         findings: findings
             .into_iter()
