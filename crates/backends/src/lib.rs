@@ -12,6 +12,8 @@
 pub mod documents;
 pub mod git;
 
+mod limits;
 mod source_file;
 
+pub use limits::{LimitBroken, SourceLimits};
 pub use source_file::{SourceContent, SourceFile};
