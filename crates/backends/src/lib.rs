@@ -9,6 +9,7 @@
 //!
 //! Start at [`git::GitMirror::fetch`].
 
+pub mod directory;
 pub mod documents;
 pub mod git;
 
