@@ -9,6 +9,8 @@
 mod apply;
 mod commit;
 mod desk;
+mod document;
+mod finding;
 mod read;
 mod refuse;
 mod release;
