@@ -48,6 +48,11 @@ pub(super) const INVALID: SourceCode = code(
     "A config that cannot be, for another reason.",
 );
 
+/// All of them.
+pub(super) const CODES: [SourceCode; 10] = [
+    NO_PATH, TOO_LARGE, EMPTY, NAME_TAKEN, NUL, BODY, TEMPLATE, REDACTED, VARS, INVALID,
+];
+
 /// A finding at a place.
 pub(super) fn finding(place: &Place, code: SourceCode, problem: String) -> SourceFinding {
     told(place, code.name, problem)
