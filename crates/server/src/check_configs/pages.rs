@@ -27,9 +27,14 @@ pub(super) fn parse(text: &str) -> Result<Pages, String> {
 }
 
 impl Pages {
+    /// The address of the documentation, where it is known.
+    pub(super) fn url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
     /// The page of a code: its address, or its path.
     pub(super) fn of(&self, code: &CheckCode) -> String {
-        let root = self.url.as_deref().unwrap_or("docs");
+        let root = self.url().unwrap_or("docs");
         match code.has_page {
             true => format!("{root}/findings/{}.md", code.name),
             false => format!("{root}/{CODES}"),
@@ -38,7 +43,7 @@ impl Pages {
 
     /// A URI for a code: the address of its page, or a name where that is not known.
     pub(super) fn uri(&self, code: &CheckCode) -> String {
-        match self.url {
+        match self.url() {
             Some(_) => self.of(code),
             None => format!("urn:opamp-server:finding:{}", code.name),
         }

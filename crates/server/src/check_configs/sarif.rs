@@ -26,21 +26,23 @@ struct Log<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Run<'a> {
-    tool: Tool,
+    tool: Tool<'a>,
     column_kind: &'static str,
     results: Vec<ResultOf<'a>>,
 }
 
 #[derive(Serialize)]
-struct Tool {
-    driver: Driver,
+struct Tool<'a> {
+    driver: Driver<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Driver {
+struct Driver<'a> {
     name: &'static str,
     version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    information_uri: Option<&'a str>,
     rules: Vec<Rule>,
 }
 
@@ -86,8 +88,7 @@ struct Location {
 #[serde(rename_all = "camelCase")]
 struct Physical {
     artifact_location: Artifact,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    region: Option<Region>,
+    region: Region,
 }
 
 #[derive(Serialize)]
@@ -119,6 +120,7 @@ pub(super) fn write(report: &Report<'_>, out: &mut impl Write) -> io::Result<()>
                 driver: Driver {
                     name: PROGRAM,
                     version: env!("CARGO_PKG_VERSION"),
+                    information_uri: report.pages.url(),
                     rules: codes.iter().map(|code| rule(report, code)).collect(),
                 },
             },
@@ -153,10 +155,11 @@ fn result<'a>(
     base: &Base,
 ) -> ResultOf<'a> {
     let place = &found.place;
-    let region = place.line.map(|start_line| Region {
-        start_line,
+    let region = Region {
+        // Forges show nothing without a line.
+        start_line: place.line.unwrap_or(1),
         start_column: place.column,
-    });
+    };
     ResultOf {
         rule_id: found.code.name,
         rule_index: codes.iter().position(|code| code.name == found.code.name),

@@ -30,10 +30,11 @@ struct Tool {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Driver {
     name: String,
     version: String,
+    information_uri: Option<String>,
     rules: Vec<Rule>,
 }
 
@@ -88,7 +89,7 @@ struct Location {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Physical {
     artifact_location: Artifact,
-    region: Option<Region>,
+    region: Region,
 }
 
 #[derive(Deserialize)]
@@ -133,9 +134,8 @@ fn read(text: &str) -> Run {
         let uri = &place.artifact_location.uri;
         let fits = |c: char| c.is_ascii_alphanumeric() || "-._~/%".contains(c);
         assert!(uri.chars().all(fits) && !uri.starts_with('/'), "{uri}");
-        if let Some(region) = &place.region {
-            assert!(1 <= region.start_line && region.start_column != Some(0));
-        }
+        let region = &place.region;
+        assert!(1 <= region.start_line && region.start_column != Some(0));
     }
     run
 }
@@ -154,7 +154,7 @@ fn findings_are_results_at_their_lines() {
         .iter()
         .map(|found| {
             let place = &found.locations[0].physical_location;
-            let region = place.region.as_ref().expect("a line");
+            let region = &place.region;
             let column = region.start_column.expect("a column");
             let uri = place.artifact_location.uri.as_str();
             (&*found.rule_id, found.level, uri, region.start_line, column)
@@ -177,6 +177,9 @@ fn rules_say_how_bad_they_are_and_link_their_pages() {
         root.path(),
         &["collectors", "--docs-url", "https://git.example.com/docs"],
     );
+    let driver = &run.tool.driver;
+    let docs = Some("https://git.example.com/docs");
+    assert_eq!(driver.information_uri.as_deref(), docs);
     let found = &run.results[0];
     let place = &found.locations[0].physical_location;
     assert_eq!(
@@ -208,7 +211,10 @@ fn a_finding_without_a_file_stands_at_the_directory() {
     let uri = |arguments: &[&str]| {
         let run = sarif(root.path(), arguments);
         let place = &run.results[0].locations[0].physical_location;
-        assert_eq!(place.region, None);
+        assert_eq!(
+            (place.region.start_line, place.region.start_column),
+            (1, None)
+        );
         place.artifact_location.uri.clone()
     };
     assert_eq!(uri(&["collectors"]), "collectors/");
