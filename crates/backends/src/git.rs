@@ -21,7 +21,7 @@ mod tls;
 mod tree;
 mod watch;
 
-pub use self::error::{GitError, LimitBroken};
+pub use self::error::GitError;
 pub use self::history::CommitInfo;
 pub use self::mirror::{CommitId, Fetched, GitMirror, InvalidCommitId, Moved};
 pub use self::options::{Auth, GitLimits, GitOptions, GitToken};

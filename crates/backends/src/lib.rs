@@ -9,9 +9,12 @@
 //!
 //! Start at [`git::GitMirror::fetch`].
 
+pub mod directory;
 pub mod documents;
 pub mod git;
 
+mod limits;
 mod source_file;
 
+pub use limits::{LimitBroken, SourceLimits};
 pub use source_file::{SourceContent, SourceFile};

@@ -1,6 +1,6 @@
 //! The command line of `opamp-server`.
 
-use std::io::IsTerminal;
+use std::io::{BufWriter, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,9 +13,10 @@ use runtime::{Clock as _, SystemClock};
 use tracing::{error, info};
 
 use crate::admin_token::TokenPlace;
+use crate::check_configs::{self, Verdict};
 use crate::config::{DatabasePlace, Settings};
 use crate::lifecycle::Server;
-use crate::{backup, restore};
+use crate::{backup, options, restore};
 
 /// The name of this program in logs and messages.
 pub const PROGRAM: &str = "opamp-server";
@@ -48,6 +49,9 @@ enum Command {
         /// The file to check
         file: PathBuf,
     },
+    /// Check a directory of configs as the Git source checks a commit of it, for the pipeline of a config repository; no
+    /// server is asked
+    CheckConfigs(check_configs::Arguments),
     /// Save the database into one file; the server may run meanwhile
     Backup {
         /// The file to make, for its user alone; it is there whole or not at all
@@ -79,6 +83,9 @@ To let agents on other machines in, write a file and name it with --config:
   agents: { auth: token }
 Every key, with its default: docs/config.sample.yaml. Environment variables stand in it as ${NAME} or ${NAME:-default}.
 
+Configs in Git (docs/git.md); in the pipeline of their repository, before they are merged (docs/check-configs.md):
+  opamp-server check-configs .                                      exit status 1 for what the server would refuse
+
 Backups (docs/server.md has the whole of it):
   opamp-server --config config.yaml backup /backups/opamp-1.db      while the server runs
   opamp-server --config config.yaml restore /backups/opamp-1.db     while it is stopped; nothing is offered until the
@@ -98,6 +105,13 @@ impl Cli {
             }
             None | Some(Command::Run) => settings(self.config.as_deref(), &environment)
                 .map_or_else(|error| refuse(&error), serve),
+            Some(Command::CheckConfigs(arguments)) => {
+                let settings = self.config.map(|file| Settings::load(&file, &environment));
+                settings.transpose().map_or_else(
+                    |error| refuse(&error),
+                    |settings| check_configs(&arguments, settings),
+                )
+            }
             Some(Command::Backup { file, force }) => settings(self.config.as_deref(), &environment)
                 .map_or_else(
                     |error| refuse(&error),
@@ -210,6 +224,20 @@ fn check_config(settings: Result<Settings, ConfigError>, file: &std::path::Path)
     ExitCode::SUCCESS
 }
 
+/// Checks with the limits of a server's configuration, or with the default ones.
+fn check_configs(arguments: &check_configs::Arguments, settings: Option<Settings>) -> ExitCode {
+    let limits = settings.as_ref().map(options::engine_limits);
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    match check_configs::run(arguments, &limits.unwrap_or_default(), &mut out) {
+        Ok(Verdict::Good) => ExitCode::SUCCESS,
+        Ok(Verdict::Bad) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{PROGRAM}: {}", error_chain(&error));
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
 /// What the settings amount to, without secrets.
 fn summary(settings: &Settings) -> String {
     let tls = |tls: bool| if tls { "TLS 1.3" } else { "no TLS" };
@@ -309,6 +337,7 @@ mod tests {
         let help = Cli::command().render_long_help().to_string();
         for part in [
             "check-config",
+            "check-configs .",
             "--config",
             "data/admin-token",
             "docs/config.sample.yaml",

@@ -7,6 +7,7 @@ mod admin_plane;
 mod admin_threads;
 mod admin_token;
 pub mod backup;
+mod check_configs;
 pub mod cli;
 pub mod config;
 pub mod data_dir;

@@ -67,7 +67,8 @@ pub fn engine(settings: &Settings) -> Result<EngineOptions, StartError> {
     })
 }
 
-fn engine_limits(settings: &Settings) -> EngineLimits {
+/// How much the engine takes.
+pub fn engine_limits(settings: &Settings) -> EngineLimits {
     let limits = &settings.limits;
     let mut made = EngineLimits {
         agents: limits.agents,

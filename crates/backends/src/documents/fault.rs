@@ -47,63 +47,68 @@ pub struct DocumentFault {
     pub problem: String,
 }
 
-/// The kinds of faults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FaultCode {
-    /// The file is no YAML, or breaks a limit of what is read.
-    Syntax,
-    /// The file has bytes that are no UTF-8.
-    NotUtf8,
-    /// A link or a submodule stands where a file is needed.
-    NotAFile,
-    /// The file is named like a document and is none.
-    NoDocument,
-    /// The file was probably meant to be a document, and its name says otherwise.
-    NotRead,
-    /// A key that does not exist.
-    UnknownKey,
-    /// A key that must be there.
-    MissingKey,
-    /// A value of another type than the key has.
-    WrongType,
-    /// A value that the key cannot have.
-    InvalidValue,
-    /// A name that no config can have.
-    InvalidName,
-    /// A selector that does not parse.
-    InvalidSelector,
-    /// A name that another document has.
-    DuplicateName,
-    /// Both of `body` and `file`, or neither.
-    BodyOrFile,
-    /// A file that a document names and that is not there.
-    FileNotFound,
-    /// A file that a document names and that is not inside of the source.
-    FileOutside,
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal;)*) => {
+        /// The kinds of faults.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum FaultCode {
+            $($(#[doc = $doc])* $variant,)*
+        }
+
+        impl FaultCode {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The stable text form.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// What it means, in a sentence.
+            #[must_use]
+            pub const fn summary(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($($doc),*).trim_ascii(),)*
+                }
+            }
+        }
+    };
 }
 
-impl FaultCode {
-    /// The stable text form.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Syntax => "document-syntax",
-            Self::NotUtf8 => "document-not-utf8",
-            Self::NotAFile => "document-not-a-file",
-            Self::NoDocument => "document-not-recognized",
-            Self::NotRead => "document-not-read",
-            Self::UnknownKey => "document-unknown-key",
-            Self::MissingKey => "document-missing-key",
-            Self::WrongType => "document-wrong-type",
-            Self::InvalidValue => "document-invalid-value",
-            Self::InvalidName => "document-invalid-name",
-            Self::InvalidSelector => "document-invalid-selector",
-            Self::DuplicateName => "document-duplicate-name",
-            Self::BodyOrFile => "document-body-or-file",
-            Self::FileNotFound => "document-file-not-found",
-            Self::FileOutside => "document-file-outside",
-        }
-    }
+codes! {
+    /// The file is no YAML, or breaks a limit of what is read.
+    Syntax = "document-syntax";
+    /// The file has bytes that are no UTF-8.
+    NotUtf8 = "document-not-utf8";
+    /// A link or a submodule stands where a file is needed.
+    NotAFile = "document-not-a-file";
+    /// The file is named like a document and is none.
+    NoDocument = "document-not-recognized";
+    /// The file was probably meant to be a document, and its name says otherwise.
+    NotRead = "document-not-read";
+    /// A key that does not exist.
+    UnknownKey = "document-unknown-key";
+    /// A key that must be there.
+    MissingKey = "document-missing-key";
+    /// A value of another type than the key has.
+    WrongType = "document-wrong-type";
+    /// A value that the key cannot have.
+    InvalidValue = "document-invalid-value";
+    /// A name that no config can have.
+    InvalidName = "document-invalid-name";
+    /// A selector that does not parse.
+    InvalidSelector = "document-invalid-selector";
+    /// A name that another document has.
+    DuplicateName = "document-duplicate-name";
+    /// Both of `body` and `file`, or neither.
+    BodyOrFile = "document-body-or-file";
+    /// A file that a document names and that is not there.
+    FileNotFound = "document-file-not-found";
+    /// A file that a document names and that is not inside of the source.
+    FileOutside = "document-file-outside";
 }
 
 impl fmt::Display for FaultCode {

@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::LimitBroken;
+
 /// Why a mirror cannot be used, or its branch not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
@@ -143,43 +145,6 @@ pub enum GitError {
     Damaged {
         /// What was found.
         detail: String,
-    },
-}
-
-/// The limit that a repository breaks, and with what.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LimitBroken {
-    /// There are too many entries.
-    #[error("more than {most} files and directories, {path} among them")]
-    Files {
-        /// The limit.
-        most: usize,
-        /// The first beyond it.
-        path: String,
-    },
-    /// One file is too large.
-    #[error("{path} has {bytes} bytes, more than {most}")]
-    File {
-        /// The file.
-        path: String,
-        /// Its size.
-        bytes: u64,
-        /// The limit.
-        most: u64,
-    },
-    /// All files together are too large.
-    #[error("its files have more than {most} bytes, {path} among them")]
-    Total {
-        /// The first beyond the limit.
-        path: String,
-        /// The limit.
-        most: u64,
-    },
-    /// The remote sent too much.
-    #[error("the remote sent more than {most} bytes")]
-    Fetch {
-        /// The limit.
-        most: u64,
     },
 }
 

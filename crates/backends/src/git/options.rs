@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::SourceLimits;
+
 /// A branch of a repository, and how to get it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GitOptions {
@@ -80,12 +82,8 @@ impl fmt::Debug for GitToken {
 /// How much of a repository is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GitLimits {
-    /// The most entries below the source's directory: files, links and directories.
-    pub files: usize,
-    /// The largest file, in bytes.
-    pub file_bytes: u64,
-    /// The most bytes of all files together.
-    pub total_bytes: u64,
+    /// How much of a commit's files.
+    pub source: SourceLimits,
     /// The most commits that are fetched of the branch's history; fewer than 2 are 2, since a push could not be told
     /// from a force-push.
     pub commits: u32,
@@ -96,12 +94,10 @@ pub struct GitLimits {
 }
 
 impl Default for GitLimits {
-    /// 10,000 entries, 4 MiB a file, 64 MiB together, 100 commits, 256 MiB and 60 s a fetch.
+    /// 100 commits, 256 MiB and 60 s a fetch.
     fn default() -> Self {
         Self {
-            files: 10_000,
-            file_bytes: 4 << 20,
-            total_bytes: 64 << 20,
+            source: SourceLimits::default(),
             commits: 100,
             fetch_bytes: 256 << 20,
             timeout: Duration::from_secs(60),

@@ -4,8 +4,9 @@ use gix::ObjectId;
 use gix::bstr::{BStr, ByteSlice};
 use gix::object::tree::EntryKind;
 
-use super::{CommitId, GitError, GitLimits, GitOptions, LimitBroken, history};
-use crate::{SourceContent, SourceFile};
+use super::{CommitId, GitError, GitOptions, history};
+use crate::limits::Tally;
+use crate::{LimitBroken, SourceContent, SourceFile};
 
 /// Why the files of a commit cannot be had.
 pub(super) enum TreeError {
@@ -33,9 +34,7 @@ pub(super) fn files(
 ) -> Result<Vec<SourceFile>, TreeError> {
     let mut walk = Walk {
         repository,
-        limits: &options.limits,
-        entries: 0,
-        bytes: 0,
+        tally: Tally::new(options.limits.source),
         files: Vec::new(),
     };
     let root = source_tree(repository, commit, &options.path)?;
@@ -71,9 +70,7 @@ fn source_tree(
 
 struct Walk<'a> {
     repository: &'a gix::Repository,
-    limits: &'a GitLimits,
-    entries: usize,
-    bytes: u64,
+    tally: Tally,
     files: Vec<SourceFile>,
 }
 
@@ -89,8 +86,7 @@ impl Walk<'_> {
         for entry in tree.iter() {
             let entry = entry?;
             let path = joined(prefix, entry.filename());
-            // Directories count, too: a few objects can describe any number of them.
-            self.count(&path)?;
+            self.tally.entry(&path)?;
             let content = match entry.kind() {
                 EntryKind::Tree => {
                     below.push((path, entry.object_id()));
@@ -107,40 +103,10 @@ impl Walk<'_> {
         Ok(below)
     }
 
-    fn count(&mut self, path: &str) -> Result<(), LimitBroken> {
-        self.entries += 1;
-        let most = self.limits.files;
-        if most < self.entries {
-            let path = path.to_owned();
-            return Err(LimitBroken::Files { most, path });
-        }
-        Ok(())
-    }
-
     /// A file's bytes; how many it has is known before it is read.
     fn read(&mut self, path: &str, id: ObjectId) -> Result<Vec<u8>, TreeError> {
         let bytes = self.repository.find_header(id)?.size();
-        let GitLimits {
-            file_bytes,
-            total_bytes,
-            ..
-        } = *self.limits;
-        if file_bytes < bytes {
-            return Err(LimitBroken::File {
-                path: path.to_owned(),
-                bytes,
-                most: file_bytes,
-            }
-            .into());
-        }
-        self.bytes += bytes;
-        if total_bytes < self.bytes {
-            return Err(LimitBroken::Total {
-                path: path.to_owned(),
-                most: total_bytes,
-            }
-            .into());
-        }
+        self.tally.file(path, bytes)?;
         Ok(self.repository.find_blob(id)?.take_data())
     }
 }

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::{GitError, GitLimits, LimitBroken};
+use super::{GitError, GitLimits};
+use crate::LimitBroken;
 
 /// How soon an interrupt is noticed.
 pub(super) const TICK: Duration = Duration::from_millis(50);

@@ -2,31 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use backends::{SourceFile, documents};
+use backends::{SourceLimits, directory, documents};
 
 fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples/git-source")
 }
 
-fn files_below(directory: &Path, prefix: &str, files: &mut Vec<SourceFile>) {
-    for entry in std::fs::read_dir(directory).expect("a directory") {
-        let entry = entry.expect("an entry");
-        let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        if entry.path().is_dir() {
-            files_below(&entry.path(), &format!("{path}/"), files);
-        } else {
-            files.push(SourceFile::new(
-                path,
-                std::fs::read(entry.path()).expect("a file"),
-            ));
-        }
-    }
-}
-
 #[test]
 fn the_example_reads_as_two_configs() {
-    let mut files = Vec::new();
-    files_below(&example(), "", &mut files);
+    let files = directory::files(&example(), &SourceLimits::default()).expect("read");
     let configs = documents::read(&files).unwrap_or_else(|faults| panic!("{faults:#?}"));
     let [gateway, hosts] = &configs[..] else {
         panic!("{configs:?}")

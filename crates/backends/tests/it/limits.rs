@@ -3,7 +3,8 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use backends::git::{GitError, GitLimits, GitOptions, Interrupt, LimitBroken, Moved};
+use backends::LimitBroken;
+use backends::git::{GitError, GitLimits, GitOptions, Interrupt, Moved};
 
 use crate::repository::{Mirror, Repository};
 
@@ -31,13 +32,13 @@ fn too_many_files_are_refused_by_name() {
     repository.commit("more");
     // The directory counts, too.
     assert_eq!(
-        files_refused(&mut limited(&repository, |limits| limits.files = 3)),
+        files_refused(&mut limited(&repository, |limits| limits.source.files = 3)),
         LimitBroken::Files {
             most: 3,
             path: "a/2".to_owned()
         }
     );
-    let mut fits = limited(&repository, |limits| limits.files = 4);
+    let mut fits = limited(&repository, |limits| limits.source.files = 4);
     fits.fetched();
     assert_eq!(fits.texts().len(), 3);
 }
@@ -77,7 +78,9 @@ fn too_large_files_are_refused_by_name() {
     repository.write("bigger", vec![0; 6_000]);
     repository.commit("more");
     assert_eq!(
-        files_refused(&mut limited(&repository, |limits| limits.file_bytes = 5_000)),
+        files_refused(&mut limited(&repository, |limits| limits
+            .source
+            .file_bytes = 5_000)),
         LimitBroken::File {
             path: "bigger".to_owned(),
             bytes: 6_000,
@@ -85,7 +88,7 @@ fn too_large_files_are_refused_by_name() {
         }
     );
     let broken = files_refused(&mut limited(&repository, |limits| {
-        limits.total_bytes = 10_000
+        limits.source.total_bytes = 10_000
     }));
     assert_eq!(
         broken,
@@ -110,7 +113,7 @@ fn what_is_outside_of_the_source_counts_for_nothing() {
     repository.commit("more");
     let mut options = GitOptions::new(repository.address(), "main");
     options.path = "fleet".to_owned();
-    options.limits.total_bytes = 1_000;
+    options.limits.source.total_bytes = 1_000;
     let mut mirror = Mirror::of(options);
     mirror.fetched();
     assert_eq!(mirror.texts().len(), 1);

@@ -9,6 +9,7 @@ mod http;
 mod http_server;
 mod limits;
 mod needs;
+mod plain_directory;
 mod proxy;
 mod repository;
 mod ssh;

@@ -7,8 +7,11 @@
 //! [`Engine::release_source`]. [`SourceDesk`] stands between it and the admin plane.
 
 mod apply;
+mod check;
 mod commit;
 mod desk;
+mod document;
+mod finding;
 mod read;
 mod refuse;
 mod release;
@@ -26,6 +29,7 @@ pub use store::sources::{
 };
 
 pub use apply::Taken;
+pub use check::{CheckCode, CheckFinding, CheckOptions, SourceCheck, all_codes, check_source};
 pub use commit::NewCommit;
 pub use desk::{Asked, FetchOutcome, FetchReport, SourceDesk};
 pub use read::read_documents;

@@ -10,3 +10,4 @@ mod limits;
 mod offers;
 mod repairs;
 mod restarts;
+mod source_check;

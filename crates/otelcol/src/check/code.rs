@@ -31,12 +31,12 @@ impl fmt::Display for Severity {
 }
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal, $severity:ident;)*) => {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal, $severity:ident;)*) => {
         /// What kind of finding it is.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum Code {
-            $($(#[$doc])* $variant,)*
+            $($(#[doc = $doc])* $variant,)*
         }
 
         impl Code {
@@ -47,6 +47,13 @@ macro_rules! codes {
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
+                }
+            }
+
+            /// What it means, in a sentence.
+            pub const fn summary(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($($doc),*).trim_ascii(),)*
                 }
             }
 
@@ -107,6 +114,21 @@ codes! {
     UnsetVariable = "unset-variable", Warning;
     /// More was found than is told.
     MoreFindings = "more-findings", Advice;
+}
+
+impl Code {
+    /// Whether a part of a configuration may have it where the whole has not: another layer defines, names or uses what it
+    /// is about.
+    pub const fn is_of_the_whole(self) -> bool {
+        matches!(
+            self,
+            Self::NothingToRun
+                | Self::EmptyPipeline
+                | Self::UndefinedComponent
+                | Self::LooseConnector
+                | Self::UnusedComponent
+        )
+    }
 }
 
 impl fmt::Display for Code {

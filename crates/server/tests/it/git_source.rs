@@ -17,11 +17,11 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const STATUS: &str = "/api/v1/config-source";
 
 /// A bare repository and a working copy that is pushed to it.
-struct Repository(TempDir);
+pub(crate) struct Repository(TempDir);
 
 impl Repository {
     /// `None` where there is no `git`, unless everything is required.
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let found = Command::new("git").arg("--version").output().is_ok();
         if !found {
             let required = std::env::var("REQUIRE_ALL").is_ok_and(|value| value == "1");
@@ -43,11 +43,11 @@ impl Repository {
         self.0.path().join("origin.git")
     }
 
-    fn work(&self) -> PathBuf {
+    pub(crate) fn work(&self) -> PathBuf {
         self.0.path().join("work")
     }
 
-    fn git(&self, arguments: &[&str]) -> String {
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
         run(Command::new("git")
             .arg("-C")
             .arg(self.work())
@@ -62,7 +62,7 @@ impl Repository {
     }
 
     /// Commits what there is, pushes it, and says the commit's id.
-    fn push(&self, message: &str) -> String {
+    pub(crate) fn push(&self, message: &str) -> String {
         self.git(&["add", "--all"]);
         self.git(&["commit", "-q", "--allow-empty", "-m", message]);
         self.publish();
@@ -97,7 +97,7 @@ fn run(command: &mut Command) -> String {
         .to_owned()
 }
 
-async fn server_of(repository: &Repository, more: &str) -> TestServer {
+pub(crate) async fn server_of(repository: &Repository, more: &str) -> TestServer {
     let section = format!(
         "config_source: {{ type: git, git: {{ repository: '{}', sync_interval: 1s, {more} }} }}\n",
         repository.origin().display()
@@ -109,7 +109,7 @@ async fn status(server: &TestServer) -> ConfigSource {
     server.api().get(STATUS).await.ok()
 }
 
-async fn wait_for_status(
+pub(crate) async fn wait_for_status(
     server: &TestServer,
     what: &str,
     condition: impl Fn(&ConfigSource) -> bool,

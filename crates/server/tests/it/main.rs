@@ -8,6 +8,7 @@ mod bad_messages;
 mod bad_requests;
 mod bad_start;
 mod bench;
+mod check_configs;
 mod configs;
 mod conformance;
 mod crash;

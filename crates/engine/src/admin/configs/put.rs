@@ -169,33 +169,12 @@ impl Engine {
         retry_contended!(self.try_put_config(caller, name, (new, &template), precondition, now))
     }
 
-    /// Checks what can be checked of a revision alone; of a template with the names that it uses.
+    /// [`check_new_revision`] within this engine's limits.
     pub(in crate::admin) fn check_new_revision(
         &self,
         new: &NewRevision,
     ) -> Result<Option<Template>, PutConfigError> {
-        read_kind(&new.kind)?;
-        if MESSAGE_MAX_BYTES < new.message.len() {
-            return Err(PutConfigError::MessageTooLong {
-                bytes: new.message.len(),
-            });
-        }
-        let limits = &self.options().limits.desired;
-        let template = match &new.template {
-            Some(template) => {
-                template.check()?;
-                let uses = desired::check_template_within(&new.body, template.sets(), limits)?;
-                Some(template.using(uses))
-            }
-            None => {
-                desired::check_body_within(&new.body, limits)?;
-                None
-            }
-        };
-        match redacted_line(&new.body) {
-            Some((line, mark)) => Err(PutConfigError::Redacted { line, mark }),
-            None => Ok(template),
-        }
+        check_new_revision(new, &self.options().limits.desired)
     }
 
     async fn try_put_config(
@@ -239,6 +218,34 @@ impl Engine {
             revision: Box::new(revision),
             version,
         })
+    }
+}
+
+/// Checks what can be checked of a revision alone; of a template with the names that it uses.
+pub(in crate::admin) fn check_new_revision(
+    new: &NewRevision,
+    limits: &desired::Limits,
+) -> Result<Option<Template>, PutConfigError> {
+    read_kind(&new.kind)?;
+    if MESSAGE_MAX_BYTES < new.message.len() {
+        return Err(PutConfigError::MessageTooLong {
+            bytes: new.message.len(),
+        });
+    }
+    let template = match &new.template {
+        Some(template) => {
+            template.check()?;
+            let uses = desired::check_template_within(&new.body, template.sets(), limits)?;
+            Some(template.using(uses))
+        }
+        None => {
+            desired::check_body_within(&new.body, limits)?;
+            None
+        }
+    };
+    match redacted_line(&new.body) {
+        Some((line, mark)) => Err(PutConfigError::Redacted { line, mark }),
+        None => Ok(template),
     }
 }
 

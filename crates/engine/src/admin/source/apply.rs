@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backends::documents::SourceConfig;
-use domain::{ConfigName, EventKind, NewEvent, Revision, Template};
+use domain::{ConfigName, EventKind, NewEvent, Revision};
 use jiff::Timestamp;
 use store::configs::RevisionHead;
 use store::sources::{AppliedCommit, SourceFinding, SourceRecord, SourceRelease};
 use store::{StoreError, Tx, configs, events, sources};
 
-use super::read;
+use super::document::Checked;
+use super::finding::{self, finding};
 use super::{ConfigSource, NewCommit, ReleaseBy};
 use crate::admin::access::Caller;
 use crate::admin::audit::Act;
@@ -17,7 +18,7 @@ use crate::admin::configs::delete::{deleted, deletion};
 use crate::admin::configs::put::{
     GIT_ORIGIN, PutConfigError, created, creation, is_same, newest, revision_of,
 };
-use crate::admin::configs::{NewRevision, standing};
+use crate::admin::configs::{Origin, standing};
 use crate::admin::retry_contended;
 use crate::engine::Engine;
 use crate::events as told;
@@ -61,13 +62,6 @@ impl ApplyError {
     }
 }
 
-/// A document that can be a revision.
-struct Checked<'a> {
-    config: &'a SourceConfig,
-    new: NewRevision,
-    template: Option<Template>,
-}
-
 /// What a commit comes to.
 #[derive(Default)]
 struct Work {
@@ -109,13 +103,9 @@ impl Engine {
         let subject = commit.record().message;
         let (mut checked, mut findings) = (Vec::new(), Vec::new());
         for config in documents {
-            let new = read::revision(config, commit.id(), &subject);
-            match self.check_document(config, &new) {
-                Ok(template) => checked.push(Checked {
-                    config,
-                    new,
-                    template,
-                }),
+            let from = (Origin::Git(commit.id()), &*subject);
+            match Checked::of(config, from, &self.options().limits.desired) {
+                Ok(document) => checked.push(document),
                 Err(finding) => findings.push(finding),
             }
             // Each takes a while, and agents are served on the same threads.
@@ -204,10 +194,19 @@ async fn taken_names(
         }
         let newest = newest(tx, &source.namespace, &config.name).await?;
         if newest.is_none_or(|newest| !newest.origin.starts_with(GIT_ORIGIN)) {
-            findings.push(read::taken(config));
+            findings.push(taken(config));
         }
     }
     Ok(findings)
+}
+
+/// A name that the source may not have.
+fn taken(config: &SourceConfig) -> SourceFinding {
+    let problem = format!(
+        "the config {} was made through the API, and a source takes none over: give this one another name, or delete that one",
+        config.name
+    );
+    finding(&config.place, finding::NAME_TAKEN, problem)
 }
 
 /// Makes a document's revision, unless the newest is just that.
