@@ -146,6 +146,11 @@ impl TestServer {
         }
     }
 
+    /// Puts other sections in place of those of [`TestServerBuilder::config`], from the next start on.
+    pub fn set_config(&mut self, yaml: &str) {
+        yaml.clone_into(&mut self.place.extra.sections);
+    }
+
     /// Stops the server and starts it again on the same ports, database and directory.
     pub async fn restart(&mut self) {
         self.stop().await;

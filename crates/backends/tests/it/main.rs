@@ -6,10 +6,7 @@
 mod directory;
 mod examples;
 mod http;
-mod http_server;
 mod limits;
-mod needs;
+mod mirror;
 mod proxy;
-mod repository;
 mod ssh;
-mod ssh_server;
