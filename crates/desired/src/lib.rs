@@ -25,6 +25,7 @@ mod template;
 #[cfg(test)]
 mod testing;
 mod values;
+mod writing;
 
 pub use body::{BodyError, check_body, check_body_within, check_template_within};
 pub use check::Finding;
@@ -48,6 +49,8 @@ pub use renderer::{Combined, Renderer};
 pub use running::{ImportError, drift_of, importable};
 pub use template::TemplateError;
 pub use values::{AgentFacts, Values};
+#[cfg(feature = "testing")]
+pub use writing::Otherwise;
 
 /// The name of the one file that a collector agent is sent.
 pub const CONFIG_FILE: &str = "config.yaml";

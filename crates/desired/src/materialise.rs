@@ -141,6 +141,7 @@ impl Combined {
             [only] => only.text().to_vec(),
             _ => written(&self.merged.document, self.limits())?,
         };
+        let body = self.writing.finish(body);
         let files =
             ConfigMap::from([(CONFIG_FILE.to_owned(), ConfigFile::new(body, CONTENT_TYPE))]);
         let hash = content_hash(&files);

@@ -10,6 +10,7 @@ use crate::body;
 use crate::layer::{Layer, in_order};
 use crate::template::{Compiled, Places, Rendered};
 use crate::values::Values;
+use crate::writing::Writing;
 use crate::{Limits, MaterialiseError};
 
 /// How much is kept of texts that templates made, in bytes.
@@ -22,6 +23,7 @@ const KEPT_TEMPLATES: usize = 8 << 20;
 #[derive(Debug, Default)]
 pub struct Renderer {
     limits: Limits,
+    writing: Writing,
     templates: Mutex<Kept<ContentHash, Compiled>>,
     texts: Mutex<Kept<(ContentHash, [u8; 32]), Rendered>>,
 }
@@ -30,6 +32,7 @@ pub struct Renderer {
 #[derive(Debug)]
 pub struct Combined {
     limits: Limits,
+    pub(crate) writing: Writing,
     pub(crate) layers: Vec<Ready>,
     pub(crate) merged: otelcol::Merged,
 }
@@ -49,6 +52,17 @@ impl Renderer {
         Self {
             limits,
             ..Self::default()
+        }
+    }
+
+    /// One as another version of this program may have it, which writes other texts: for tests of what becomes of a fleet
+    /// when its server is such a one.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn of_another_version(limits: Limits, otherwise: crate::Otherwise) -> Self {
+        Self {
+            writing: Writing::otherwise(otherwise),
+            ..Self::new(limits)
         }
     }
 
@@ -76,6 +90,7 @@ impl Renderer {
         }
         Ok(Combined {
             limits: self.limits,
+            writing: self.writing,
             layers: ready,
             merged: otelcol::merge(documents),
         })

@@ -121,13 +121,27 @@ impl Engine {
     /// # Errors
     /// [`OpenError`].
     pub async fn open(db: Db, options: EngineOptions, now: Timestamp) -> Result<Self, OpenError> {
+        let renderer = Renderer::new(options.limits.desired);
+        Self::open_with(db, renderer, options, now).await
+    }
+
+    /// [`Engine::open`] with what makes the contents, which keeps to the limits of the options.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_with(
+        db: Db,
+        renderer: Renderer,
+        options: EngineOptions,
+        now: Timestamp,
+    ) -> Result<Self, OpenError> {
         let node = NodeName::new(&options.node);
         let random = Mutex::new(StdRng::from_seed(options.seed));
         let (latest_event, _) = watch::channel(EventId::default());
         let db_lost = db.lost_commits();
         let inner = Inner {
             db,
-            renderer: Renderer::new(options.limits.desired),
+            renderer,
             let_in: LetIn::default(),
             options,
             node,

@@ -24,4 +24,4 @@ mod source;
 
 pub use admin_token::TokenPlace;
 pub use error::{StartError, StopError};
-pub use lifecycle::Server;
+pub use lifecycle::{NewRenderer, Server};

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{ApiState, Readiness};
-use engine::Engine;
 use engine::admin::source::SourceDesk;
+use engine::{Engine, Renderer};
 use gateway::Gateway;
 use metrics_exporter_prometheus::PrometheusHandle;
 use runtime::{CancellationToken, Clock, TaskError, Tasks};
@@ -30,6 +30,9 @@ use crate::{options, restore};
 const LOOPS_GRACE: Duration = Duration::from_secs(10);
 /// What a plane gets to end on top of its own drain time.
 const PLANE_GRACE: Duration = Duration::from_secs(5);
+
+/// Makes what makes the contents for agents, within limits.
+pub type NewRenderer = fn(engine::ContentLimits) -> Renderer;
 
 /// A running server. Dropped without [`Server::stop`] it ends as if it were killed.
 pub struct Server {
@@ -56,6 +59,18 @@ impl Server {
     /// # Errors
     /// What stands in the way, by the key of the configuration that would change it.
     pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        Self::start_with(settings, clock, Renderer::new).await
+    }
+
+    /// [`Server::start`] with what makes the contents for agents, from its limits.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn start_with(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        renderer: NewRenderer,
+    ) -> Result<Self, StartError> {
         let descriptors = runtime::raise_fd_limit();
         let metrics = crate::metrics::install().map_err(StartError::Metrics)?;
         engine::register_metrics();
@@ -64,7 +79,9 @@ impl Server {
         }
         let data_dir = open_data_dir(&settings)?;
         let db = store::Db::open(&options::database(&settings.database), clock.now()).await?;
-        let engine = Engine::open(db, options::engine(&settings)?, clock.now()).await?;
+        let options = options::engine(&settings)?;
+        let renderer = renderer(options.limits.desired);
+        let engine = Engine::open_with(db, renderer, options, clock.now()).await?;
         let token = admin_token::prepare(&engine, &data_dir, &settings, clock.now()).await?;
         let source = settings.config_source.as_ref();
         let let_go = engine

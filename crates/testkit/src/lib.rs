@@ -16,6 +16,8 @@
 pub mod api;
 pub mod database;
 pub mod fleet;
+pub mod git;
+pub mod needs;
 pub mod process;
 mod server;
 mod wait;

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use engine::Renderer;
 use fleetsim::{Endpoint, Fleet, Options, Transport};
 use runtime::{Clock, Environment, SystemClock};
-use server::Server;
 use server::config::Settings;
+use server::{NewRenderer, Server};
 use tempfile::TempDir;
 
 use crate::api::Api;
@@ -24,6 +25,7 @@ pub struct TestServer {
     admin_addr: SocketAddr,
     place: Place,
     clock: Arc<dyn Clock>,
+    renderer: NewRenderer,
 }
 
 /// What outlives a restart.
@@ -146,6 +148,16 @@ impl TestServer {
         }
     }
 
+    /// Puts other sections in place of those of [`TestServerBuilder::config`], from the next start on.
+    pub fn set_config(&mut self, yaml: &str) {
+        yaml.clone_into(&mut self.place.extra.sections);
+    }
+
+    /// Makes it a server of another version from the next start on: one that writes contents for agents otherwise.
+    pub fn set_renderer(&mut self, renderer: NewRenderer) {
+        self.renderer = renderer;
+    }
+
     /// Stops the server and starts it again on the same ports, database and directory.
     pub async fn restart(&mut self) {
         self.stop().await;
@@ -158,11 +170,8 @@ impl TestServer {
     /// When it does not start.
     pub async fn start_again(&mut self) {
         let settings = self.place.settings(self.agent_addr, self.admin_addr);
-        self.server = Some(
-            Server::start(settings, Arc::clone(&self.clock))
-                .await
-                .expect("a server"),
-        );
+        let started = Server::start_with(settings, Arc::clone(&self.clock), self.renderer);
+        self.server = Some(started.await.expect("a server"));
     }
 }
 
@@ -217,6 +226,7 @@ impl TestServerBuilder {
             admin_addr,
             place,
             clock: self.clock,
+            renderer: Renderer::new,
         }
     }
 }

@@ -14,6 +14,7 @@ mod events;
 mod fleet;
 mod harness;
 mod imports;
+mod limits;
 mod namespaces;
 mod openapi;
 mod plans;
@@ -149,6 +150,12 @@ suite! {
         a_fleet_that_runs_is_taken_over_without_a_change,
         what_cannot_be_taken_over_is_refused,
         an_agent_that_runs_something_else_has_drifted,
+    ],
+    limits: [
+        a_plan_shows_100_groups_and_what_changes_in_25_of_them,
+        a_plan_shows_20_findings_of_a_group,
+        a_refused_release_tells_100_errors,
+        an_explanation_has_1_000_values,
     ],
     namespaces: [
         one_namespace_does_not_see_another,

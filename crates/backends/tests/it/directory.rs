@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use backends::git::{CommitId, GitError, GitMirror, GitOptions, Moved};
+use testkit::git::{Repository, run};
 
-use crate::repository::{Mirror, Repository, run};
+use crate::mirror::Mirror;
 
 fn options(repository: &Repository) -> GitOptions {
     GitOptions::new(repository.address(), "main")

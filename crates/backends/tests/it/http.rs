@@ -4,26 +4,17 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use backends::git::{Auth, GitError, GitOptions, GitToken, Moved};
-use base64::Engine;
+use testkit::git::{HttpServer, Manners, Repository};
 
 use crate::directory::follows;
-use crate::http_server::{HttpServer, Manners};
 use crate::limits::noise;
+use crate::mirror::Mirror;
 use crate::proxy::Proxy;
-use crate::repository::{Mirror, Repository};
 
 const TOKEN: &str = "glpat-hunter2";
 
-fn login() -> String {
-    let encoded = base64::engine::general_purpose::STANDARD.encode(format!("bob:{TOKEN}"));
-    format!("Basic {encoded}")
-}
-
 fn guarded() -> Manners {
-    Manners {
-        authorization: Some(login()),
-        ..Manners::default()
-    }
+    Manners::guarded("bob", TOKEN)
 }
 
 fn with_token(url: impl Into<String>, token: &str) -> GitOptions {
@@ -101,11 +92,12 @@ fn a_token_shows_nowhere() {
     let server = HttpServer::start(&repository, guarded());
     let mut mirror = Mirror::of(with_token(server.url(), TOKEN));
     mirror.fetched();
-    let encoded = login().trim_start_matches("Basic ").to_owned();
+    let login = guarded().authorization.expect("a login");
+    let encoded = login.trim_start_matches("Basic ");
     let shown = format!("{:?}", mirror.mirror);
     assert!(shown.contains("[REDACTED]"), "{shown}");
     assert!(
-        !shown.contains("hunter2") && !shown.contains(&encoded),
+        !shown.contains("hunter2") && !shown.contains(encoded),
         "{shown}"
     );
     let mut wrong = Mirror::of(with_token(server.url(), "glpat-hunter3"));

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use backends::LimitBroken;
 use backends::git::{GitError, GitLimits, GitOptions, Interrupt, Moved};
+use testkit::git::Repository;
 
-use crate::repository::{Mirror, Repository};
+use crate::mirror::Mirror;
 
 fn limited(repository: &Repository, change: impl FnOnce(&mut GitLimits)) -> Mirror {
     let mut options = GitOptions::new(repository.address(), "main");
@@ -57,7 +58,7 @@ fn a_few_objects_cannot_describe_files_without_end() {
         repository.write("../lines", lines);
         let script = "git mktree < ../lines";
         let mut command = std::process::Command::new("sh");
-        tree = crate::repository::run(command.args(["-c", script]).current_dir(repository.work()));
+        tree = testkit::git::run(command.args(["-c", script]).current_dir(repository.work()));
     }
     let commit = repository.git(&["commit-tree", "-m", "bomb", &tree]);
     repository.git(&["update-ref", "refs/heads/main", &commit]);

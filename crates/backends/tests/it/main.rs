@@ -6,11 +6,8 @@
 mod directory;
 mod examples;
 mod http;
-mod http_server;
 mod limits;
-mod needs;
+mod mirror;
 mod plain_directory;
 mod proxy;
-mod repository;
 mod ssh;
-mod ssh_server;

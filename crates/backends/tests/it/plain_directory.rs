@@ -9,8 +9,9 @@ use backends::directory::{DirectoryError, files};
 use backends::git::{GitError, GitOptions};
 use backends::{LimitBroken, SourceContent, SourceLimits};
 use tempfile::TempDir;
+use testkit::git::Repository;
 
-use crate::repository::{Mirror, Repository};
+use crate::mirror::Mirror;
 
 fn write(root: &Path, path: &str, bytes: impl AsRef<[u8]>) {
     let file = root.join(path);

@@ -4,12 +4,12 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 
 use backends::git::{Auth, GitError, GitMirror, GitOptions, Moved};
+use testkit::git::{Repository, SshServer};
 
 use crate::directory::follows;
 use crate::limits::noise;
+use crate::mirror::Mirror;
 use crate::proxy::Proxy;
-use crate::repository::{Mirror, Repository};
-use crate::ssh_server::SshServer;
 
 fn with_key(url: String, key_file: PathBuf, known_hosts_file: PathBuf) -> GitOptions {
     let auth = Auth::SshKey {

@@ -3,6 +3,7 @@
 //! On the database that `TEST_DATABASE` names; see `testkit::database`.
 
 mod access;
+mod another_version;
 mod attacks;
 mod bad_messages;
 mod bad_requests;

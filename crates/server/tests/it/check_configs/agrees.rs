@@ -6,7 +6,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{GOOD, GOOD_BODY, LACKING, TEMPLATE, json_of, write};
-use crate::git_source::{Repository, server_of, wait_for_status};
+use crate::git_source::wait_for_status;
+use crate::git_source::ways::Way;
 
 /// File, line, column, code, sentence.
 type Fault = (String, Option<u64>, Option<u64>, String, String);
@@ -116,16 +117,16 @@ const CASES: &[Case] = &[
 
 #[tokio::test]
 async fn the_git_source_refuses_a_commit_for_what_the_command_tells() {
-    let Some(repository) = Repository::new() else {
+    let Some(way) = Way::in_a_directory() else {
         return;
     };
-    let work = repository.work();
+    let work = way.repository.work();
     for (path, text) in [GOOD, GOOD_BODY] {
         write(&work, path, text.as_bytes());
     }
     assert_eq!(faults(&work), []);
-    let good = repository.push("good");
-    let server = server_of(&repository, "release: manual").await;
+    let good = way.push("good");
+    let server = way.server("release: manual").await;
     let applied = |id: String| {
         move |shown: &api_types::config_source::ConfigSource| {
             shown
@@ -140,7 +141,7 @@ async fn the_git_source_refuses_a_commit_for_what_the_command_tells() {
         let expected = faults(&work);
         let told: Vec<&str> = expected.iter().map(|fault| &*fault.3).collect();
         assert_eq!(told, *codes, "{name}: {expected:?}");
-        let bad = repository.push(name);
+        let bad = way.push(name);
         let shown = wait_for_status(&server, name, |shown| {
             let refused = shown.refused.as_ref();
             refused.is_some_and(|refused| refused.commit.id == bad)
@@ -160,13 +161,13 @@ async fn the_git_source_refuses_a_commit_for_what_the_command_tells() {
             .collect();
         refused.sort();
         assert_eq!(refused, expected, "{name}");
-        repository.git(&["reset", "-q", "--hard", &good]);
+        way.repository.git(&["reset", "-q", "--hard", &good]);
     }
     // What only an agent's configs together show refuses no commit, here as there.
     for (path, text) in [LACKING, TEMPLATE] {
         write(&work, path, text.as_bytes());
     }
     assert_eq!(faults(&work), []);
-    let last = repository.push("what is incomplete alone");
+    let last = way.push("what is incomplete alone");
     wait_for_status(&server, "the last commit", applied(last)).await;
 }

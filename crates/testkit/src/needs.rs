@@ -5,6 +5,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 /// Where a program is; `None` where it is not, which fails with `REQUIRE_ALL=1`.
+///
+/// # Panics
+/// With `REQUIRE_ALL=1`, when it is not there.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // Debian keeps servers out of the path of users.

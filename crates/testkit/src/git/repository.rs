@@ -1,10 +1,9 @@
-//! Repositories made with the `git` program, and the mirrors of them.
+//! Repositories made with the `git` program.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use backends::git::{CommitId, Fetched, GitError, GitMirror, GitOptions, Interrupt};
-use backends::{SourceContent, SourceFile};
+use backends::git::CommitId;
 use tempfile::TempDir;
 
 use crate::needs;
@@ -16,6 +15,9 @@ pub struct Repository {
 
 impl Repository {
     /// One without commits; `None` where there is no `git`.
+    ///
+    /// # Panics
+    /// When it cannot be made.
     pub fn new() -> Option<Self> {
         needs::find("git")?;
         let directory = tempfile::tempdir().expect("a directory");
@@ -55,10 +57,15 @@ impl Repository {
             .to_string()
     }
 
+    /// The working copy's path.
     pub fn work(&self) -> PathBuf {
         self.directory.path().join("work")
     }
 
+    /// Writes a file of the working copy, with the directories above it.
+    ///
+    /// # Panics
+    /// When it cannot be written.
     pub fn write(&self, path: &str, text: impl AsRef<[u8]>) {
         let file = self.work().join(path);
         std::fs::create_dir_all(file.parent().expect("a parent")).expect("a directory");
@@ -93,6 +100,10 @@ impl Repository {
         ]);
     }
 
+    /// The working copy's commit.
+    ///
+    /// # Panics
+    /// When there is none.
     pub fn head(&self) -> CommitId {
         self.git(&["rev-parse", "HEAD"]).parse().expect("an id")
     }
@@ -108,7 +119,11 @@ impl Repository {
     }
 }
 
-/// Runs a program that must succeed, and gives its output.
+/// Runs a program that must succeed, and gives its output. Commits that it makes are those of Ada Lovelace, whatever this
+/// machine has configured.
+///
+/// # Panics
+/// When it cannot be started, or fails.
 pub fn run(command: &mut Command) -> String {
     let output = command
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
@@ -126,66 +141,4 @@ pub fn run(command: &mut Command) -> String {
         .expect("a text")
         .trim()
         .to_owned()
-}
-
-/// A mirror in a directory of its own.
-pub struct Mirror {
-    pub mirror: GitMirror,
-    pub directory: TempDir,
-}
-
-impl Mirror {
-    pub fn of(options: GitOptions) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let mirror = GitMirror::open(directory.path(), options).expect("a mirror");
-        Self { mirror, directory }
-    }
-
-    pub fn fetch(&mut self) -> Result<Fetched, GitError> {
-        self.mirror.fetch(&Interrupt::default())
-    }
-
-    /// A fetch that must succeed.
-    pub fn fetched(&mut self) -> Fetched {
-        self.fetch()
-            .unwrap_or_else(|error| panic!("{error}: {error:?}"))
-    }
-
-    /// A fetch that must fail; its message.
-    pub fn refused(&mut self) -> GitError {
-        self.fetch()
-            .map(|fetched| panic!("{fetched:?}"))
-            .unwrap_or_else(|error| error)
-    }
-
-    /// The repository in the mirror's directory.
-    pub fn repository(&self) -> PathBuf {
-        self.directory.path().join("repository.git")
-    }
-
-    /// Paths and texts of the files at the mirror's head.
-    pub fn texts(&self) -> Vec<(String, String)> {
-        let head = self.mirror.head().expect("a head");
-        let files = self
-            .mirror
-            .files(head)
-            .unwrap_or_else(|error| panic!("{error}"));
-        files
-            .into_iter()
-            .map(|file| (file.path.clone(), text_of(file)))
-            .collect()
-    }
-
-    /// The messages of the commits between two.
-    pub fn messages(&self, since: Option<CommitId>, head: CommitId) -> Vec<String> {
-        let commits = self.mirror.commits(since, head).expect("commits");
-        commits.into_iter().map(|commit| commit.message).collect()
-    }
-}
-
-fn text_of(file: SourceFile) -> String {
-    match file.content {
-        SourceContent::File(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        other => format!("{other:?}"),
-    }
 }

@@ -8,17 +8,21 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use super::run;
 use crate::needs;
-use crate::repository::run;
 
 /// A server; it ends with the process.
 pub struct SshServer {
     directory: TempDir,
+    /// Where it listens.
     pub address: SocketAddr,
 }
 
 impl SshServer {
-    /// `None` where there is no `sshd`.
+    /// One that the key `user` opens; `None` where there is no `sshd`.
+    ///
+    /// # Panics
+    /// When it cannot be set up.
     pub fn start() -> Option<Self> {
         let sshd = needs::find("sshd")?;
         needs::find("ssh")?;
@@ -50,6 +54,7 @@ impl SshServer {
         Some(Self { directory, address })
     }
 
+    /// The address of a path on this machine.
     pub fn url(&self, path: &str) -> String {
         self.url_at(self.address, path)
     }
@@ -62,12 +67,15 @@ impl SshServer {
         )
     }
 
-    /// A private key.
+    /// The file of a private key: `user`, who may come; `stranger`, who may not; `host`, the server's own; `other-host`.
     pub fn key(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// A file of known hosts that knows this key for an address.
+    ///
+    /// # Panics
+    /// When it cannot be written.
     pub fn known_hosts(&self, key: &str, address: SocketAddr) -> PathBuf {
         let public = std::fs::read_to_string(self.key(&format!("{key}.pub"))).expect("a key");
         // A blank in the path is a trap for those who hand it to ssh.
@@ -81,6 +89,9 @@ impl SshServer {
     }
 
     /// A file of known hosts that knows none.
+    ///
+    /// # Panics
+    /// When it cannot be written.
     pub fn no_known_hosts(&self) -> PathBuf {
         let file = self.directory.path().join("known none");
         std::fs::write(&file, "").expect("written");
@@ -88,6 +99,9 @@ impl SshServer {
     }
 
     /// Lets everyone on this machine read a key.
+    ///
+    /// # Panics
+    /// When it cannot be changed.
     pub fn publish(&self, key: &str) {
         std::fs::set_permissions(self.key(key), PermissionsExt::from_mode(0o644)).expect("set");
     }

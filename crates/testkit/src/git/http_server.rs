@@ -7,10 +7,11 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base64::Engine as _;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use rustls_pki_types::PrivateKeyDer;
 
-use crate::repository::{Repository, run};
+use super::{Repository, run};
 
 /// What the server asks of those who come, and how it answers.
 #[derive(Debug, Clone, Default)]
@@ -23,8 +24,21 @@ pub struct Manners {
     pub moved_to: Option<String>,
 }
 
+impl Manners {
+    /// Lets nobody in but this user with this token.
+    #[must_use]
+    pub fn guarded(user: &str, token: &str) -> Self {
+        let login = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{token}"));
+        Self {
+            authorization: Some(format!("Basic {login}")),
+            ..Self::default()
+        }
+    }
+}
+
 /// A running server; it ends with the process.
 pub struct HttpServer {
+    /// Where it listens.
     pub address: SocketAddr,
     /// Its certificate in PEM, where it speaks TLS.
     pub certificate: Option<String>,
@@ -32,10 +46,18 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
+    /// One over plain HTTP.
+    ///
+    /// # Panics
+    /// When it cannot be started.
     pub fn start(repository: &Repository, manners: Manners) -> Self {
         Self::start_with(repository, manners, None)
     }
 
+    /// One over TLS, with a certificate that it signs itself.
+    ///
+    /// # Panics
+    /// When it cannot be started.
     pub fn start_tls(repository: &Repository, manners: Manners) -> Self {
         let made =
             rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
@@ -92,6 +114,7 @@ impl HttpServer {
         format!("{scheme}://{}/origin.git", self.address)
     }
 
+    /// How many requests it has had.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
     }
