@@ -2,6 +2,7 @@
 
 use crate::emit;
 use crate::error::ParseError;
+use crate::obvious;
 use crate::parse::{self, read_back};
 use crate::tree::{Content, Map, Node, Origin, Path, Step};
 use crate::value::Value;
@@ -109,14 +110,16 @@ impl Document {
     /// Whether a text reads as this document's values: the same as [`value`](Self::value) of the text parsed, of any size,
     /// and cheaper for a text of [`to_yaml`](Self::to_yaml).
     pub fn reads_back(&self, text: &str) -> bool {
-        if read_back::is_certain(text, &self.root) {
-            return true;
-        }
         let limits = Limits {
             bytes: text.len(),
             nodes: usize::MAX,
             ..Limits::default()
         };
+        if obvious::says(text, &self.root, limits.depth)
+            || read_back::is_certain(text, &self.root, &limits)
+        {
+            return true;
+        }
         Self::parse_within(text.as_bytes(), &limits)
             .is_ok_and(|document| document.value() == self.value())
     }

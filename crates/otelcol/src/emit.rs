@@ -10,7 +10,7 @@ use crate::value::Value;
 const FLOW_WIDTH: usize = 100;
 /// YAML ends a key that is not introduced by `?` after 1024 characters; this leaves room.
 const KEY_BYTES: usize = 1000;
-const STEP: usize = 2;
+pub(crate) const STEP: usize = 2;
 
 /// A document from its map.
 pub(crate) fn document(root: &Map) -> String {

@@ -23,6 +23,7 @@ mod flat_keys;
 mod inventory;
 mod map_builder;
 mod merge;
+mod obvious;
 mod parse;
 mod redact;
 mod resolve;

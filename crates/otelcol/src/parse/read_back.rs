@@ -14,14 +14,9 @@ use crate::tree::{Content, Key, Map, Node};
 use crate::value::same_scalar;
 
 /// Whether a document whose root this is was read from the text, as far as that is seen at once.
-pub(crate) fn is_certain(text: &str, root: &Map) -> bool {
-    let limits = Limits {
-        bytes: text.len(),
-        nodes: usize::MAX,
-        ..Limits::default()
-    };
+pub(crate) fn is_certain(text: &str, root: &Map, limits: &Limits) -> bool {
     let text = syntax::text(text.as_bytes(), limits.bytes);
-    text.and_then(|text| Builder::new(text, text, &limits).is_document(root))
+    text.and_then(|text| Builder::new(text, text, limits).is_document(root))
         .unwrap_or(false)
 }
 
@@ -131,7 +126,7 @@ mod tests {
         ] {
             let root = map(text);
             let written = crate::emit::document(&root);
-            assert!(is_certain(&written, &root), "{written}");
+            assert!(is_certain(&written, &root, &Limits::default()), "{written}");
         }
     }
 
@@ -154,7 +149,7 @@ mod tests {
             "- a\n",
             "",
         ] {
-            assert!(!is_certain(text, &root), "{text}");
+            assert!(!is_certain(text, &root, &Limits::default()), "{text}");
         }
     }
 
@@ -173,7 +168,7 @@ mod tests {
                 crate::Value::from(&map(same)),
                 "{same}"
             );
-            assert!(!is_certain(same, &root), "{same}");
+            assert!(!is_certain(same, &root, &Limits::default()), "{same}");
         }
     }
 }

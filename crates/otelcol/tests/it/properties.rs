@@ -154,8 +154,68 @@ proptest! {
     }
 }
 
+/// A text with a part of it replaced.
+fn changed(text: &str, at: prop::sample::Index, length: usize, piece: &str) -> String {
+    let places: Vec<usize> = text.char_indices().map(|(place, _)| place).collect();
+    let from = at.index(places.len().max(1));
+    let place = |index: usize| places.get(index).copied().unwrap_or(text.len());
+    let (before, after) = (&text[..place(from)], &text[place(from + length)..]);
+    [before, piece, after].concat()
+}
+
+/// Lines as people write them, and some that are none.
+fn lines() -> impl Strategy<Value = String> {
+    let word = "[a-c0-2 :.,#&*!?|>%@`'\"$/_=~+{}()\\[\\]-]{0,9}";
+    let line = (0_usize..4, word, 0_usize..4).prop_map(|(form, word, number)| match form {
+        0 => format!("k{number}: {word}\n"),
+        1 => format!("k{number}: [{word}, x]\n"),
+        2 => format!("k{number}:\n  - {word}\n  - {{a: {word}}}\n"),
+        _ => format!("k{number}:\n  a: {word}\n  b:\n"),
+    });
+    prop::collection::vec(line, 1..4).prop_map(|lines| lines.concat())
+}
+
+/// Checks that a document takes back just those texts that read as its values.
+fn takes_back_what_reads_the_same(document: &Document, text: &str) -> Result<(), TestCaseError> {
+    let parsed = Document::parse(text.as_bytes());
+    let same = parsed.is_ok_and(|other| other.value() == document.value());
+    prop_assert_eq!(document.reads_back(text), same, "{}", text);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn only_texts_that_read_as_the_same_are_taken_back(
+        tree in document(),
+        at in any::<prop::sample::Index>(),
+        length in 0_usize..3,
+        piece in soup(),
+    ) {
+        let document = parse(&tree.text());
+        let written = document.to_yaml();
+        prop_assert!(document.reads_back(&written), "{}", written);
+        takes_back_what_reads_the_same(&document, &changed(&written, at, length, &piece))?;
+        let piece: String = piece.chars().take(1).collect();
+        takes_back_what_reads_the_same(&document, &changed(&written, at, length, &piece))?;
+    }
+
+    #[test]
+    fn only_lines_that_read_as_the_same_are_taken_back(
+        text in lines(),
+        at in any::<prop::sample::Index>(),
+        length in 0_usize..2,
+        piece in "[a-c0-2 :.,#*'\"$/{}\\[\\]\n-]{0,2}",
+    ) {
+        if let Ok(document) = Document::parse(text.as_bytes()) {
+            takes_back_what_reads_the_same(&document, &text)?;
+            takes_back_what_reads_the_same(&document, &changed(&text, at, length, &piece))?;
+            let written = document.to_yaml();
+            prop_assert!(document.reads_back(&written), "{}", written);
+            takes_back_what_reads_the_same(&document, &changed(&written, at, length, &piece))?;
+        }
+    }
 
     #[test]
     fn no_text_causes_a_panic(text in soup()) {
