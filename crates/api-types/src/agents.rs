@@ -323,6 +323,9 @@ pub struct AgentConfig {
     /// Where it runs otherwise than it should, where both are known and can be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<Drift>,
+    /// The components of what is released for it that its build lacks, such as `receiver kafka`: it keeps what it has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_components: Vec<String>,
 }
 
 /// Where an agent runs otherwise than it should. What Collectors make of a configuration is none: defaults, references

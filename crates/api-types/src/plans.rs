@@ -51,6 +51,18 @@ pub struct Plan {
     pub findings: Vec<Finding>,
 }
 
+/// What other labels would do to an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AgentPlan {
+    /// The agent.
+    pub agent: String,
+    /// Whether the labels are refused for what it would get.
+    pub blocked: bool,
+    /// What it would get; absent: the node that was asked does not know the agent yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<PlanGroup>,
+}
+
 /// What a change would do to an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -45,8 +45,6 @@ pub enum ProblemKind {
     UnsupportedKind,
     /// A rollout strategy that this version does not have. 422
     UnsupportedStrategy,
-    /// A feature of the API that this version does not have. 422
-    Unsupported,
     /// Layers that apply to the same agents do not merge. 422
     MergeFailed,
     /// A template fails for some agent, or makes no configuration; `line` and `column` tell where. 422
@@ -176,7 +174,6 @@ impl ProblemKind {
                 422,
                 "This rollout strategy does not exist yet",
             ),
-            Self::Unsupported => ("unsupported", 422, "This does not exist yet"),
             Self::MergeFailed => ("merge-failed", 422, "The configs of an agent do not merge"),
             Self::TemplateFailed => ("template-failed", 422, "The template of a config fails"),
             Self::CheckFailed => (

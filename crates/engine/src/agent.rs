@@ -15,7 +15,7 @@ use std::{
 
 use domain::{
     AgentId, Answered, Approval, ContentHash, Epoch, Labels, LabelsBySource, Namespace,
-    model::{CustomMessage, HealthTimes, InstanceUid, WireState},
+    model::{AgentCapabilities, CustomMessage, HealthTimes, InstanceUid, WireState},
 };
 use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
@@ -84,8 +84,8 @@ pub(crate) struct State {
     /// The agent that was last made of a newcomer under this one's uid.
     pub twin: Option<Box<Twin>>,
     pub desired: Option<Arc<DesiredContent>>,
-    /// What it is built of, where it says so.
-    pub build: Option<Arc<KnownBuild>>,
+    /// What it says that it is built of.
+    pub reported_build: Option<Arc<KnownBuild>>,
     /// Since when `desired` stands, in milliseconds since 1970: the start of its convergence.
     pub desired_since_ms: i64,
     /// What was last sent, in which claim.
@@ -242,13 +242,20 @@ impl State {
             answered: None,
             twin: None,
             desired: None,
-            build: None,
+            reported_build: None,
             desired_since_ms: 0,
             offered: None,
             queue: None,
             pending: None,
             flags: Flags::default(),
         }
+    }
+
+    /// The build by which it is decided what this agent can be given; none for one that takes no configs.
+    pub fn build(&self) -> Option<&Arc<KnownBuild>> {
+        let takes_configs = AgentCapabilities::ACCEPTS_REMOTE_CONFIG;
+        let build = self.reported_build.as_ref();
+        build.filter(|_| self.wire.capabilities.contains(takes_configs))
     }
 
     /// The labels that selectors match. Most agents have only reported ones, which are then not copied.

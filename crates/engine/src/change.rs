@@ -32,6 +32,8 @@ use crate::{
 /// A drafted change. Dropped without [`Change::publish`], nothing of it happens.
 pub struct Change {
     engine: Engine,
+    /// What was in force when it began.
+    before: Arc<World>,
     world: World,
     /// Configs whose released revision changes: only agents that their old or new revision may match are looked at.
     configs: Vec<(Namespace, ConfigName)>,
@@ -42,7 +44,7 @@ pub struct Change {
     prepared: Prepared,
     /// What checks say of what was made.
     pub(crate) findings: Findings,
-    _serial: OwnedMutexGuard<()>,
+    serial: Option<OwnedMutexGuard<()>>,
 }
 
 /// Agents that would get the same layers.
@@ -130,8 +132,10 @@ impl Engine {
     pub async fn begin_change(&self, now: Timestamp) -> Result<Change, StoreError> {
         let serial = Arc::clone(&self.inner.change_lock).lock_owned().await;
         self.repair(&serial, now).await?;
+        let before = self.inner.world.get();
         Ok(Change {
-            world: World::clone(&self.inner.world.get()),
+            world: World::clone(&before),
+            before,
             engine: self.clone(),
             configs: Vec::new(),
             agents: HashMap::new(),
@@ -139,12 +143,17 @@ impl Engine {
             made: HashMap::new(),
             prepared: Prepared::default(),
             findings: Findings::default(),
-            _serial: serial,
+            serial: Some(serial),
         })
     }
 }
 
 impl Change {
+    /// Lets other changes go on, since this one will not be published: it is looked at only, as of when it began.
+    pub(crate) fn stay_a_draft(&mut self) {
+        self.serial = None;
+    }
+
     /// Puts a revision in force as the baseline of its config.
     pub fn set_baseline(&mut self, revision: Arc<Revision>) {
         self.put_baseline(revision, false);
@@ -424,7 +433,8 @@ impl Change {
         for ((namespace, key), content) in self.made {
             engine.inner.contents.put(namespace, key, content);
         }
-        let concerned = Concerned::new(&engine.inner.world.get(), &self.world, &self.configs);
+        debug_assert!(self.serial.is_some(), "a draft is not published");
+        let concerned = Concerned::new(&self.before, &self.world, &self.configs);
         engine.inner.world.replace(self.world);
         for (id, edit) in self.agents {
             if let Some(agent) = engine.inner.registry.get(id) {
@@ -442,8 +452,8 @@ impl Change {
 
     /// What the agents that may run something else after the change would get, alike ones together.
     pub(crate) fn outcomes(&self) -> Vec<Alike> {
-        let old = self.engine.inner.world.get();
-        let concerned = Concerned::new(&old, &self.world, &self.configs);
+        let old = &self.before;
+        let concerned = Concerned::new(old, &self.world, &self.configs);
         let mut places: HashMap<Outcome, usize> = HashMap::new();
         let mut outcomes: Vec<Alike> = Vec::new();
         let (world, edits, engine) = (&self.world, &self.agents, &self.engine);
@@ -469,7 +479,7 @@ impl Change {
             let not_given = old.layers_of(agent, &state);
             let standing = (!not_given.is_empty()).then(|| inputs_key(&not_given));
             let (before, disconnected) = (state.desired.clone(), state.link.is_none());
-            let build = state.build.clone();
+            let build = state.build().cloned();
             drop(state);
             let after = (!layers.is_empty()).then(|| inputs_key(&layers));
             let outcome = Outcome {

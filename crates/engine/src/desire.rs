@@ -94,7 +94,7 @@ impl Engine {
             return Pointer::Missing(key);
         };
         let runs_it = state.desired.as_ref().map(|content| content.hash) == Some(content.hash);
-        let fits = content.fitness.fits(state.build.as_deref());
+        let fits = content.fitness.fits(state.build().map(Arc::as_ref));
         if fits || runs_it || world.is_forced(&agent.namespace, &layers) {
             Pointer::Known(content)
         } else {

@@ -198,7 +198,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut state = State::new(stored.uid, stored.approval);
-        state.build = build;
+        state.reported_build = build;
         // A session that cannot be read costs a full report, no more.
         state.wire = stored
             .wire
@@ -443,6 +443,20 @@ impl Engine {
             .filter(|agent| agent.namespace == *namespace)?;
         let state = agent.lock();
         Some(self.standing_of(&agent, &state))
+    }
+
+    /// The components of what is released for an agent that its build lacks, for which it is not given that.
+    #[must_use]
+    pub fn missing_components(&self, namespace: &Namespace, id: AgentId) -> Vec<String> {
+        let agent = self.inner.registry.get(id);
+        let Some(agent) = agent.filter(|agent| agent.namespace == *namespace) else {
+            return Vec::new();
+        };
+        let state = agent.lock();
+        match self.pointer(&self.inner.world.get(), &agent, &state) {
+            Pointer::Unfit(content) => content.fitness.lacking(state.build().map(Arc::as_ref)),
+            _ => Vec::new(),
+        }
     }
 
     /// What is released for an agent of this node, in merge order.

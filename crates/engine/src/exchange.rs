@@ -215,10 +215,10 @@ impl Engine {
             return;
         };
         let build = Build::of(components).and_then(|build| self.inner.builds.share(build));
-        if id_of(build.as_deref()) == id_of(state.build.as_deref()) {
+        if id_of(build.as_deref()) == id_of(state.reported_build.as_deref()) {
             return;
         }
-        state.build = build;
+        state.reported_build = build;
         if !state.flags.fresh {
             self.redesire(agent, state, now);
         }

@@ -43,9 +43,8 @@ pub struct Group {
     pub lacking: Vec<String>,
     /// Whether it is the change that gives them these revisions.
     pub is_moved: bool,
-    /// Whether errors in it do not matter: one of these revisions was forced, or it is not this change that gives it to
-    /// them.
-    pub is_excused: bool,
+    /// Whether one of these revisions was forced: errors in it do not matter.
+    pub is_forced: bool,
 }
 
 /// What a change would do to an agent.
@@ -72,10 +71,17 @@ impl Group {
         match self.fate {
             Fate::Unrenderable(_) | Fate::Unmergeable(_) => self.is_moved,
             Fate::Changed(_) | Fate::Running(_) => {
-                !self.is_excused && self.findings.iter().any(Finding::is_error)
+                let is_heeded = self.is_moved && !self.is_forced;
+                is_heeded && self.findings.iter().any(Finding::is_error)
             }
             Fate::Unchanged | Fate::Unassigned => false,
         }
+    }
+
+    /// Whether these agents keep what they have, since their build lacks components of what is released for them.
+    #[must_use]
+    pub fn is_left_out(&self) -> bool {
+        matches!(self.fate, Fate::Changed(_)) && !self.lacking.is_empty() && !self.is_forced
     }
 }
 
@@ -191,7 +197,7 @@ impl Change {
                     disconnected: alike.disconnected,
                     examples: alike.examples.iter().map(|agent| agent.id).collect(),
                     is_moved,
-                    is_excused: !is_moved || self.is_forced(&alike),
+                    is_forced: self.is_forced(&alike),
                     before: alike.before,
                     layers: alike.layers,
                     findings: Arc::clone(&findings),

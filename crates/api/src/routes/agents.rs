@@ -8,6 +8,7 @@ mod get;
 mod history;
 mod list;
 mod patch;
+mod plan;
 mod restart;
 mod retry;
 mod view;
@@ -34,6 +35,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
             patch::patch_agent,
             delete::delete_agent
         ))
+        .routes(routes!(plan::plan_agent))
         .routes(routes!(explain::explain_agent))
         .routes(routes!(restart::restart_agent))
         .routes(routes!(approve::approve_agent))

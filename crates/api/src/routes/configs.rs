@@ -24,6 +24,7 @@ use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(super) use plan::to_group;
 pub(super) use render::redacted_values;
 
 use crate::extract::Preconditions;

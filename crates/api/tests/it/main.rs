@@ -8,6 +8,7 @@ mod access;
 mod agents;
 mod audit;
 mod bad_input;
+mod builds;
 mod config_source;
 mod configs;
 mod events;
@@ -95,6 +96,13 @@ suite! {
         large_bodies_are_refused,
         a_second_document_is_refused_at_its_line,
         preconditions_that_nobody_checks_are_refused,
+    ],
+    builds: [
+        a_plan_names_what_builds_lack_and_the_release_is_refused,
+        agents_whose_build_lacks_something_are_left_as_they_are,
+        a_forced_release_reaches_builds_that_lack_something,
+        labels_that_would_give_an_agent_what_its_build_lacks_are_refused,
+        a_build_that_loses_what_it_runs_keeps_it,
     ],
     configs: [
         a_put_makes_a_revision_and_changes_no_agent,

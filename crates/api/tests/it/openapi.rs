@@ -19,6 +19,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/api/v1/agents/{agent}"),
     ("PATCH", "/api/v1/agents/{agent}"),
     ("DELETE", "/api/v1/agents/{agent}"),
+    ("POST", "/api/v1/agents/{agent}/plan"),
     ("POST", "/api/v1/agents/{agent}/restart"),
     ("POST", "/api/v1/agents/{agent}/approve"),
     ("POST", "/api/v1/agents/{agent}/retry"),

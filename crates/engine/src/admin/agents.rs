@@ -42,6 +42,8 @@ pub struct AgentView {
     pub live: Option<AgentStanding>,
     /// What it should run.
     pub desired: Option<DesiredView>,
+    /// The components of what is released for it that its build lacks, such as `receiver kafka`: it is not given that.
+    pub missing_components: Vec<String>,
 }
 
 /// What an agent should run.
@@ -158,6 +160,10 @@ impl Engine {
         };
         Ok(Some(AgentView {
             stored,
+            missing_components: live
+                .as_ref()
+                .map(|_| self.missing_components(&caller.namespace, id))
+                .unwrap_or_default(),
             live,
             desired,
         }))

@@ -55,6 +55,9 @@ const READER_CACHE_KIB: u32 = 1024;
 const LOG_PAGES: u32 = 64 * 1024;
 /// How many statements a connection keeps prepared.
 const PREPARED_STATEMENTS: usize = 256;
+/// How many rows a connection's thread reads ahead of whoever takes them: more than a page has, so that on a busy machine a
+/// page does not wait for the two to take turns.
+const ROWS_AT_ONCE: usize = 512;
 /// How long a SQLite connection waits for the lock of another; ours never hold it for long.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -191,6 +194,7 @@ fn sqlite_options(file: Option<&Path>, cache_kib: u32) -> SqliteConnectOptions {
         .foreign_keys(false)
         .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(PREPARED_STATEMENTS)
+        .row_buffer_size(ROWS_AT_ONCE)
         .pragma("cache_size", format!("-{cache_kib}"))
         .pragma("temp_store", "MEMORY")
         .disable_statement_logging();

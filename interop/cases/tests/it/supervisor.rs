@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use api_types::agents::{Agent as AgentView, ConfigState};
+use api_types::plans::Plan;
 use serde_json::json;
 use tempfile::TempDir;
 use testkit::{Api, ServerProcess, TestServer};
@@ -105,6 +106,24 @@ fn start_time(agent: &AgentView) -> Option<String> {
     health.start_time.map(|time| time.to_string())
 }
 
+/// What a collector has is known by its report: `otlphttp` is the old name of what it reports as `otlp_http`.
+async fn lacks_what_its_collector_was_built_without(api: &Api) {
+    for (exporter, missing) in [
+        ("otlp_http", &[][..]),
+        ("otlphttp", &[]),
+        ("otlp", &[]),
+        ("kafka", &["exporter kafka"]),
+    ] {
+        let body = format!("exporters: {{{exporter}/extra: {{endpoint: 'http://127.0.0.1:1'}}}}\n");
+        let edit =
+            json!({ "kind": "collector", "selector": "env=prod", "priority": 9, "body": body });
+        let answer = api.post("/api/v1/configs/extra/plan", &json!({ "edit": edit }));
+        let plan: Plan = answer.await.ok();
+        assert_eq!(plan.groups[0].missing_components, missing, "{plan:?}");
+        assert_eq!(plan.blocked, !missing.is_empty(), "{plan:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn b_the_upstream_supervisor_is_managed() {
     let server = TestServer::start().await;
@@ -147,6 +166,8 @@ async fn b_the_upstream_supervisor_is_managed() {
         })
     })
     .await;
+
+    lacks_what_its_collector_was_built_without(&api).await;
 
     let broken = pipeline
         .config(100, "green")

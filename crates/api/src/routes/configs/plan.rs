@@ -90,7 +90,7 @@ fn to_plan(engine: &Engine, config: String, planned: Planned) -> Plan {
         previous_revision: planned.previous.map(|number| number.0),
         blocked: groups.iter().any(Group::is_blocked),
         agents: count(|_| true),
-        changed: count(|group| matches!(group.fate, Fate::Changed(_))),
+        changed: count(|group| matches!(group.fate, Fate::Changed(_)) && !group.is_left_out()),
         refused: count(Group::is_blocked),
         more_groups: groups.len().saturating_sub(MOST_GROUPS) as u64,
         groups: groups
@@ -103,7 +103,7 @@ fn to_plan(engine: &Engine, config: String, planned: Planned) -> Plan {
     }
 }
 
-fn to_group(engine: &Engine, group: Group, with_diff: bool) -> PlanGroup {
+pub(crate) fn to_group(engine: &Engine, group: Group, with_diff: bool) -> PlanGroup {
     let is_blocked = group.is_blocked();
     let (after, error) = match &group.fate {
         Fate::Changed(content) | Fate::Running(content) => (Some(&**content), None),
@@ -114,7 +114,7 @@ fn to_group(engine: &Engine, group: Group, with_diff: bool) -> PlanGroup {
     let outcome = match &group.fate {
         Fate::Unrenderable(_) => PlanOutcome::TemplateFailed,
         Fate::Unmergeable(_) => PlanOutcome::MergeFailed,
-        _ if is_blocked && !group.lacking.is_empty() => PlanOutcome::MissingComponents,
+        _ if group.is_left_out() => PlanOutcome::MissingComponents,
         _ if is_blocked => PlanOutcome::CheckErrors,
         Fate::Unchanged | Fate::Running(_) => PlanOutcome::NoChange,
         Fate::Changed(_) => PlanOutcome::Change,

@@ -16,7 +16,7 @@ use crate::admin::retry_contended;
 use crate::agent::Command;
 use crate::desire::DesireError;
 use crate::engine::{Engine, NotDelivered};
-use crate::preview::CheckErrors;
+use crate::preview::{CheckErrors, Group};
 
 /// The most labels that one request may set or remove.
 pub const MAX_LABEL_EDITS: usize = 256;
@@ -104,6 +104,33 @@ impl Engine {
     ) -> Result<(), AgentActionError> {
         check(edits)?;
         retry_contended!(self.try_edit_labels(caller, agent, edits, expected, now))
+    }
+
+    /// What a change of an agent's operator labels would do to it; `None` on a node that does not know the agent yet. Nothing
+    /// happens and nothing is stored.
+    ///
+    /// # Errors
+    /// [`AgentActionError`].
+    pub async fn plan_labels(
+        &self,
+        caller: &Caller,
+        id: AgentId,
+        edits: &LabelEdits,
+        now: Timestamp,
+    ) -> Result<Option<Group>, AgentActionError> {
+        check(edits)?;
+        let mut change = self.begin_change(now).await?;
+        let agent = self.stored_agent(caller, id).await?;
+        let operator = edited(&agent.labels.operator, edits)?;
+        change.set_labels(
+            id,
+            LabelsBySource {
+                operator,
+                ..agent.labels
+            },
+        );
+        change.stay_a_draft();
+        Ok(change.preview(now).await?.pop())
     }
 
     async fn try_edit_labels(

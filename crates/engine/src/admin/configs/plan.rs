@@ -52,7 +52,7 @@ pub enum PlanError {
 }
 
 impl Engine {
-    /// What a proposal would do. Nothing happens and nothing is stored; releases wait until it is made.
+    /// What a proposal would do, as of when it is asked. Nothing happens and nothing is stored.
     ///
     /// # Errors
     /// [`PlanError`].
@@ -91,6 +91,7 @@ impl Engine {
             Some(revision) => change.set_baseline(Arc::clone(revision)),
             None => change.remove_config(&caller.namespace, config),
         }
+        change.stay_a_draft();
         let groups = change.preview(now).await?;
         drop(change);
         let alone = match &target {

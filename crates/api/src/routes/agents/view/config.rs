@@ -69,6 +69,7 @@ pub(super) fn to_config(agent: &AgentView, state: ConfigState, secrets: Secrets)
         }),
         diff,
         drift,
+        missing_components: agent.missing_components.clone(),
     }
 }
 
