@@ -117,8 +117,9 @@ async fn lacks_what_its_collector_was_built_without(api: &Api) {
         let body = format!("exporters: {{{exporter}/extra: {{endpoint: 'http://127.0.0.1:1'}}}}\n");
         let edit =
             json!({ "kind": "collector", "selector": "env=prod", "priority": 9, "body": body });
-        let answer = api.post("/api/v1/configs/extra/plan", &json!({ "edit": edit }));
-        let plan: Plan = answer.await.ok();
+        let request = json!({ "edit": edit });
+        let answer = api.post("/api/v1/configs/extra/plan", &request).await;
+        let plan: Plan = answer.ok();
         assert_eq!(plan.groups[0].missing_components, missing, "{plan:?}");
         assert_eq!(plan.blocked, !missing.is_empty(), "{plan:?}");
     }
