@@ -1,7 +1,7 @@
 //! The builds that agents report, each held once, and whether they can run a content.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use desired::{Build, Needs};
@@ -28,6 +28,8 @@ pub(crate) struct KnownBuild {
 pub(crate) struct Builds {
     by_digest: Mutex<HashMap<[u8; 32], Weak<KnownBuild>>>,
     last: AtomicU64,
+    /// It was said that there are too many, and there was no room since: agents may report as often as they like.
+    told: AtomicBool,
 }
 
 /// What a content needs, and which builds were found to have it.
@@ -50,13 +52,16 @@ impl Builds {
             known.retain(|_, build| 0 < build.strong_count());
         }
         if MOST_BUILDS <= known.len() {
-            tracing::warn!(
-                event = "too_many_builds",
-                known = known.len(),
-                "agents report so many different builds that further ones are not checked for what configs need"
-            );
+            if !self.told.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    event = "too_many_builds",
+                    known = known.len(),
+                    "agents report so many different builds that further ones are not checked for what configs need"
+                );
+            }
             return None;
         }
+        self.told.store(false, Ordering::Relaxed);
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let shared = Arc::new(KnownBuild { id, build });
         known.insert(digest, Arc::downgrade(&shared));
@@ -117,7 +122,12 @@ impl Fitness {
             return *fits;
         }
         let fits = self.lacking(Some(build)).is_empty();
-        self.fits.write().insert(build.id, fits);
+        let mut known = self.fits.write();
+        // Most are of builds that nobody has any more: an agent may report another each second.
+        if MOST_BUILDS <= known.len() {
+            known.clear();
+        }
+        known.insert(build.id, fits);
         fits
     }
 
@@ -156,6 +166,20 @@ mod tests {
         drop(many);
         let another = builds.share(build("another")).unwrap();
         assert_ne!(another.id, one.unwrap().id);
+    }
+
+    #[test]
+    fn an_agent_that_reports_another_build_again_and_again_fills_no_memory() {
+        let (builds, fitness) = (
+            Builds::default(),
+            Fitness::new(Needs::read("receiver/otlp")),
+        );
+        for n in 0..3 * MOST_BUILDS {
+            let build = builds.share(build(&format!("type{n}")));
+            assert!(build.is_some() && !fitness.fits(build.as_deref()));
+            assert!(fitness.fits.read().len() <= MOST_BUILDS);
+            assert!(builds.by_digest.lock().len() <= MOST_BUILDS);
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::value::Value;
 /// A list or map written in brackets stays so up to this many characters.
 const FLOW_WIDTH: usize = 100;
 /// YAML ends a key that is not introduced by `?` after 1024 characters; this leaves room.
-const KEY_BYTES: usize = 1000;
+pub(crate) const KEY_BYTES: usize = 1000;
 pub(crate) const STEP: usize = 2;
 
 /// A document from its map.

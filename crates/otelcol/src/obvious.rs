@@ -5,13 +5,10 @@
 //! indicators where these mean something, quotes without escapes, brackets on one line, two blanks a level. Where anything
 //! else stands, there is no answer.
 
-use crate::emit::STEP;
+use crate::emit::{KEY_BYTES, STEP};
 use crate::flat_keys::is_flat;
 use crate::resolve;
 use crate::tree::{Content, Key, Map, Node, Scalar, Style, Typed};
-
-/// The longest key without `?` before it, with room to spare.
-const KEY_BYTES: usize = 1000;
 
 /// Whether the text says just what this document says, in obvious forms, with at most so many levels.
 pub(crate) fn says(text: &str, root: &Map, depth: usize) -> bool {
