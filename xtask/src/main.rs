@@ -35,7 +35,7 @@ enum Command {
     /// compares what they print.
     DocCommands {
         /// The files whose ```sh blocks are run, in this order.
-        #[arg(default_values = ["README.md", "docs/quickstart.md", "docs/plans.md", "docs/templates.md", "docs/http.md", "docs/import.md", "docs/git.md", "docs/check-configs.md"])]
+        #[arg(default_values = ["README.md", "docs/quickstart.md", "docs/plans.md", "docs/templates.md", "docs/secrets.md", "docs/http.md", "docs/import.md", "docs/git.md", "docs/check-configs.md"])]
         files: Vec<PathBuf>,
         /// Only list the blocks and what is expected of them.
         #[arg(long)]

@@ -19,6 +19,7 @@ mod page;
 pub mod plans;
 mod problem;
 pub mod rollouts;
+pub mod secrets;
 mod selector;
 pub mod system;
 pub mod tokens;

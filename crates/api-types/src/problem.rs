@@ -49,6 +49,8 @@ pub enum ProblemKind {
     MergeFailed,
     /// A template fails for some agent, or makes no configuration; `line` and `column` tell where. 422
     TemplateFailed,
+    /// A value cannot be put in for a secret that some agent's config refers to. 422
+    SecretFailed,
     /// Some agent would get what its Collector refuses; `findings` tell what. 422
     CheckFailed,
     /// The thing is not in a state that allows this. 409
@@ -175,6 +177,11 @@ impl ProblemKind {
                 "This rollout strategy does not exist yet",
             ),
             Self::MergeFailed => ("merge-failed", 422, "The configs of an agent do not merge"),
+            Self::SecretFailed => (
+                "secret-failed",
+                422,
+                "The value of a secret cannot be put into a config",
+            ),
             Self::TemplateFailed => ("template-failed", 422, "The template of a config fails"),
             Self::CheckFailed => (
                 "check-failed",

@@ -22,6 +22,7 @@ use crate::routes::config_source::WEBHOOK_PATH;
         (name = "configs", description = "Configs and their revisions. Making a revision changes no agent."),
         (name = "config-source", description = "Configs that stand in a Git repository."),
         (name = "rollouts", description = "What puts revisions in force."),
+        (name = "secrets", description = "Values that configs refer to by name, and that nobody gets to see."),
         (name = "tokens", description = "Credentials of agents and administrators."),
         (name = "fleet", description = "The fleet as a whole, and its emergency brake."),
         (name = "events", description = "What happens, as it happens."),

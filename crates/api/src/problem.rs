@@ -77,8 +77,9 @@ impl ApiError {
     }
 
     /// What some agent would get cannot be made; at a place in a template, if that is at fault.
-    fn cannot_be_made(place: Option<(u32, u32)>, why: String) -> Self {
-        match place {
+    fn cannot_be_made(source: &engine::MaterialiseError, why: String) -> Self {
+        match source.place_in_template() {
+            None if source.is_of_a_secret() => Self::new(ProblemKind::SecretFailed).detail(why),
             None => Self::new(ProblemKind::MergeFailed).detail(why),
             Some((line, column)) => Self::new(ProblemKind::TemplateFailed)
                 .detail(why)
@@ -203,7 +204,7 @@ impl From<engine::CheckErrors> for ApiError {
 
 impl From<engine::MaterialiseError> for ApiError {
     fn from(error: engine::MaterialiseError) -> Self {
-        Self::cannot_be_made(error.place_in_template(), chain(&error))
+        Self::cannot_be_made(&error, chain(&error))
     }
 }
 
@@ -211,10 +212,8 @@ impl From<engine::DesireError> for ApiError {
     fn from(error: engine::DesireError) -> Self {
         match error {
             engine::DesireError::Store(error) => error.into(),
-            engine::DesireError::Materialise { agent, source } => {
-                let place = source.place_in_template();
-                let chain = chain(&engine::DesireError::Materialise { agent, source });
-                Self::cannot_be_made(place, chain)
+            engine::DesireError::Materialise { ref source, .. } => {
+                Self::cannot_be_made(source, chain(&error))
             }
             engine::DesireError::Checks { source, .. } => (*source).into(),
         }

@@ -7,6 +7,7 @@ mod configs;
 mod events;
 mod fleet;
 mod rollouts;
+mod secrets;
 mod system;
 mod tokens;
 
@@ -34,6 +35,7 @@ pub(crate) fn tree() -> OpenApiRouter<ApiState> {
         .merge(config_source::routes())
         .merge(configs::routes())
         .merge(rollouts::routes())
+        .merge(secrets::routes())
         .merge(tokens::routes())
         .merge(fleet::routes())
         .merge(events::routes())

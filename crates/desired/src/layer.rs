@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use domain::Revision;
+use domain::{Revision, SecretVersion, Secrets};
 use sha2::{Digest, Sha256};
 
+use crate::secrets;
 use crate::values::{AgentFacts, Values};
 
 /// One released revision as it applies to an agent.
@@ -22,16 +23,14 @@ pub struct Layer {
     sets: Arc<[Arc<Revision>]>,
     /// The variables that its template looks at and that a set gives it, with the place of the set.
     shared: Vec<(String, usize)>,
+    /// The secrets that its body or its values name, by name; nothing: it is not known what there is.
+    secrets: Option<Vec<Arc<SecretVersion>>>,
 }
 
 impl Layer {
     /// A revision as it applies to an agent that gets these sets of variables, of which the later wins.
     #[must_use]
-    pub fn of(
-        revision: Arc<Revision>,
-        agent: AgentFacts<'_>,
-        sets: &Arc<[Arc<Revision>]>,
-    ) -> Self {
+    pub fn of(revision: Arc<Revision>, agent: AgentFacts<'_>, sets: &Arc<[Arc<Revision>]>) -> Self {
         let Some(template) = &revision.template else {
             return Self::with(revision, None);
         };
@@ -45,7 +44,25 @@ impl Layer {
             revision,
             sets,
             shared,
+            secrets: None,
         }
+    }
+
+    /// The layer where just these secrets are. It looks through the body, where there is any.
+    #[must_use]
+    pub fn with_secrets(mut self, all: &Secrets) -> Self {
+        let named = match all.is_empty() {
+            true => Vec::new(),
+            false => secrets::named(&self.revision.body, self.values.as_deref(), all),
+        };
+        self.secrets = Some(named);
+        self
+    }
+
+    /// The secrets that its body or its values name; nothing: it is not known what there is.
+    #[must_use]
+    pub fn secrets(&self) -> Option<&[Arc<SecretVersion>]> {
+        self.secrets.as_deref()
     }
 
     /// A revision as it applied before, with the values that were stored. Of a template without any there are none.
@@ -60,6 +77,7 @@ impl Layer {
             values,
             sets: Arc::default(),
             shared: Vec::new(),
+            secrets: None,
         }
     }
 
@@ -75,7 +93,10 @@ impl Layer {
         match self.sets.iter().map(told).collect::<Vec<_>>().as_slice() {
             [] => "no set of variables matches it".to_owned(),
             [only] => format!("the set of variables that matches it is {only}"),
-            several => format!("the sets of variables that match it are {}", several.join(", ")),
+            several => format!(
+                "the sets of variables that match it are {}",
+                several.join(", ")
+            ),
         }
     }
 }
@@ -85,7 +106,8 @@ impl Layer {
 /// It is stored, so its form is fixed. Where no layer is a template:
 /// `SHA-256("opamp-desired-inputs-v1\n" ‖ (length ‖ config name ‖ revision ‖ SHA-256 of body)*)` over the layers in the
 /// order in which they merge, numbers as 8 bytes in big-endian order. Where one is, `v2` stands in place of `v1`, and after
-/// each layer a byte 0, or a byte 1 and the SHA-256 of the [`Values`] of its template.
+/// each layer a byte 0, or a byte 1 and the SHA-256 of the [`Values`] of its template. Where one names a secret, it is `v3`,
+/// the layers are as in `v2`, and `(length ‖ name ‖ version)*` of the secrets follow by name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InputsKey([u8; 32]);
 
@@ -119,10 +141,12 @@ impl fmt::Debug for InputsKey {
 pub fn inputs_key(layers: &[Layer]) -> InputsKey {
     let mut hasher = Sha256::new();
     let has_templates = layers.iter().any(|layer| layer.values.is_some());
-    hasher.update(if has_templates {
-        b"opamp-desired-inputs-v2\n"
-    } else {
-        b"opamp-desired-inputs-v1\n"
+    let secrets = secrets::of(layers);
+    let is_marked = has_templates || !secrets.is_empty();
+    hasher.update(match (secrets.is_empty(), has_templates) {
+        (false, _) => b"opamp-desired-inputs-v3\n",
+        (true, true) => b"opamp-desired-inputs-v2\n",
+        (true, false) => b"opamp-desired-inputs-v1\n",
     });
     for layer in in_order(layers) {
         let revision = &layer.revision;
@@ -136,9 +160,15 @@ pub fn inputs_key(layers: &[Layer]) -> InputsKey {
                 hasher.update([1]);
                 hasher.update(values.digest());
             }
-            None if has_templates => hasher.update([0]),
+            None if is_marked => hasher.update([0]),
             None => {}
         }
+    }
+    for secret in secrets.values() {
+        let name = secret.name.as_str();
+        hasher.update((name.len() as u64).to_be_bytes());
+        hasher.update(name);
+        hasher.update(u64::from(secret.version).to_be_bytes());
     }
     InputsKey(hasher.finalize().into())
 }

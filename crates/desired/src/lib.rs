@@ -21,6 +21,7 @@ mod needs;
 mod provenance;
 mod renderer;
 mod running;
+mod secrets;
 mod template;
 #[cfg(test)]
 mod testing;
@@ -48,6 +49,7 @@ pub use needs::{Build, Needs};
 pub use provenance::{LeafSource, Overridden, Provenance, Source};
 pub use renderer::{Combined, Renderer};
 pub use running::{ImportError, drift_of, importable};
+pub use secrets::{NoValue, filled, references};
 pub use template::TemplateError;
 pub use values::{AgentFacts, Values};
 pub use variables::{VariableSet, read_variables_within};

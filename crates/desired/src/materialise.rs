@@ -1,22 +1,27 @@
 //! From the layers of an agent to the content it is offered.
 
+use std::sync::Arc;
+
 use domain::model::{ConfigFile, ConfigMap};
-use domain::{ConfigName, ContentHash, RevisionNumber};
+use domain::{ConfigName, ContentHash, RevisionNumber, SecretVersion};
 use otelcol::{Document, Position};
 
 use crate::body::BodyError;
 use crate::hash::content_hash;
 use crate::renderer::{Combined, Renderer};
+use crate::secrets::{self, NoValue};
 use crate::template::TemplateError;
 use crate::{CONFIG_FILE, CONTENT_TYPE, Layer, Limits, Needs};
 
 /// What agents with the same layers should run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
-    /// The files to offer; for a collector the one `config.yaml`.
+    /// The files to offer, with references in place of secrets; for a collector the one `config.yaml`.
     pub files: ConfigMap,
-    /// What the offer says its hash is: [`content_hash`] of the files.
+    /// What the offer says its hash is: [`content_hash`] of the files, with the values of secrets in them.
     pub hash: ContentHash,
+    /// The secrets whose values are put in when it is offered.
+    pub secrets: Vec<Arc<SecretVersion>>,
     /// The components that it defines.
     pub needs: Needs,
 }
@@ -78,6 +83,17 @@ pub enum MaterialiseError {
         /// The limit.
         limit: usize,
     },
+    /// A value cannot be put in for a secret.
+    #[error("revision {revision} of config {config} refers to a secret")]
+    Secret {
+        /// Its config.
+        config: ConfigName,
+        /// Its number.
+        revision: RevisionNumber,
+        /// Where in the text that it makes, and why.
+        #[source]
+        source: NoValue,
+    },
     /// The layers merge to more than an agent may be sent.
     #[error(
         "the layers merge to {bytes} bytes, allowed are {limit}: match fewer configs, or raise the limit"
@@ -101,6 +117,12 @@ impl MaterialiseError {
             self,
             Self::Template { .. } | Self::Rendered { .. } | Self::RenderedTooLarge { .. }
         )
+    }
+
+    /// Whether a secret is at fault.
+    #[must_use]
+    pub const fn is_of_a_secret(&self) -> bool {
+        matches!(self, Self::Secret { .. })
     }
 
     /// Line and column in the template, counted from 1, where a template is at fault.
@@ -144,9 +166,51 @@ impl Combined {
         let body = self.writing.finish(body);
         let files =
             ConfigMap::from([(CONFIG_FILE.to_owned(), ConfigFile::new(body, CONTENT_TYPE))]);
-        let hash = content_hash(&files);
-        let needs = Needs::of(&self.merged.document);
-        Ok(Content { files, hash, needs })
+        let (hash, secrets) = match self.secrets() {
+            Some(secrets) if secrets::are_named(&files) => self.with_values(&files, secrets)?,
+            _ => (content_hash(&files), Vec::new()),
+        };
+        Ok(Content {
+            files,
+            hash,
+            secrets,
+            needs: Needs::of(&self.merged.document),
+        })
+    }
+
+    /// The hash of the files with the values of secrets in them, and those of these secrets that they refer to.
+    fn with_values(
+        &self,
+        files: &ConfigMap,
+        known: Vec<Arc<SecretVersion>>,
+    ) -> Result<(ContentHash, Vec<Arc<SecretVersion>>), MaterialiseError> {
+        let used = secrets::used(files, known);
+        let filled = secrets::filled(files, &used).map_err(|fault| self.at_fault(fault))?;
+        let sizes = filled.values().map(|file| file.body.len());
+        let (bytes, limit) = (sizes.sum::<usize>(), self.limits().merged_bytes);
+        if limit < bytes {
+            return Err(MaterialiseError::TooLarge { bytes, limit });
+        }
+        Ok((content_hash(&filled), used))
+    }
+
+    /// The last layer that refers to it; the place is that in the text of the layer.
+    fn at_fault(&self, fault: NoValue) -> MaterialiseError {
+        let found = self.layers.iter().rev().find_map(|layer| {
+            let at = fault.place_in(layer.text())?;
+            Some((layer, at))
+        });
+        let (layer, source) = match found {
+            Some((layer, at)) => (layer, NoValue { at, ..fault }),
+            // Merging joins no texts, so that what is wrong stands in a layer.
+            None => (&self.layers[0], fault),
+        };
+        let revision = layer.revision();
+        MaterialiseError::Secret {
+            config: revision.config.clone(),
+            revision: revision.number,
+            source,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::{ConfigName, ContentHash, Revision, RevisionNumber};
+use domain::{ConfigName, ContentHash, Revision, RevisionNumber, SecretVersion};
 use otelcol::{Document, Position};
 
 use crate::body;
@@ -48,6 +48,8 @@ pub(crate) struct Ready {
     revision: Arc<Revision>,
     /// What its template made; nothing: the body is the text.
     rendered: Option<Arc<Rendered>>,
+    /// The secrets that it names; nothing: it is not known what there is.
+    secrets: Option<Vec<Arc<SecretVersion>>>,
 }
 
 impl Renderer {
@@ -117,14 +119,11 @@ impl Renderer {
         Ok(Ready {
             revision: Arc::clone(&layer.revision),
             rendered,
+            secrets: layer.secrets().map(<[_]>::to_vec),
         })
     }
 
-    fn rendered(
-        &self,
-        layer: &Layer,
-        values: &Values,
-    ) -> Result<Arc<Rendered>, MaterialiseError> {
+    fn rendered(&self, layer: &Layer, values: &Values) -> Result<Arc<Rendered>, MaterialiseError> {
         let revision = &layer.revision;
         let key = (revision.sha256, *values.digest());
         if let Some(known) = find(&self.texts, &key) {
@@ -215,6 +214,14 @@ impl Combined {
 }
 
 impl Ready {
+    pub(crate) fn revision(&self) -> &Revision {
+        &self.revision
+    }
+
+    pub(crate) fn secrets(&self) -> Option<&[Arc<SecretVersion>]> {
+        self.secrets.as_deref()
+    }
+
     pub(crate) fn text(&self) -> &[u8] {
         match &self.rendered {
             Some(rendered) => rendered.text().as_bytes(),

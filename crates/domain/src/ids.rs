@@ -177,6 +177,11 @@ text_name! {
     ConfigName, "config name", 128, CONFIG_PUNCTUATION
 }
 
+text_name! {
+    /// The name of a secret within its namespace.
+    SecretName, "secret name", 128, CONFIG_PUNCTUATION
+}
+
 impl Default for Namespace {
     fn default() -> Self {
         Self("default".into())

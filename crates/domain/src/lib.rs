@@ -14,6 +14,7 @@ pub mod labels;
 pub mod offer;
 pub mod released;
 pub mod rollout;
+pub mod secret;
 pub mod selector;
 pub mod template;
 
@@ -27,7 +28,7 @@ pub use event::{Event, EventKind, NewEvent};
 pub use hold::{Hold, HoldScope};
 pub use ids::{
     Actor, AgentId, ConfigName, ContentHash, Epoch, EventId, InvalidName, Namespace, NodeName,
-    ReportedHash, RevisionNumber, RolloutId, TokenId,
+    ReportedHash, RevisionNumber, RolloutId, SecretName, TokenId,
 };
 pub use labels::{Labels, LabelsBySource, labels_of};
 pub use offer::{
@@ -35,5 +36,6 @@ pub use offer::{
 };
 pub use released::{ReleasedConfig, ReleasedSet, released};
 pub use rollout::{InvalidTransition, Rollout, RolloutState, Strategy};
+pub use secret::{SecretVersion, Secrets};
 pub use selector::{Operator, Requirement, Selector, SelectorError};
 pub use template::{Names, Override, SetBy, Template, Uses, Variables};

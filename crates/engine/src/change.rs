@@ -10,7 +10,7 @@ use std::{
 use desired::{AgentFacts, Finding, InputsKey, Layer, inputs_key};
 use domain::{
     AgentId, Approval, ConfigName, ContentHash, Hold, HoldScope, Kind, LabelsBySource, Namespace,
-    Revision, released::ReleasedConfig,
+    Revision, SecretName, SecretVersion, released::ReleasedConfig,
 };
 use jiff::Timestamp;
 use store::{StoreError, desired as stored};
@@ -26,6 +26,7 @@ use crate::{
     mailbox::CloseReason,
     prepared::{Place, Prepared, place},
     preview::Findings,
+    vault::configs_that_refer,
     world::World,
 };
 
@@ -254,6 +255,21 @@ impl Change {
         self.world.holds.len() < before
     }
 
+    /// Gives a secret another value, or takes it away. Concerned are the agents that a revision which refers to it matches.
+    pub(crate) fn set_secret(
+        &mut self,
+        namespace: &Namespace,
+        name: &SecretName,
+        version: Option<Arc<SecretVersion>>,
+    ) {
+        self.world.vault = Arc::new(self.world.vault.with(namespace, name, version));
+        let released = self.world.released.get(namespace);
+        let configs = released.map(|set| configs_that_refer(set, name));
+        let configs = configs.into_iter().flatten();
+        self.configs
+            .extend(configs.map(|config| (namespace.clone(), config)));
+    }
+
     pub(crate) const fn engine(&self) -> &Engine {
         &self.engine
     }
@@ -471,7 +487,7 @@ impl Change {
         let mut places: HashMap<Outcome, usize> = HashMap::new();
         let mut outcomes: Vec<Alike> = Vec::new();
         let (world, edits, engine) = (&self.world, &self.agents, &self.engine);
-        let is_of_sets = self.is_of_sets(&old);
+        let is_of_sets = self.is_of_sets(old);
         engine.inner.registry.for_each(|agent| {
             let edit = edits.get(&agent.id);
             if edit.is_none_or(|edit| edit.forget) && !concerned.by_config(agent) {

@@ -1,10 +1,14 @@
 //! A desired content in memory: shared by all agents that should run it, encoded for the wire once.
 
-use std::{fmt, sync::OnceLock};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
-use desired::Needs;
-use domain::{ContentHash, model::ConfigMap};
+use desired::Content;
+use domain::{ContentHash, SecretName, SecretVersion, model::ConfigMap};
 
 use crate::builds::Fitness;
 
@@ -12,8 +16,9 @@ use crate::builds::Fitness;
 pub struct DesiredContent {
     /// `config_hash` of the offer.
     pub hash: ContentHash,
-    /// The files, by name.
+    /// The files, by name, with references in place of secrets: what is shown and compared.
     pub files: ConfigMap,
+    secrets: Vec<Arc<SecretVersion>>,
     pub(crate) fitness: Fitness,
     encoded: OnceLock<Bytes>,
 }
@@ -21,13 +26,40 @@ pub struct DesiredContent {
 impl DesiredContent {
     /// Takes a content that is committed.
     #[must_use]
-    pub fn new(hash: ContentHash, files: ConfigMap, needs: Needs) -> Self {
+    pub fn new(content: Content) -> Self {
+        let Content {
+            files,
+            hash,
+            secrets,
+            needs,
+        } = content;
         Self {
             hash,
             files,
+            secrets,
             fitness: Fitness::new(needs),
             encoded: OnceLock::new(),
         }
+    }
+
+    /// The files as agents get them: with the values of secrets. They go nowhere else.
+    ///
+    /// # Panics
+    /// Never: that the values fit was found when it was made.
+    pub fn offered(&self) -> Cow<'_, ConfigMap> {
+        if self.secrets.is_empty() {
+            return Cow::Borrowed(&self.files);
+        }
+        let filled = desired::filled(&self.files, &self.secrets);
+        Cow::Owned(filled.expect("it was filled when it was made"))
+    }
+
+    /// The secrets whose values are put in, and their versions.
+    pub(crate) fn secrets(&self) -> Vec<(SecretName, u32)> {
+        let secrets = self.secrets.iter();
+        secrets
+            .map(|secret| (secret.name.clone(), secret.version))
+            .collect()
     }
 
     /// The bytes of the offer; `encode` runs for the first caller only.

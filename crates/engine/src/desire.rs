@@ -6,7 +6,7 @@ use std::{
 };
 
 use desired::{Content, Finding, InputsKey, Layer, MaterialiseError, Needs, inputs_key};
-use domain::{AgentId, Namespace, OfferDecision};
+use domain::{AgentId, Namespace, OfferDecision, SecretName, SecretVersion};
 use jiff::Timestamp;
 use metrics::histogram;
 use store::{Db, StoreError, desired as stored};
@@ -163,10 +163,12 @@ impl Engine {
                 row,
             });
         }
-        if let Some(row) = find_stored(&self.inner.db, namespace, key).await? {
+        if let Some(row) = find_stored(&self.inner.db, namespace, key).await?
+            && let Some(content) = of_row(&row, |name, version| named_by(layers, name, version))
+        {
             let created_at = now;
             return Ok(Made {
-                content: Arc::new(of_row(&row)),
+                content: Arc::new(content),
                 findings: None,
                 row: stored::DesiredContent { created_at, ..row },
             });
@@ -175,7 +177,7 @@ impl Engine {
         let (content, findings) = aside(move || engine.make(&own))
             .await
             .map_err(|source| DesireError::Materialise { agent, source })?;
-        let content = DesiredContent::new(content.hash, content.files, content.needs);
+        let content = DesiredContent::new(content);
         let row = row_of(namespace, layers, &content, now);
         Ok(Made {
             content: Arc::new(content),
@@ -222,9 +224,33 @@ impl Engine {
     }
 }
 
-/// A content as it is stored.
-pub(crate) fn of_row(row: &stored::DesiredContent) -> DesiredContent {
-    DesiredContent::new(row.hash, row.files.clone(), Needs::read(&row.needs))
+/// A content as it is stored, with the values of its secrets; nothing: one of them is not there, so that it has to be made
+/// anew.
+pub(crate) fn of_row(
+    row: &stored::DesiredContent,
+    known: impl Fn(&SecretName, u32) -> Option<Arc<SecretVersion>>,
+) -> Option<DesiredContent> {
+    let secrets = row.secrets.iter();
+    let secrets = secrets
+        .map(|(name, version)| known(name, *version))
+        .collect::<Option<Vec<_>>>()?;
+    if !secrets.is_empty() {
+        let filled = desired::filled(&row.files, &secrets).ok()?;
+        (desired::content_hash(&filled) == row.hash).then_some(())?;
+    }
+    Some(DesiredContent::new(Content {
+        files: row.files.clone(),
+        hash: row.hash,
+        secrets,
+        needs: Needs::read(&row.needs),
+    }))
+}
+
+/// A version of a secret that layers name.
+fn named_by(layers: &[Layer], name: &SecretName, version: u32) -> Option<Arc<SecretVersion>> {
+    let mut secrets = layers.iter().filter_map(Layer::secrets).flatten();
+    let found = secrets.find(|secret| secret.name == *name && secret.version == version);
+    found.cloned()
 }
 
 fn row_of(
@@ -250,6 +276,7 @@ fn row_of(
             .collect(),
         hash: content.hash,
         files: content.files.clone(),
+        secrets: content.secrets(),
         needs: content.fitness.needs().to_string(),
         created_at: now,
     }

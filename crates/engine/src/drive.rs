@@ -425,6 +425,7 @@ impl Engine {
             ..Retention::default()
         };
         let swept = sweep(&self.inner.db, &keep, now).await?;
+        store::secrets::sweep(&self.inner.db).await?;
         let revisions = {
             // None of them is released meanwhile.
             let _serial = Arc::clone(&self.inner.change_lock).lock_owned().await;

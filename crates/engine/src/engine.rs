@@ -26,7 +26,7 @@ use crate::{
     builds::{Builds, KnownBuild, Loading},
     clock::ClockWatch,
     content::DesiredContent,
-    desire::{Pointer, of_row},
+    desire::Pointer,
     drive::Missing,
     events::ConnectionLines,
     mailbox::CloseReason,
@@ -176,7 +176,9 @@ impl Engine {
         store::agents::detach_node(&mut tx, &self.inner.node, now, "server_restarted").await?;
         tx.commit().await?;
         let mut reader = self.inner.db.read().await?;
-        self.inner.world.replace(World::load(&mut reader).await?);
+        self.inner
+            .world
+            .replace(World::load(&mut reader, self.sealing_key()).await?);
         for token in store::tokens::load_active(&mut reader, TokenKind::Agent, now).await? {
             self.admit_token(&token);
         }
@@ -255,11 +257,9 @@ impl Engine {
                 key.as_bytes(),
             )
             .await?;
-            if let Some(row) = row {
-                let content = Arc::new(of_row(&row));
-                self.inner
-                    .contents
-                    .put(agent.namespace.clone(), key, content);
+            if let Some(content) = row.and_then(|row| world.content_of(&row)) {
+                let contents = &self.inner.contents;
+                contents.put(agent.namespace.clone(), key, Arc::new(content));
             }
             pointer = self.pointer(&world, agent, &agent.lock());
         }
@@ -296,9 +296,12 @@ impl Engine {
         let mut reader = self.inner.db.read().await?;
         let kind = store::desired::CONFIG;
         let row = store::desired::find_by_hash(&mut reader, namespace, kind, &hash).await?;
-        let Some(row) = row else { return Ok(None) };
-        let content = self.inner.contents.share(Arc::new(of_row(&row)));
-        Ok(Some(content))
+        let content = row.and_then(|row| self.inner.world.get().content_of(&row));
+        Ok(content.map(|content| self.inner.contents.share(Arc::new(content))))
+    }
+
+    pub(crate) fn sealing_key(&self) -> Option<&trust::SealingKey> {
+        self.inner.options.sealing_key.as_deref()
     }
 
     /// Says who presents this bearer token on the agent plane. Memory only.

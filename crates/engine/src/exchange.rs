@@ -136,9 +136,11 @@ impl Engine {
         }
         match changes.health {
             Some(HealthReport {
-                tree: Some(tree),
+                tree: Some(mut tree),
                 times,
             }) => {
+                let vault = self.inner.world.get().vault.clone();
+                vault.hide_in_health(&agent.namespace, &mut tree);
                 self.note_health(agent, state, &tree, times.root_start_time_unix_nano(), now);
                 state.health_times = None;
                 self.inner.pending.of(agent, state, now).health =
@@ -148,6 +150,8 @@ impl Engine {
         }
         if let Some(mut status) = changes.remote_config_status {
             status.last_hash.truncate(ReportedHash::MAX_BYTES);
+            let vault = self.inner.world.get().vault.clone();
+            vault.hide_text(&agent.namespace, &mut status.error);
             clip(&mut status.error);
             self.note_config_status(agent, state, &status, now);
             self.inner
@@ -155,7 +159,9 @@ impl Engine {
                 .of(agent, state, now)
                 .remote_config_status = Some(status);
         }
-        if let Some(config) = changes.effective_config {
+        if let Some(mut config) = changes.effective_config {
+            let vault = self.inner.world.get().vault.clone();
+            vault.hide_in_files(&agent.namespace, &mut config);
             self.inner.pending.of(agent, state, now).effective_config = Some(config);
         }
         if changes.requests_uid && !state.flags.uid_unconfirmed {

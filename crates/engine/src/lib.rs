@@ -31,6 +31,7 @@ mod preview;
 mod principal;
 mod registry;
 mod repair;
+mod vault;
 mod world;
 
 pub use agent::{Attachment, Command, Transport};
@@ -49,4 +50,4 @@ pub use options::{AgentsAuth, ApprovalMode, EngineLimits, EngineOptions};
 pub use outgoing::Outgoing;
 pub use preview::{CheckErrors, Fate, Found, Group};
 pub use principal::{AuthMethod, AuthenticationError, Principal};
-pub use trust::{HmacSha256, Secret};
+pub use trust::{HmacSha256, SealingKey, Secret, hex, parse_hex, sha256};

@@ -1,6 +1,9 @@
 //! What a server decides about the engine before it starts.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use trust::SealingKey;
 
 /// Settings of the engine, checked by the server's configuration before they come here.
 #[derive(Clone, Debug)]
@@ -23,6 +26,8 @@ pub struct EngineOptions {
     pub keep_revisions: Duration,
     /// How many of the newest revisions of each config are kept, whatever their age.
     pub keep_revisions_per_config: u32,
+    /// What secrets are sealed with; nothing: none can be made.
+    pub sealing_key: Option<Arc<SealingKey>>,
     /// Seeds ids and token secrets; a simulation passes a fixed one, a server 32 bytes of the system's randomness.
     pub seed: [u8; 32],
 }
@@ -41,6 +46,7 @@ impl EngineOptions {
             keep_events: Duration::from_secs(90 * 24 * 3600),
             keep_revisions: Duration::from_secs(90 * 24 * 3600),
             keep_revisions_per_config: 100,
+            sealing_key: None,
             seed,
         }
     }

@@ -36,7 +36,7 @@ impl Engine {
         let mut reader = self.inner.db.read().await?;
         self.repair_tokens(&mut reader, now).await?;
         let gone = self.repair_agents(&mut reader).await?;
-        let world = World::load(&mut reader).await?;
+        let world = World::load(&mut reader, self.sealing_key()).await?;
         let latest = store::events::latest(&mut reader).await?;
         drop(reader);
 

@@ -9,15 +9,19 @@ use desired::{AgentFacts, InputsKey, Layer};
 use domain::{AgentId, ContentHash, Hold, Labels, Namespace, ReleasedSet, Revision};
 use parking_lot::RwLock;
 use store::{Conn, StoreError};
+use trust::SealingKey;
 
 use crate::agent::{LiveAgent, State};
 use crate::content::DesiredContent;
+use crate::desire::of_row;
+use crate::vault::Vault;
 
 /// The released configs of every namespace and the holds that are on.
 #[derive(Clone, Default)]
 pub(crate) struct World {
     pub released: HashMap<Namespace, ReleasedSet>,
     pub holds: Vec<Hold>,
+    pub vault: Arc<Vault>,
 }
 
 /// The snapshot in force. Writers are serialised by the engine's change lock.
@@ -37,10 +41,15 @@ struct Known {
 
 impl World {
     /// What is stored.
-    pub async fn load(conn: &mut Conn) -> Result<Self, StoreError> {
+    pub async fn load(conn: &mut Conn, key: Option<&SealingKey>) -> Result<Self, StoreError> {
         let released = store::released::load_all(conn).await?.into_iter().collect();
         let holds = store::holds::load_all(conn).await?;
-        Ok(Self { released, holds })
+        let secrets = store::secrets::load_all(conn).await?;
+        Ok(Self {
+            released,
+            holds,
+            vault: Arc::new(Vault::open(&secrets, key)),
+        })
     }
 
     /// What is released for an agent of which this is known, in merge order.
@@ -62,10 +71,18 @@ impl World {
             true => self.sets(namespace, agent, facts.labels),
             false => Arc::default(),
         };
+        let secrets = self.vault.current(namespace);
         revisions
             .into_iter()
-            .map(|revision| Layer::of(revision, facts, &sets))
+            .map(|revision| Layer::of(revision, facts, &sets).with_secrets(secrets))
             .collect()
+    }
+
+    /// A content as it is stored, if the values of its secrets are there.
+    pub fn content_of(&self, row: &store::desired::DesiredContent) -> Option<DesiredContent> {
+        of_row(row, |name, version| {
+            self.vault.version(&row.namespace, name, version)
+        })
     }
 
     /// The sets of variables that are released for an agent; the later wins.
@@ -127,6 +144,8 @@ impl CurrentWorld {
 impl Known {
     fn share(&mut self, content: Arc<DesiredContent>) -> Arc<DesiredContent> {
         let twin = self.by_hash.get(&content.hash).and_then(Weak::upgrade);
+        // One has written out what another refers to as a secret.
+        let twin = twin.filter(|twin| twin.files == content.files);
         let shared = twin.unwrap_or(content);
         self.by_hash.insert(shared.hash, Arc::downgrade(&shared));
         shared

@@ -26,6 +26,7 @@ mod merge;
 mod obvious;
 mod parse;
 mod redact;
+mod references;
 mod resolve;
 mod scalar;
 mod secrets;
@@ -53,6 +54,9 @@ pub use extensions::{Extension, HealthCheck};
 pub use inventory::{Inventory, Support};
 pub use merge::{Merged, Overridden, merge};
 pub use redact::{redact, redact_pair, redact_variables, redact_variables_pair};
+pub use references::{
+    SecretFault, SecretFaultKind, SecretReference, fill_secrets, secret_references,
+};
 pub use service::{Ends, Pipeline, Place, Service, ServiceFault, Unreadable, Used};
 pub use tree::{Content, Entry, Key, Map, Node, Origin, Path, Scalar, Step, Style, Typed};
 pub use value::Value;

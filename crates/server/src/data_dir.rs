@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use engine::{SealingKey, hex};
 use runtime::config::SecretText;
 use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
@@ -15,6 +16,8 @@ const LOCK_FILE: &str = "lock";
 const DATABASE_LOCK_SUFFIX: &str = ".lock";
 /// The file with the administrator's token.
 const TOKEN_FILE: &str = "admin-token";
+/// The file with the key that secrets are sealed with.
+const SECRETS_KEY_FILE: &str = "secrets-key";
 /// The longest token file that is read, in bytes.
 const MAX_TOKEN_BYTES: u64 = 4096;
 
@@ -62,6 +65,15 @@ pub enum DataDirError {
         path: PathBuf,
         /// ` (process 17)`, where it is known.
         holder: String,
+    },
+    /// The key of secrets could not be read or written.
+    #[error("data_dir: the key of secrets in {}", path.display())]
+    SecretsKey {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: io::Error,
     },
     /// The token file could not be read or written.
     #[error("data_dir: the administrator's token in {}", path.display())]
@@ -165,6 +177,34 @@ impl DataDir {
     /// When it cannot be written.
     pub fn write_token(&self, token: &str) -> Result<(), DataDirError> {
         let path = self.token_file();
+        self.write(&path, token)
+            .map_err(|source| DataDirError::Token { path, source })
+    }
+
+    /// The key that secrets are sealed with, made where there is none from 32 random bytes.
+    ///
+    /// # Errors
+    /// When it cannot be read or written, or is none.
+    pub fn sealing_key(&self, random: &[u8; 32]) -> Result<SealingKey, DataDirError> {
+        let path = self.path.join(SECRETS_KEY_FILE);
+        let failed = |source| DataDirError::SecretsKey {
+            path: path.clone(),
+            source,
+        };
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let made = hex(random);
+                self.write(&path, &made).map_err(failed)?;
+                made
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        SealingKey::from_hex(&text)
+            .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))
+    }
+
+    fn write(&self, path: &Path, text: &str) -> io::Result<()> {
         let draft = path.with_extension("new");
         let write = || {
             make(&self.path)?;
@@ -175,15 +215,12 @@ impl DataDir {
                 .truncate(true)
                 .mode(0o600)
                 .open(&draft)?;
-            writeln!(file, "{token}")?;
+            writeln!(file, "{text}")?;
             file.sync_all()?;
-            fs::rename(&draft, &path)?;
+            fs::rename(&draft, path)?;
             File::open(&self.path)?.sync_all()
         };
-        write().map_err(|source| DataDirError::Token {
-            path: path.clone(),
-            source,
-        })
+        write()
     }
 
     /// Removes the token file, whose token opens nothing.
@@ -329,5 +366,21 @@ mod tests {
             error.starts_with("data_dir: opening ") && error.contains("file/data"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_key_of_secrets_is_made_once_and_only_for_its_user() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let held = DataDir::hold(temp.path()).expect("held");
+        let made = held.sealing_key(&[1; 32]).expect("a key");
+        let again = held.sealing_key(&[2; 32]).expect("a key");
+        assert_eq!(made.id(), again.id());
+        let file = temp.path().join(SECRETS_KEY_FILE);
+        let mode = fs::metadata(&file).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        fs::write(&file, "nonsense").expect("written");
+        let error = held.sealing_key(&[3; 32]).expect_err("refused");
+        assert!(error.to_string().contains("secrets-key"), "{error}");
+        assert_eq!(fs::read_to_string(&file).expect("kept"), "nonsense");
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use api::{ApiState, Readiness};
 use engine::admin::source::SourceDesk;
-use engine::{Engine, Renderer};
+use engine::{Engine, Renderer, SealingKey};
 use gateway::Gateway;
 use metrics_exporter_prometheus::PrometheusHandle;
 use runtime::{CancellationToken, Clock, TaskError, Tasks};
@@ -79,7 +79,8 @@ impl Server {
         }
         let data_dir = open_data_dir(&settings)?;
         let db = store::Db::open(&options::database(&settings.database), clock.now()).await?;
-        let options = options::engine(&settings)?;
+        let key = sealing_key(&settings, &data_dir)?;
+        let options = options::engine(&settings, key)?;
         let renderer = renderer(options.limits.desired);
         let engine = Engine::open_with(db, renderer, options, clock.now()).await?;
         let token = admin_token::prepare(&engine, &data_dir, &settings, clock.now()).await?;
@@ -254,6 +255,21 @@ fn open_data_dir(settings: &Settings) -> Result<DataDir, StartError> {
             Ok(held)
         }
         DatabasePlace::Postgres(_) => Ok(DataDir::share(&settings.data_dir)),
+    }
+}
+
+/// The key that secrets are sealed with: the one of the settings, else what the server keeps where it has a directory alone.
+fn sealing_key(
+    settings: &Settings,
+    data_dir: &DataDir,
+) -> Result<Option<Arc<SealingKey>>, StartError> {
+    match (&settings.secrets_key, &settings.database.place) {
+        (Some(key), _) => Ok(Some(Arc::clone(key))),
+        (None, DatabasePlace::Sqlite(_)) => {
+            let key = data_dir.sealing_key(&options::random()?)?;
+            Ok(Some(Arc::new(key)))
+        }
+        (None, DatabasePlace::Postgres(_)) => Ok(None),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{AgentsAuth, ApprovalMode, EngineLimits, EngineOptions};
+use engine::{AgentsAuth, ApprovalMode, EngineLimits, EngineOptions, SealingKey};
 use gateway::{Admission, GatewayOptions, Limits, Times};
 use runtime::Clock;
 use rustls::crypto::aws_lc_rs;
@@ -46,7 +46,10 @@ pub fn is_database(database: &Database, file: &Path) -> bool {
 ///
 /// # Errors
 /// When the system has no randomness.
-pub fn engine(settings: &Settings) -> Result<EngineOptions, StartError> {
+pub fn engine(
+    settings: &Settings,
+    sealing_key: Option<Arc<SealingKey>>,
+) -> Result<EngineOptions, StartError> {
     Ok(EngineOptions {
         node: format!("{}:{}", host_name(), settings.agent_address.port()),
         auth: match settings.auth {
@@ -62,6 +65,7 @@ pub fn engine(settings: &Settings) -> Result<EngineOptions, StartError> {
         forget_offline_after: settings.retention.offline_agents,
         keep_events: settings.retention.events,
         keep_revisions: settings.retention.revisions,
+        sealing_key,
         keep_revisions_per_config: settings.retention.revisions_per_config,
         ..EngineOptions::new(random()?)
     })
@@ -160,7 +164,7 @@ fn reachable(address: SocketAddr) -> String {
     format!("{host}:{}", address.port())
 }
 
-fn random<const N: usize>() -> Result<[u8; N], StartError> {
+pub fn random<const N: usize>() -> Result<[u8; N], StartError> {
     let mut bytes = [0; N];
     let source = aws_lc_rs::default_provider().secure_random;
     source
@@ -276,7 +280,7 @@ retention: { offline_agents: 83h, events: 89h, revisions: 97h, revisions_per_con
         assert_eq!(times.head, seconds(53));
         assert_eq!(times.first_message, seconds(59));
         assert_eq!(times.drain, seconds(79));
-        let made = engine(&settings).expect("options");
+        let made = engine(&settings, None).expect("options");
         assert_eq!(made.limits.desired.body_bytes, 1039);
         assert_eq!(made.limits.desired.merged_bytes, 1049);
         assert_eq!(made.limits.agents, 11);
@@ -296,7 +300,7 @@ retention: { offline_agents: 83h, events: 89h, revisions: 97h, revisions_per_con
 
     #[test]
     fn the_engine_s_defaults_are_those_of_the_file() {
-        let made = engine(&settings("")).expect("options");
+        let made = engine(&settings(""), None).expect("options");
         let own = EngineOptions::new([0; 32]);
         assert_eq!(format!("{:?}", made.limits), format!("{:?}", own.limits));
         assert_eq!(
@@ -307,6 +311,9 @@ retention: { offline_agents: 83h, events: 89h, revisions: 97h, revisions_per_con
             (made.keep_revisions, made.keep_revisions_per_config),
             (own.keep_revisions, own.keep_revisions_per_config)
         );
-        assert_ne!(made.seed, engine(&settings("")).expect("options").seed);
+        assert_ne!(
+            made.seed,
+            engine(&settings(""), None).expect("options").seed
+        );
     }
 }

@@ -232,11 +232,25 @@ CREATE TABLE desired_contents (
     layers       TEXT NOT NULL,     -- JSON list of [config, revision], or [config, revision, values of its template]
     hash         {bytes} NOT NULL,  -- the hash agents know it by
     content_hash {bytes} NOT NULL,  -- contents, kind desired
+    secrets      TEXT NOT NULL,     -- JSON list of [name, version]: whose values are put in when it is offered
     needs        TEXT NOT NULL,     -- what a build must have to run it: receiver/otlp exporter/debug
     created_at   {int} NOT NULL,
     PRIMARY KEY (namespace, kind, inputs_key)
 ){table};
 CREATE INDEX desired_contents_hash ON desired_contents (namespace, kind, hash);
+
+-- Secrets that configs refer to by name. Values are sealed with a key that is not in the database.
+CREATE TABLE secrets (
+    namespace  {name} NOT NULL,
+    name       {name} NOT NULL,
+    version    {int} NOT NULL,      -- never used twice for a name
+    is_current {int} NOT NULL,      -- 1: what is sent from now on; 0: kept as long as a desired content has it
+    sealed     {bytes} NOT NULL,    -- nonce, AES-256-GCM of the value for (namespace, name, version)
+    key_id     TEXT NOT NULL,       -- which key it is sealed with
+    created_by TEXT NOT NULL,
+    created_at {int} NOT NULL,
+    PRIMARY KEY (namespace, name, version)
+){table};
 
 -- The emergency brakes that are on.
 CREATE TABLE holds (

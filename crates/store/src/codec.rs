@@ -9,11 +9,11 @@ mod template;
 
 use std::collections::BTreeMap;
 
-use domain::Labels;
 use domain::model::{
     AgentDescription, ApplyState, AvailableComponents, ComponentDetails, ConnectionSettingsStatus,
     CustomCapabilities, Health, PackageStatuses,
 };
+use domain::{Labels, SecretName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -24,9 +24,7 @@ use rows::{
     components_from, components_to,
 };
 
-pub(crate) use template::{
-    decode_template, decode_variables, encode_template, encode_variables,
-};
+pub(crate) use template::{decode_template, decode_variables, encode_template, encode_variables};
 
 use crate::StoreError;
 
@@ -47,6 +45,24 @@ pub(crate) fn decode_labels(text: &str) -> Result<Labels, StoreError> {
         return Ok(Labels::default());
     }
     from_json::<BTreeMap<String, String>>("labels", text.as_bytes()).map(Labels::from_iter)
+}
+
+pub(crate) fn encode_secrets(secrets: &[(SecretName, u32)]) -> String {
+    let rows = secrets
+        .iter()
+        .map(|(name, version)| (name.as_str(), version));
+    to_json(&rows.collect::<Vec<_>>())
+}
+
+pub(crate) fn decode_secrets(text: &str) -> Result<Vec<(SecretName, u32)>, StoreError> {
+    if text == "[]" {
+        return Ok(Vec::new());
+    }
+    let corrupt = |_| StoreError::Corrupt { what: "secrets" };
+    from_json::<Vec<(String, u32)>>("secrets", text.as_bytes())?
+        .into_iter()
+        .map(|(name, version)| Ok((SecretName::new(&name).map_err(corrupt)?, version)))
+        .collect()
 }
 
 pub(crate) fn encode_map(map: &BTreeMap<String, String>) -> String {

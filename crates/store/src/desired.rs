@@ -1,7 +1,7 @@
 //! Materialized desired state: one row per distinct inputs, never per agent.
 
 use domain::model::ConfigMap;
-use domain::{ConfigName, ContentHash, Namespace, RevisionNumber};
+use domain::{ConfigName, ContentHash, Namespace, RevisionNumber, SecretName};
 use jiff::Timestamp;
 
 use crate::contents::{self, ContentKind};
@@ -24,8 +24,10 @@ pub struct DesiredContent {
     pub layers: Vec<LayerRecord>,
     /// The hash agents know it by.
     pub hash: ContentHash,
-    /// The content.
+    /// The content, with references in place of secrets.
     pub files: ConfigMap,
+    /// The secrets whose values are put in when it is offered, and their versions.
+    pub secrets: Vec<(SecretName, u32)>,
     /// What a build must have to run it: kinds and types of components, `receiver/otlp exporter/debug`.
     pub needs: String,
     /// When it was made, or last wanted again.
@@ -43,7 +45,8 @@ pub struct LayerRecord {
     pub values: Option<String>,
 }
 
-const COLUMNS: &str = "namespace, kind, inputs_key, layers, hash, content_hash, needs, created_at";
+const COLUMNS: &str =
+    "namespace, kind, inputs_key, layers, hash, content_hash, secrets, needs, created_at";
 
 /// Stores a desired content; for inputs that are there already, what stands is kept and is as young as a new one, so
 /// that it is not swept before an agent refers to it.
@@ -56,8 +59,9 @@ pub async fn put(tx: &mut Tx, content: &DesiredContent) -> Result<(), StoreError
     let stored = contents::put(tx, ns, ContentKind::Desired, &files, at).await?;
     query(
         "storing a desired content",
-        "INSERT INTO desired_contents (namespace, kind, inputs_key, layers, hash, content_hash, needs, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        "INSERT INTO desired_contents (namespace, kind, inputs_key, layers, hash, content_hash, secrets, needs,
+             created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          ON CONFLICT (namespace, kind, inputs_key) DO UPDATE SET created_at = excluded.created_at",
     )
     .bind(ns)
@@ -66,6 +70,7 @@ pub async fn put(tx: &mut Tx, content: &DesiredContent) -> Result<(), StoreError
     .bind(codec::encode_layers(&content.layers)?)
     .bind(&content.hash)
     .bind(&stored)
+    .bind(codec::encode_secrets(&content.secrets))
     .bind(content.needs.as_str())
     .bind(at)
     .run(tx)
@@ -124,6 +129,7 @@ fn read_content(row: &mut Columns<'_>) -> Result<(DesiredContent, ContentHash), 
     );
     let (layers, hash, stored) = (codec::decode_layers(row.text()?)?, row.hash()?, row.hash()?);
     let files = ConfigMap::new();
+    let secrets = codec::decode_secrets(row.text()?)?;
     let (needs, created_at) = (row.text()?.to_owned(), row.time()?);
     Ok((
         DesiredContent {
@@ -133,6 +139,7 @@ fn read_content(row: &mut Columns<'_>) -> Result<(DesiredContent, ContentHash), 
             layers,
             hash,
             files,
+            secrets,
             needs,
             created_at,
         },

@@ -24,6 +24,7 @@ pub mod meta;
 pub mod released;
 pub mod retention;
 pub mod rollouts;
+pub mod secrets;
 pub mod sources;
 mod sql;
 #[cfg(feature = "testing")]

@@ -18,7 +18,7 @@ use engine::domain::model::{
 };
 use engine::{
     ApprovalMode, Attach, AttachRequest, Attachment, DesiredContent, Engine, EngineOptions, Heard,
-    Mailbox, Outgoing, Principal, Secret, Transport,
+    Mailbox, Outgoing, Principal, SealingKey, Secret, Transport,
 };
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -69,6 +69,7 @@ impl<'a> World<'a> {
     pub async fn start_with(db: &'a TestDb, adjust: impl FnOnce(&mut EngineOptions)) -> Self {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let mut options = EngineOptions::new([7; 32]);
+        options.sealing_key = Some(Arc::new(SealingKey::from_bytes(&[5; 32])));
         adjust(&mut options);
         let engine = Engine::open(db.db.clone(), options, now).await.unwrap();
         engine
@@ -358,7 +359,7 @@ impl Agent {
             },
         );
         world.commit().await;
-        String::from_utf8(offer.files["config.yaml"].body.clone()).unwrap()
+        String::from_utf8(offer.offered()["config.yaml"].body.clone()).unwrap()
     }
 }
 

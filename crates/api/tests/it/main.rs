@@ -20,6 +20,7 @@ mod namespaces;
 mod openapi;
 mod plans;
 mod rollouts;
+mod secrets;
 mod system;
 mod templates;
 mod tokens;
@@ -221,6 +222,16 @@ suite! {
         what_an_agent_was_refused_is_not_held_against_other_changes,
         a_broken_combination_is_not_given_by_a_release_of_something_else,
         an_agent_that_keeps_changing_gets_its_content_a_minute_later,
+    ],
+    secrets: [
+        agents_get_the_value_and_nobody_else_sees_it,
+        another_value_reaches_just_those_who_refer_to_it,
+        a_secret_in_variables_and_templates_is_found,
+        a_reference_without_a_value_blocks_the_release,
+        a_secret_in_use_is_not_deleted,
+        secrets_are_listed_by_name_in_pages,
+        values_that_cannot_be_are_refused,
+        without_their_key_secrets_stay_closed,
     ],
     tokens: [
         an_agent_token_lets_agents_in_until_it_is_revoked,

@@ -46,6 +46,10 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/api/v1/configs/{config}/rollouts"),
     ("GET", "/api/v1/rollouts"),
     ("GET", "/api/v1/rollouts/{rollout}"),
+    ("GET", "/api/v1/secrets"),
+    ("GET", "/api/v1/secrets/{secret}"),
+    ("PUT", "/api/v1/secrets/{secret}"),
+    ("DELETE", "/api/v1/secrets/{secret}"),
     ("GET", "/api/v1/tokens"),
     ("POST", "/api/v1/tokens"),
     ("GET", "/api/v1/tokens/{token}"),
@@ -64,6 +68,7 @@ pub fn concrete(path: &str) -> String {
     path.replace("{agent}", "00000000-0000-0000-0000-000000000001")
         .replace("{rollout}", "00000000-0000-0000-0000-000000000001")
         .replace("{token}", "00000000-0000-0000-0000-000000000001")
+        .replace("{secret}", "db")
         .replace("{config}", "edge")
         .replace("{revision}", "1")
         .replace("{namespace}", "other")

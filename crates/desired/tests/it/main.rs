@@ -6,6 +6,7 @@ mod bodies;
 mod content;
 mod explained;
 mod hashes;
+mod secrets;
 mod shared_sets;
 mod templates;
 

@@ -13,6 +13,7 @@ mod idempotency;
 pub(crate) mod let_in;
 pub mod restored;
 pub mod rollouts;
+pub mod secrets;
 pub mod source;
 pub mod tokens;
 

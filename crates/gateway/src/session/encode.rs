@@ -39,5 +39,5 @@ pub(super) fn encode(uid: WireUid, outgoing: &Outgoing) -> Encoded {
 }
 
 fn encode_content(content: &DesiredContent) -> bytes::Bytes {
-    encode_remote_config(&content.files, content.hash.as_bytes())
+    encode_remote_config(&content.offered(), content.hash.as_bytes())
 }

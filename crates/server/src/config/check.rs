@@ -1,9 +1,13 @@
 //! The checks beyond a file's types, each of which names the key and its line.
 
+use std::fs;
+use std::io::{self, Read};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use engine::SealingKey;
 use gateway::{ClientAuth, Tls, TlsFiles};
 use runtime::config::{ByteSize, ConfigError};
 use runtime::logging::error_chain;
@@ -54,6 +58,7 @@ pub(super) fn check(file: &File) -> Result<Settings, ConfigError> {
         approval: file.value.agents.approval,
         database: database(file)?,
         data_dir: file.value.data_dir.0.clone(),
+        secrets_key: secrets_key(file)?,
         config_source: source::check(file)?,
         bootstrap_token: bootstrap_token(file)?,
         limits: file.value.limits.clone(),
@@ -62,6 +67,27 @@ pub(super) fn check(file: &File) -> Result<Settings, ConfigError> {
         log: file.value.log.clone(),
         warnings,
     })
+}
+
+/// The key of secrets, where its file is named.
+fn secrets_key(file: &File) -> Result<Option<Arc<SealingKey>>, ConfigError> {
+    let Some(path) = &file.value.secrets.key_file else {
+        return Ok(None);
+    };
+    let refuse = |why: String| {
+        let problem = format!("{}: {why}", path.display());
+        file.refuse("secrets.key_file", problem)
+    };
+    let text = read_key(path).map_err(|error| refuse(error.to_string()))?;
+    let key = SealingKey::from_hex(&text).map_err(|error| refuse(error.to_string()))?;
+    Ok(Some(Arc::new(key)))
+}
+
+/// A file that is longer than any key is not read to its end.
+fn read_key(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(path)?.take(4096).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn address(file: &File, key: &str, text: &str) -> Result<SocketAddr, ConfigError> {

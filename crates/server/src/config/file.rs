@@ -27,6 +27,8 @@ pub struct ConfigFile {
     pub data_dir: DataDir,
     /// The admin plane.
     pub admin: AdminSection,
+    /// Secrets that configs refer to.
+    pub secrets: SecretsSection,
     /// Where configs are read from beside the API.
     pub config_source: Option<ConfigSourceSection>,
     /// What peers may not exceed.
@@ -253,6 +255,16 @@ pub struct AdminTlsSection {
     /// The certificate and its chain, PEM.
     pub cert_file: Option<PathBuf>,
     /// The certificate's private key, PEM.
+    pub key_file: Option<PathBuf>,
+}
+
+/// `secrets`: values that configs refer to as `${secret:NAME}`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SecretsSection {
+    /// A file with the key that their values are sealed with in the database: 64 hexadecimal digits, the same for every node.
+    /// Default with SQLite: the server makes one and keeps it in `data_dir/secrets-key`; with PostgreSQL: none, and no secret
+    /// can be made.
     pub key_file: Option<PathBuf>,
 }
 

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backends::git::GitOptions;
+use engine::SealingKey;
 use engine::domain::Namespace;
 use gateway::Tls;
 use runtime::config::SecretText;
@@ -35,6 +37,8 @@ pub struct Settings {
     pub database: Database,
     /// The directory of everything embedded.
     pub data_dir: PathBuf,
+    /// The key of secrets, if its file is given.
+    pub secrets_key: Option<Arc<SealingKey>>,
     /// The config source, if there is one.
     pub config_source: Option<SourceSettings>,
     /// The administrator's token, if it was given.

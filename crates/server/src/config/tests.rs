@@ -446,3 +446,21 @@ fn keys_below(section: &str) -> BTreeSet<String> {
         Ok(_) | Err(_) => BTreeSet::new(),
     }
 }
+
+#[test]
+fn the_key_of_secrets_is_read_from_its_file() {
+    let keys = tempfile::tempdir().expect("a directory");
+    let key = keys.path().join("key");
+    let text = format!("secrets:\n  key_file: '{}'\n", key.display());
+    let refused = |why: &str| {
+        check_refused(&text, "config.yaml:2: secrets.key_file: ");
+        let message = refusal(&text);
+        assert!(message.contains(why), "{message}");
+    };
+    refused("No such file");
+    std::fs::write(&key, "5a").expect("written");
+    refused("a sealing key has 64 hexadecimal digits");
+    std::fs::write(&key, "5a".repeat(32)).expect("written");
+    assert!(settings(&text).secrets_key.is_some());
+    assert!(settings("").secrets_key.is_none());
+}

@@ -21,6 +21,7 @@ mod lost_postgres;
 mod observability;
 mod restart;
 mod running;
+mod secrets;
 mod silent_peers;
 mod tls;
 mod write_points;

@@ -1,7 +1,7 @@
 //! Materialized desired state.
 
-use domain::RevisionNumber;
 use domain::model::{ConfigFile, ConfigMap};
+use domain::{RevisionNumber, SecretName};
 use store::desired::{self, CONFIG, DesiredContent, LayerRecord};
 use store::testing::{TestDb, at};
 
@@ -27,6 +27,7 @@ pub(crate) fn content(key: &[u8], body: &str) -> DesiredContent {
         ],
         hash: hash(key[0]),
         files: ConfigMap::from([("config.yaml".to_owned(), ConfigFile::new(body, "text/yaml"))]),
+        secrets: vec![(SecretName::new("db").unwrap(), 3)],
         needs: "receiver/otlp".to_owned(),
         created_at: at(0),
     }

@@ -28,6 +28,7 @@ mod opening;
 mod released;
 mod retention;
 mod rollouts;
+mod secrets;
 mod sources;
 mod tokens;
 mod transactions;
@@ -136,6 +137,11 @@ contract! {
     desired: [
         equal_inputs_keep_what_stands,
         a_desired_content_is_found_by_its_hash,
+    ],
+    secrets: [
+        the_newest_version_is_the_current_one,
+        a_retired_secret_has_no_current_version,
+        values_go_that_nothing_needs_and_numbers_stay,
     ],
     holds: [
         every_scope_is_held_and_lifted,

@@ -97,7 +97,14 @@ pub(crate) async fn two_nodes_may_open_at_once(t: &TestDb) {
     ] {
         t.execute(&format!("DROP TABLE {table}")).await;
     }
-    for table in ["holds", "tokens", "events", "audit", "idempotency_keys"] {
+    for table in [
+        "holds",
+        "secrets",
+        "tokens",
+        "events",
+        "audit",
+        "idempotency_keys",
+    ] {
         t.execute(&format!("DROP TABLE {table}")).await;
     }
     let (first, second) = if t.is_postgres() {

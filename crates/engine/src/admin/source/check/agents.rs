@@ -114,6 +114,7 @@ pub(super) fn failure(
         ),
         MaterialiseError::NoLayers
         | MaterialiseError::Body { .. }
+        | MaterialiseError::Secret { .. }
         | MaterialiseError::TooLarge { .. }
         | MaterialiseError::Unfaithful => (
             NOT_MERGED,
