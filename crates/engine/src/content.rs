@@ -7,6 +7,7 @@ use desired::Needs;
 use domain::{ContentHash, model::ConfigMap};
 
 use crate::builds::Fitness;
+use crate::delta::Deltas;
 
 /// What some agents should run: files and the hash that they echo.
 pub struct DesiredContent {
@@ -16,6 +17,7 @@ pub struct DesiredContent {
     pub files: ConfigMap,
     pub(crate) fitness: Fitness,
     encoded: OnceLock<Bytes>,
+    pub(crate) deltas: Deltas,
 }
 
 impl DesiredContent {
@@ -27,7 +29,13 @@ impl DesiredContent {
             files,
             fitness: Fitness::new(needs),
             encoded: OnceLock::new(),
+            deltas: Deltas::default(),
         }
+    }
+
+    /// Bytes of all files together.
+    pub(crate) fn body_bytes(&self) -> usize {
+        self.files.values().map(|file| file.body.len()).sum()
     }
 
     /// The bytes of the offer; `encode` runs for the first caller only.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::delta::EncodeDelta;
+
 /// Settings of the engine, checked by the server's configuration before they come here.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
@@ -23,6 +25,8 @@ pub struct EngineOptions {
     pub keep_revisions: Duration,
     /// How many of the newest revisions of each config are kept, whatever their age.
     pub keep_revisions_per_config: u32,
+    /// How contents are encoded as what changed, for agents that take that; `None`: they are sent the whole.
+    pub deltas: Option<EncodeDelta>,
     /// Seeds ids and token secrets; a simulation passes a fixed one, a server 32 bytes of the system's randomness.
     pub seed: [u8; 32],
 }
@@ -41,6 +45,7 @@ impl EngineOptions {
             keep_events: Duration::from_secs(90 * 24 * 3600),
             keep_revisions: Duration::from_secs(90 * 24 * 3600),
             keep_revisions_per_config: 100,
+            deltas: None,
             seed,
         }
     }

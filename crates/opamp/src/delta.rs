@@ -20,6 +20,9 @@ const ZSTD_LEVEL: i32 = 3;
 /// The smallest and the largest window: what lies further back than it reaches is not found. Files have 4 MiB at most.
 const WINDOW_LOG: std::ops::RangeInclusive<u32> = 10..=23;
 
+/// From so many bytes on, old and new together, long matches are searched for apart.
+const LARGE_BYTES: usize = 512 << 10;
+
 /// The body of a file that is a delta.
 #[derive(Clone, PartialEq, Eq, Message)]
 struct FileDelta {
@@ -161,6 +164,11 @@ fn compress(base: &[u8], bytes: &[u8]) -> Option<Vec<u8>> {
         .set_parameter(CParameter::CompressionLevel(ZSTD_LEVEL))
         .ok()?;
     context.set_parameter(CParameter::WindowLog(window)).ok()?;
+    // In large files the ordinary search skips what looks like noise, and finds nothing again.
+    let is_large = LARGE_BYTES <= reach;
+    context
+        .set_parameter(CParameter::EnableLongDistanceMatching(is_large))
+        .ok()?;
     context.ref_prefix(base).ok()?;
     // What does not become smaller than the file is of no use.
     let mut frame = Vec::with_capacity(bytes.len());

@@ -108,7 +108,7 @@ fn large_files_are_found_in_their_base_from_end_to_end() {
 #[test]
 fn a_bomb_is_refused_before_it_goes_off() {
     let base = config("a: 1");
-    // 512 MiB of zeros in some KiB.
+    // Over the limit in less than 4 KiB.
     let mut context = CCtx::try_create().unwrap();
     context.set_parameter(CParameter::CompressionLevel(1)).unwrap();
     let zeros = vec![0; LIMIT_BYTES + 1];
