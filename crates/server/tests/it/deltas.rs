@@ -90,11 +90,11 @@ fn layer(kind: &str, value: &str) -> String {
         format!("  attributes/{kind}-{n}: {{ actions: [{{ key: k{n}, value: v, action: insert }}] }}\n")
     });
     let parts: String = parts.collect();
-    format!("processors:\n{parts}exporters:\n  debug/{kind}: {{ verbosity: {value} }} # {kind}\n")
+    format!("processors:\n{parts}exporters:\n  debug/{kind}: {{ verbosity: {kind}-{value} }}\n")
 }
 
 fn last_line(value: &str) -> String {
-    format!("verbosity: {value} }} # team")
+    format!("team-{value}")
 }
 
 const PIPELINE: &str = "receivers: { otlp: {} }\nservice: { pipelines: { traces: { receivers: [otlp], exporters: [debug/base] } } }\n";
