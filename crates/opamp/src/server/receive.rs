@@ -43,7 +43,7 @@ pub struct Received {
     /// Whether the answer should ask for the component map, if it is not known by its hash.
     pub components_wanted: bool,
     /// Whether the agent takes remote configs as deltas, where the message tells: it announces what it is capable of,
-    /// changed or not, or it shows that what was known of it may be of another process.
+    /// changed or not, or it is asked for everything because what was known of it may be of another process.
     pub takes_deltas: Option<bool>,
     /// Whether the message has the number of the one before it: probably the agent sent it again
     /// for want of an answer. Answer it, but do not act twice on what it asks.
@@ -104,7 +104,8 @@ pub fn receive(wire: &mut WireState, bytes: &[u8], limits: &Limits) -> Result<Re
     let repeated = wire.sequence_num == Some(parts.sequence_num);
     let full_state_needed = sequence::advance(&mut next, &parts, changes.has_status());
     let components_wanted = sequence::wants_components(&mut next);
-    let takes_deltas = takes_deltas(&parts)?.or_else(|| next.stale.then_some(false));
+    // Whoever is asked for everything says this again, too.
+    let takes_deltas = takes_deltas(&parts)?.or_else(|| full_state_needed.then_some(false));
     let carried_status = parts.get(Part::RemoteConfigStatus).is_some();
     *wire = next;
     Ok(Received {

@@ -14,13 +14,11 @@ use testkit::{ServerProcess, wait_until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_opamp-server");
 
-/// Says what a collector says, and takes over whatever comes.
+/// Says what a collector says, and takes whatever comes.
 const COLLECTOR: &str = r#"#!/bin/sh
 case "$1" in validate|components) exit 0 ;; esac
-ready() { echo "Everything is ready. Begin running and processing data." >&2; }
-trap ready HUP
-ready
-while :; do sleep 0.1; done
+echo "Everything is ready. Begin running and processing data." >&2
+exec sleep 100000
 "#;
 
 /// Our agent beside a collector. It ends with the test's runtime; its collector with it.
@@ -43,7 +41,7 @@ impl Machine {
         let place = directory.path().display();
         let text = format!(
             "opamp: {{ server: {{ endpoint: '{endpoint}', polling_interval: 1s }}, capabilities: {{ accepts_remote_config: true }} }}\n\
-             collector: {{ executable: '{place}/collector', config_path: '{place}/config.yaml' }}\n\
+             collector: {{ executable: '{place}/collector', config_path: '{place}/config.yaml', reload: never }}\n\
              storage: {{ directory: '{place}/state' }}\n"
         );
         let settings = Settings::parse("opamp.yaml", &text, &Environment::default());
