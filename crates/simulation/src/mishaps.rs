@@ -181,9 +181,8 @@ impl World {
         let number = self.dice.below(1_000_000);
         // What all configs have in common makes a delta worth it.
         let common = "x".repeat(1_000);
-        let body = format!(
-            "{config}:\n  number: {number}\n  note: \"{kills}\"\n  common: {common}\n"
-        );
+        let body =
+            format!("{config}:\n  number: {number}\n  note: \"{kills}\"\n  common: {common}\n");
         Intent::Release(NewConfig {
             config,
             selector,

@@ -44,7 +44,10 @@ async fn applied(server: &Server, config: &ConfigMap) {
 }
 
 /// A machine whose agent runs a config of the server.
-async fn started(server: &Server, config: impl FnOnce(&Machine) -> ConfigMap) -> (Machine, ConfigMap) {
+async fn started(
+    server: &Server,
+    config: impl FnOnce(&Machine) -> ConfigMap,
+) -> (Machine, ConfigMap) {
     let mut machine = Machine::new(&server.endpoint());
     machine.start();
     server.until("health", |seen| seen.is_healthy()).await;
@@ -63,7 +66,10 @@ fn padded(machine: &Machine, label: &str) -> String {
 async fn what_changed_is_taken_over_byte_for_byte() {
     let server = Server::start().await;
     let (machine, old) = started(&server, |machine| one(&padded(machine, "one"))).await;
-    assert_eq!(server.seen().custom_capabilities, [CustomCapabilities::DELTA]);
+    assert_eq!(
+        server.seen().custom_capabilities,
+        [CustomCapabilities::DELTA]
+    );
     let new = one(&padded(&machine, "two"));
     let delta = delta::encode(&old, &new).unwrap();
     assert!(delta["config.yaml"].body.len() < 300);
@@ -120,10 +126,7 @@ async fn of_several_files_those_that_changed_travel() {
     let several = |machine: &Machine, label: &str| {
         let padding = "# a line that both have\n".repeat(100);
         let extra = format!("{padding}exporters: {{ debug/{label}: {{}} }}\n");
-        map(&[
-            ("a.yaml", &padded(machine, "one")),
-            ("b.yaml", &extra),
-        ])
+        map(&[("a.yaml", &padded(machine, "one")), ("b.yaml", &extra)])
     };
     let (mut machine, old) = started(&server, |machine| several(machine, "x")).await;
     // What is kept outlives the agent.
@@ -131,7 +134,9 @@ async fn of_several_files_those_that_changed_travel() {
     machine.kill();
     machine.start();
     server
-        .until("the next agent", |seen| connections < seen.connections && seen.is_healthy())
+        .until("the next agent", |seen| {
+            connections < seen.connections && seen.is_healthy()
+        })
         .await;
     let new = several(&machine, "y");
     let delta = delta::encode(&old, &new).unwrap();

@@ -69,7 +69,10 @@ async fn a_release_is_sent_as_what_changed_to_those_that_take_it_and_run_the_one
     assert_eq!(body(&sent).unwrap(), "v: two");
     for other in [plain, failed] {
         let sent = other.pushed(&world).unwrap();
-        assert_eq!((delta(&sent), body(&sent).unwrap().as_str()), (None, "v: two"));
+        assert_eq!(
+            (delta(&sent), body(&sent).unwrap().as_str()),
+            (None, "v: two")
+        );
     }
 }
 
@@ -97,7 +100,10 @@ async fn going_back_travels_as_what_changed_too() {
     agent.pushed(&world).unwrap();
     agent.answers(&world, &hash("v: two"), ApplyState::Applied, "");
     world.release("base", "", 0, "v: one").await;
-    assert_eq!(delta(&agent.pushed(&world).unwrap()).unwrap(), "v: two -> v: one");
+    assert_eq!(
+        delta(&agent.pushed(&world).unwrap()).unwrap(),
+        "v: two -> v: one"
+    );
 }
 
 #[tokio::test]
@@ -108,17 +114,26 @@ async fn an_agent_that_cannot_use_it_gets_the_whole_and_no_other_delta_of_that_c
     world.release("base", "", 0, "v: two").await;
     assert!(delta(&agent.pushed(&world).unwrap()).is_some());
     let sent = agent.say(&world, whole_wanted("v: two"));
-    assert_eq!((delta(&sent), body(&sent).unwrap().as_str()), (None, "v: two"));
+    assert_eq!(
+        (delta(&sent), body(&sent).unwrap().as_str()),
+        (None, "v: two")
+    );
     // A new connection does not begin anew.
     agent.leaves(&world);
     world.pass(1);
     let mut agent = world.attached(1);
     let again = agent.reports(&world, &hash("v: one"));
-    assert_eq!((delta(&again), body(&again).unwrap().as_str()), (None, "v: two"));
+    assert_eq!(
+        (delta(&again), body(&again).unwrap().as_str()),
+        (None, "v: two")
+    );
     agent.answers(&world, &hash("v: two"), ApplyState::Applied, "");
     // The next content is another matter.
     world.release("base", "", 0, "v: three").await;
-    assert_eq!(delta(&agent.pushed(&world).unwrap()).unwrap(), "v: two -> v: three");
+    assert_eq!(
+        delta(&agent.pushed(&world).unwrap()).unwrap(),
+        "v: two -> v: three"
+    );
 }
 
 #[tokio::test]
@@ -160,7 +175,10 @@ async fn what_must_be_sent_again_is_sent_whole() {
     assert!(delta(&agent.pushed(&world).unwrap()).is_some());
     // It does not know the content, so it names the old one.
     let again = agent.answers(&world, &hash("v: one"), ApplyState::Applied, "");
-    assert_eq!((delta(&again), body(&again).unwrap().as_str()), (None, "v: two"));
+    assert_eq!(
+        (delta(&again), body(&again).unwrap().as_str()),
+        (None, "v: two")
+    );
 }
 
 #[tokio::test]
@@ -193,7 +211,10 @@ async fn what_nobody_foresaw_is_sent_whole_once_and_then_as_what_changed() {
     world.commit().await;
     world.crash().await;
     let first = world.attached(1).reports(&world, &hash("v: one"));
-    assert_eq!((delta(&first), body(&first).unwrap().as_str()), (None, "v: three"));
+    assert_eq!(
+        (delta(&first), body(&first).unwrap().as_str()),
+        (None, "v: three")
+    );
     world.engine.reconcile(world.now).await.unwrap();
     let second = world.attached(2).reports(&world, &hash("v: one"));
     assert_eq!(delta(&second).unwrap(), "v: one -> v: three");
@@ -219,12 +240,18 @@ async fn nothing_leaves_under_a_hold_as_a_delta_either() {
     let world = world().await;
     world.release("base", "", 0, "v: one").await;
     let agent = applied(&world, 1, "v: one").await;
-    let (caller, scope) = (Caller::anonymous(), HoldScope::Namespace(Namespace::default()));
+    let (caller, scope) = (
+        Caller::anonymous(),
+        HoldScope::Namespace(Namespace::default()),
+    );
     let put = world.engine.put_hold(&caller, scope.clone(), "", world.now);
     put.await.unwrap();
     world.release("base", "", 0, "v: two").await;
     assert!(agent.pushed(&world).is_none());
     let lifted = world.engine.lift_hold(&caller, &scope, world.now);
     lifted.await.unwrap();
-    assert_eq!(delta(&agent.pushed(&world).unwrap()).unwrap(), "v: one -> v: two");
+    assert_eq!(
+        delta(&agent.pushed(&world).unwrap()).unwrap(),
+        "v: one -> v: two"
+    );
 }

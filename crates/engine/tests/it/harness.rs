@@ -15,8 +15,8 @@ use domain::{
     },
 };
 use engine::{
-    Attach, AttachRequest, Attachment, DisconnectReason, Engine, EngineOptions, ExchangeError, Heard, Mailbox,
-    Outgoing, Principal, Transport,
+    Attach, AttachRequest, Attachment, DisconnectReason, Engine, EngineOptions, ExchangeError,
+    Heard, Mailbox, Outgoing, Principal, Transport,
     admin::{
         Caller, Created, Creation,
         tokens::{NewToken, TokenKind},

@@ -150,7 +150,10 @@ async fn what_changed_travels_to_those_that_take_it_over_each_transport() {
             Some(Cow::Borrowed(&old[..]))
         };
         let got = delta::decode(&travelled, second.as_bytes(), 1 << 20, find).unwrap();
-        assert_eq!(got["config.yaml"], ConfigFile::new(new.clone(), "text/yaml"));
+        assert_eq!(
+            got["config.yaml"],
+            ConfigFile::new(new.clone(), "text/yaml")
+        );
 
         // One that cannot use it is sent the whole in the answer.
         let whole = agent.asks_for_whole(&second).await;

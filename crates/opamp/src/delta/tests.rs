@@ -42,19 +42,30 @@ fn one_changed_line_travels_as_little() {
     let (old, new) = (one(config("one: 1")), one(config("one: 2")));
     let sent = encode(&old, &new).unwrap();
     assert!(is_delta(&sent) && !is_delta(&new));
-    assert!(sent[CONFIG_FILE].body.len() < 200, "{}", sent[CONFIG_FILE].body.len());
+    assert!(
+        sent[CONFIG_FILE].body.len() < 200,
+        "{}",
+        sent[CONFIG_FILE].body.len()
+    );
     assert_eq!(taken(&old, &sent, &config_hash(&new)), Ok(new));
 }
 
 #[test]
 fn what_the_agent_does_not_have_is_told() {
-    let (old, new, other) = (one(config("a: 1")), one(config("a: 2")), one(config("a: 3")));
+    let (old, new, other) = (
+        one(config("a: 1")),
+        one(config("a: 2")),
+        one(config("a: 3")),
+    );
     let sent = encode(&old, &new).unwrap();
     let unknown = DeltaError::UnknownBase {
         file: CONFIG_FILE.to_owned(),
     };
     assert_eq!(taken(&other, &sent, &config_hash(&new)), Err(unknown));
-    assert_eq!(taken(&old, &sent, &config_hash(&other)), Err(DeltaError::OtherHash));
+    assert_eq!(
+        taken(&old, &sent, &config_hash(&other)),
+        Err(DeltaError::OtherHash)
+    );
 }
 
 #[test]
@@ -65,7 +76,10 @@ fn files_that_did_not_change_cost_nearly_nothing_and_new_ones_travel_whole() {
         ("gone.yaml".to_owned(), file(config("g: 1"))),
     ]);
     let new = ConfigMap::from([
-        ("a.yaml".to_owned(), ConfigFile::new(config("a: 1"), "text/x-other")),
+        (
+            "a.yaml".to_owned(),
+            ConfigFile::new(config("a: 1"), "text/x-other"),
+        ),
         ("b.yaml".to_owned(), file(b"b: 1\n".to_vec())),
         ("empty.yaml".to_owned(), file(Vec::new())),
     ]);
@@ -77,7 +91,9 @@ fn files_that_did_not_change_cost_nearly_nothing_and_new_ones_travel_whole() {
 
 #[test]
 fn what_would_not_be_smaller_is_no_delta() {
-    let noise: Vec<u8> = (0..4096_u32).flat_map(|n| Sha256::digest(n.to_be_bytes())).collect();
+    let noise: Vec<u8> = (0..4096_u32)
+        .flat_map(|n| Sha256::digest(n.to_be_bytes()))
+        .collect();
     assert_eq!(encode(&one(b"a: 1\n".as_slice()), &one(noise)), None);
     assert_eq!(encode(&one(b"a".as_slice()), &one(b"b".as_slice())), None);
     assert_eq!(encode(&ConfigMap::new(), &one(config("a: 1"))), None);
@@ -101,7 +117,11 @@ fn large_files_are_found_in_their_base_from_end_to_end() {
     changed[1_000_000] ^= 1;
     let (old, new) = (one(body), one(changed));
     let sent = encode(&old, &new).unwrap();
-    assert!(sent[CONFIG_FILE].body.len() < 8 * 1024, "{}", sent[CONFIG_FILE].body.len());
+    assert!(
+        sent[CONFIG_FILE].body.len() < 8 * 1024,
+        "{}",
+        sent[CONFIG_FILE].body.len()
+    );
     assert_eq!(taken(&old, &sent, &config_hash(&new)), Ok(new));
 }
 
@@ -110,7 +130,9 @@ fn a_bomb_is_refused_before_it_goes_off() {
     let base = config("a: 1");
     // Over the limit in less than 4 KiB.
     let mut context = CCtx::try_create().unwrap();
-    context.set_parameter(CParameter::CompressionLevel(1)).unwrap();
+    context
+        .set_parameter(CParameter::CompressionLevel(1))
+        .unwrap();
     let zeros = vec![0; LIMIT_BYTES + 1];
     let mut frame = Vec::with_capacity(zeros.len());
     context.compress2(&mut frame, &zeros).unwrap();
@@ -121,14 +143,20 @@ fn a_bomb_is_refused_before_it_goes_off() {
         limit_bytes: LIMIT_BYTES,
     };
     let hash = [0; 32];
-    assert_eq!(taken(&one(base.clone()), &bomb, &hash), Err(too_large.clone()));
+    assert_eq!(
+        taken(&one(base.clone()), &bomb, &hash),
+        Err(too_large.clone())
+    );
     // A second frame behind an honest one has no room.
     let mut two = compress(&base, &config("a: 2")).unwrap();
     two.extend(&frame);
     let damaged = DeltaError::Damaged {
         file: CONFIG_FILE.to_owned(),
     };
-    assert_eq!(taken(&one(base.clone()), &delta_of(&base, two), &hash), Err(damaged));
+    assert_eq!(
+        taken(&one(base.clone()), &delta_of(&base, two), &hash),
+        Err(damaged)
+    );
     // Many files that are each within the limit are not so together.
     let zeros = vec![0; LIMIT_BYTES / 2 + 1];
     let part = compress(&base, &zeros).unwrap();
@@ -142,19 +170,36 @@ fn a_bomb_is_refused_before_it_goes_off() {
 fn a_frame_that_keeps_its_size_to_itself_is_refused() {
     let base = config("a: 1");
     let mut context = CCtx::try_create().unwrap();
-    context.set_parameter(CParameter::ContentSizeFlag(false)).unwrap();
+    context
+        .set_parameter(CParameter::ContentSizeFlag(false))
+        .unwrap();
     let mut frame = Vec::with_capacity(1024);
     context.compress2(&mut frame, b"a: 1\n".as_slice()).unwrap();
     let refused = taken(&one(base.clone()), &delta_of(&base, frame), &[0; 32]);
-    assert!(matches!(refused, Err(DeltaError::Damaged { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(DeltaError::Damaged { .. })),
+        "{refused:?}"
+    );
 }
 
 #[test]
 fn the_hash_is_the_documented_one() {
     let vectors = [
-        (vec![("config.yaml", "text/yaml", "a: 1\n")], "37b128c59f1f5097f73f82691cb519f1f568667faab5ced1b4ab979d36837eae"),
-        (vec![("other.yaml", "text/yaml", "a: 1\n")], "fe539f9d428bc77ae22e9bab1c8f6ffd8707070de705efb01d8ee110b611cf4d"),
-        (vec![("a.yaml", "", "x: y\n"), ("b.json", "application/json", "{}")], "d5d170d8b251d68ab871a454b8f73d7fa740727358924d801d805af3062ce792"),
+        (
+            vec![("config.yaml", "text/yaml", "a: 1\n")],
+            "37b128c59f1f5097f73f82691cb519f1f568667faab5ced1b4ab979d36837eae",
+        ),
+        (
+            vec![("other.yaml", "text/yaml", "a: 1\n")],
+            "fe539f9d428bc77ae22e9bab1c8f6ffd8707070de705efb01d8ee110b611cf4d",
+        ),
+        (
+            vec![
+                ("a.yaml", "", "x: y\n"),
+                ("b.json", "application/json", "{}"),
+            ],
+            "d5d170d8b251d68ab871a454b8f73d7fa740727358924d801d805af3062ce792",
+        ),
     ];
     for (files, expected) in vectors {
         let files = files.into_iter();
@@ -167,7 +212,13 @@ fn the_hash_is_the_documented_one() {
 
 /// Texts that have much in common.
 fn texts() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
-    let line = prop::sample::select(vec!["receivers: {}\n", "a: 1\n", "exporters:\n", "  otlp:\n", "x"]);
+    let line = prop::sample::select(vec![
+        "receivers: {}\n",
+        "a: 1\n",
+        "exporters:\n",
+        "  otlp:\n",
+        "x",
+    ]);
     let text = prop::collection::vec(line, 0..200).prop_map(|lines| lines.concat().into_bytes());
     (text.clone(), text)
 }

@@ -730,7 +730,7 @@ fn cu_01_that_an_agent_takes_deltas_counts_until_it_is_asked_for_everything() {
     let mut wire = WireState::default();
     let mut takes = |message: proto::AgentToServer| {
         let bytes = message.encode_to_vec();
-        let received = server::receive(&mut wire, &bytes, &Limits::SERVER).unwrap();
+        let received = opamp::server::receive(&mut wire, &bytes, &Limits::SERVER).unwrap();
         received.takes_deltas
     };
     let ours = ["io.x.y", "io.opamp-rs.delta/1"];

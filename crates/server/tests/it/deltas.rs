@@ -34,7 +34,12 @@ impl Machine {
         let collector = directory.path().join("collector");
         // Another process writes it: a program that a child of this one still holds open for writing cannot be run.
         let written = Command::new("sh")
-            .args(["-c", r#"printf '%s' "$1" > "$2" && chmod +x "$2""#, "sh", COLLECTOR])
+            .args([
+                "-c",
+                r#"printf '%s' "$1" > "$2" && chmod +x "$2""#,
+                "sh",
+                COLLECTOR,
+            ])
             .arg(&collector)
             .status();
         assert!(written.expect("a shell").success());
@@ -85,7 +90,9 @@ impl Machine {
 /// A layer of some 2,700 bytes.
 fn layer(kind: &str, value: &str) -> String {
     let parts = (0..40).map(|n| {
-        format!("  attributes/{kind}-{n}: {{ actions: [{{ key: k{n}, value: v, action: insert }}] }}\n")
+        format!(
+            "  attributes/{kind}-{n}: {{ actions: [{{ key: k{n}, value: v, action: insert }}] }}\n"
+        )
     });
     let parts: String = parts.collect();
     format!("processors:\n{parts}exporters:\n  debug/{kind}: {{ verbosity: {kind}-{value} }}\n")
@@ -112,7 +119,9 @@ async fn until_applied(server: &ServerProcess, machine: &Machine, text: &str) {
     wait_until(&format!("{text} to be applied"), async || {
         let agents = server.api().agents("").await;
         let config = machine.config();
-        let has = config.windows(text.len()).any(|part| part == text.as_bytes());
+        let has = config
+            .windows(text.len())
+            .any(|part| part == text.as_bytes());
         has && agents.len() == 1
             && agents[0].config_state == ConfigState::Applied
             && agents[0].in_sync == Some(true)

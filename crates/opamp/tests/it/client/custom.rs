@@ -3,9 +3,7 @@
 use std::time::Instant;
 
 use opamp::client::{CustomMessageRefused, Event, InvalidCustomCapability, Mode};
-use opamp::model::{
-    AgentCapabilities, ConfigFile, ConfigMap, CustomCapabilities, CustomMessage,
-};
+use opamp::model::{AgentCapabilities, ConfigFile, ConfigMap, CustomCapabilities, CustomMessage};
 use opamp::proto::{AgentToServer, ServerToAgent, ServerToAgentFlags};
 use opamp::server::{Reply, encode_remote_config, encode_remote_config_delta};
 use prost::Message as _;
@@ -202,12 +200,18 @@ fn the_whole_of_an_offer_is_asked_for_and_passed_on_when_it_comes() {
     sent(&mut session, now);
     let delta = Reply::to(UID, SERVER).remote_config(encode_remote_config_delta(&config, b"h"));
     let events = give(&mut session, delta.clone(), now).events;
-    assert!(events.contains(&Event::CustomCapabilities(ours)), "{events:?}");
+    assert!(
+        events.contains(&Event::CustomCapabilities(ours)),
+        "{events:?}"
+    );
     assert!(matches!(events.last(), Some(Event::RemoteConfig(offer)) if offer.hash == b"h"));
     assert!(give(&mut session, delta, now).events.is_empty());
     session.ask_for_whole(b"h").unwrap();
     let asked = sent(&mut session, now).custom_message.unwrap();
-    assert_eq!((asked.r#type.as_str(), &asked.data[..]), ("whole", &b"h"[..]));
+    assert_eq!(
+        (asked.r#type.as_str(), &asked.data[..]),
+        ("whole", &b"h"[..])
+    );
     let whole = Reply::to(UID, SERVER).remote_config(encode_remote_config(&config, b"h"));
     assert_eq!(give(&mut session, whole, now).events.len(), 1);
 }
