@@ -96,6 +96,7 @@ impl Plane {
             selector: "".parse().unwrap(),
             priority: 0,
             template: None,
+            variables: None,
             body: Arc::from(body),
             sha256,
             author: Actor::server(),
