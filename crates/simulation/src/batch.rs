@@ -21,8 +21,9 @@ pub struct Batch {
     pub messages: u64,
     /// Their offers.
     pub offers: u64,
-    /// Those of them that were sent as what changed, and how many of these the whole was asked for.
+    /// Those of them that were sent as what changed.
     pub deltas: u64,
+    /// Those of which the whole was asked for.
     pub refused_deltas: u64,
     /// Their server processes.
     pub servers: u64,
