@@ -23,7 +23,9 @@ pub enum BodyError {
     #[error("the body is empty: write at least one section, or delete the config instead")]
     Empty,
     /// A set of variables without any.
-    #[error("the set is empty: write at least one variable and its value, or delete the config instead")]
+    #[error(
+        "the set is empty: write at least one variable and its value, or delete the config instead"
+    )]
     EmptySet,
     /// A variable of a set that cannot be.
     #[error("{at}: {reason}")]

@@ -27,11 +27,7 @@ pub struct Layer {
 impl Layer {
     /// A revision as it applies to an agent that gets these sets of variables, of which the later wins.
     #[must_use]
-    pub fn of(
-        revision: Arc<Revision>,
-        agent: AgentFacts<'_>,
-        sets: &Arc<[Arc<Revision>]>,
-    ) -> Self {
+    pub fn of(revision: Arc<Revision>, agent: AgentFacts<'_>, sets: &Arc<[Arc<Revision>]>) -> Self {
         let Some(template) = &revision.template else {
             return Self::with(revision, None);
         };
@@ -75,7 +71,10 @@ impl Layer {
         match self.sets.iter().map(told).collect::<Vec<_>>().as_slice() {
             [] => "no set of variables matches it".to_owned(),
             [only] => format!("the set of variables that matches it is {only}"),
-            several => format!("the sets of variables that match it are {}", several.join(", ")),
+            several => format!(
+                "the sets of variables that match it are {}",
+                several.join(", ")
+            ),
         }
     }
 }

@@ -120,11 +120,7 @@ impl Renderer {
         })
     }
 
-    fn rendered(
-        &self,
-        layer: &Layer,
-        values: &Values,
-    ) -> Result<Arc<Rendered>, MaterialiseError> {
+    fn rendered(&self, layer: &Layer, values: &Values) -> Result<Arc<Rendered>, MaterialiseError> {
         let revision = &layer.revision;
         let key = (revision.sha256, *values.digest());
         if let Some(known) = find(&self.texts, &key) {

@@ -102,7 +102,11 @@ fn json(value: otelcol::Value) -> Option<Json> {
         Value::Float(number) => serde_json::Number::from_f64(number)?.into(),
         Value::Str(text) | Value::Timestamp(text) => text.into(),
         Value::Binary(_) => return None,
-        Value::List(items) => items.into_iter().map(json).collect::<Option<Vec<_>>>()?.into(),
+        Value::List(items) => items
+            .into_iter()
+            .map(json)
+            .collect::<Option<Vec<_>>>()?
+            .into(),
         Value::Map(entries) => {
             let entry = |(name, value)| Some((name, json(value)?));
             let entries = entries.into_iter().map(entry);
@@ -150,7 +154,11 @@ mod tests {
         // It is read back from what is stored.
         let stored = serde_json::to_string(&serde_json::json!({ "vars": values })).unwrap();
         assert!(serde_json::from_str::<Json>(&stored).is_ok());
-        let bomb = format!("a: &a [{}]\nb: [{}]\n", "1,".repeat(1000), "*a,".repeat(100));
+        let bomb = format!(
+            "a: &a [{}]\nb: [{}]\n",
+            "1,".repeat(1000),
+            "*a,".repeat(100)
+        );
         assert!(read(&bomb).is_err());
         let long = format!("a: {}\n", "x".repeat(1 << 20));
         assert!(matches!(read(&long), Err(BodyError::TooLarge { .. })));

@@ -24,9 +24,7 @@ use rows::{
     components_from, components_to,
 };
 
-pub(crate) use template::{
-    decode_template, decode_variables, encode_template, encode_variables,
-};
+pub(crate) use template::{decode_template, decode_variables, encode_template, encode_variables};
 
 use crate::StoreError;
 

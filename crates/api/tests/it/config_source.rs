@@ -190,16 +190,28 @@ pub async fn a_set_of_variables_and_what_looks_at_it_come_in_one_commit(world: &
     let taken = agent.takes_config(world, ApplyState::Applied, "").await;
     assert!(taken.contains("verbosity: normal"), "{taken}");
     // What is wrong with a set is told at its line, and its kind stays.
-    assert_eq!(take_of(world, &source, &of(3, "a-b: 1")).await, Taken::Refused);
-    let told = ("shared.config.yaml:4:3".to_owned(), "config-vars".to_owned());
+    assert_eq!(
+        take_of(world, &source, &of(3, "a-b: 1")).await,
+        Taken::Refused
+    );
+    let told = (
+        "shared.config.yaml:4:3".to_owned(),
+        "config-vars".to_owned(),
+    );
     assert_eq!(findings(world).await, [told]);
-    let files = [SourceFile::new("shared.config.yaml", format!("name: shared\nbody: |\n  {}", BODY.replace('\n', "\n  ")))];
+    let files = [SourceFile::new(
+        "shared.config.yaml",
+        format!("name: shared\nbody: |\n  {}", BODY.replace('\n', "\n  ")),
+    )];
     let other = NewCommit {
         documents: read_documents(Ok(files.to_vec())).unwrap(),
         ..commit(4, [])
     };
     assert_eq!(take_of(world, &source, &other).await, Taken::Refused);
-    let told = ("shared.config.yaml:1:1".to_owned(), "config-invalid".to_owned());
+    let told = (
+        "shared.config.yaml:1:1".to_owned(),
+        "config-invalid".to_owned(),
+    );
     assert_eq!(findings(world).await, [told]);
 }
 

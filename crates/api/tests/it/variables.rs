@@ -33,7 +33,8 @@ async fn make(world: &World<'_>, config: &str, selector: &str, body: &str) -> Re
 }
 
 async fn make_over(world: &World<'_>, config: &str, selector: &str, body: &str) {
-    let request = json!({ "kind": "variables", "selector": selector, "priority": 10, "body": body });
+    let request =
+        json!({ "kind": "variables", "selector": selector, "priority": 10, "body": body });
     let answer = world.put(&path(config), request).await;
     answer.json::<Revision>(StatusCode::CREATED);
 }
@@ -105,7 +106,11 @@ pub async fn a_set_reaches_the_agents_whose_templates_look_at_it(world: &World<'
     assert_eq!(shared, [(&"endpoint".to_owned(), &eu_gives)]);
     let rendered = render(world, json!({ "labels": { "region": "eu" } })).await;
     assert_eq!(rendered.shared.get("endpoint"), Some(&eu_gives));
-    assert_eq!(rendered.shared.len(), 1, "the timeout is the template's own");
+    assert_eq!(
+        rendered.shared.len(),
+        1,
+        "the timeout is the template's own"
+    );
 
     // What no template looks at changes nobody.
     make(world, "common", "", "endpoint: us:1\nother: 2\n").await;
@@ -129,14 +134,22 @@ pub async fn a_set_reaches_the_agents_whose_templates_look_at_it(world: &World<'
     let rollout: RolloutDetail = world
         .read(&format!("/api/v1/rollouts/{}", started.rollout.id))
         .await;
-    assert_eq!(rollout.agents.total, 2, "those whose templates it gives a value");
-    let patched = world.patch(&us.path(), json!({ "labels": { "slow": "yes" } })).await;
+    assert_eq!(
+        rollout.agents.total, 2,
+        "those whose templates it gives a value"
+    );
+    let patched = world
+        .patch(&us.path(), json!({ "labels": { "slow": "yes" } }))
+        .await;
     assert_eq!(patched.status, StatusCode::OK, "{}", patched.text);
     takes(&mut us, world, "endpoint: \"us:2\", timeout: 50s").await;
 
     // It moves, and another set is for it; and so after a crash.
     world
-        .patch(&us.path(), json!({ "labels": { "region": "eu", "slow": null } }))
+        .patch(
+            &us.path(),
+            json!({ "labels": { "region": "eu", "slow": null } }),
+        )
         .await;
     takes(&mut us, world, "endpoint: \"eu:1\", timeout: 7s").await;
     let world = world.crashed().await;
@@ -154,12 +167,19 @@ pub async fn a_set_alone_is_nothing_to_an_agent(world: &World<'_>) {
     let shown: Agent = world.read(&lone.path()).await;
     assert_eq!(shown.config.desired, None);
     let config: Config = world.read(&path("common")).await;
-    assert_eq!((config.kind, config.baseline), (ConfigKind::Variables, Some(1)));
-    let gone = world.delete(&format!("{}?agents=remove", path("common"))).await;
+    assert_eq!(
+        (config.kind, config.baseline),
+        (ConfigKind::Variables, Some(1))
+    );
+    let gone = world
+        .delete(&format!("{}?agents=remove", path("common")))
+        .await;
     assert_eq!(gone.status, StatusCode::OK, "{}", gone.text);
 }
 
-pub async fn an_agent_that_no_set_gives_a_value_is_told_with_the_sets_that_match(world: &World<'_>) {
+pub async fn an_agent_that_no_set_gives_a_value_is_told_with_the_sets_that_match(
+    world: &World<'_>,
+) {
     let mut eu = agent(world, 1, "eu").await;
     let us = agent(world, 2, "us").await;
     make(world, "common", "", "rate: 5\n").await;
@@ -191,20 +211,29 @@ pub async fn an_agent_that_no_set_gives_a_value_is_told_with_the_sets_that_match
     let refusal = refusal.problem(ProblemKind::TemplateFailed);
     assert_eq!((refusal.line, refusal.column), (Some(3), Some(23)));
     let rendered = world
-        .post(&format!("{}/render", path("edge")), json!({ "agent": us.id() }))
+        .post(
+            &format!("{}/render", path("edge")),
+            json!({ "agent": us.id() }),
+        )
         .await
         .problem(ProblemKind::TemplateFailed);
     assert!(rendered.detail.unwrap().contains("common (revision 1)"));
 
     // Those that have it may be given it, and a set for the others mends it.
     let excluding = json!({ "exclude_incompatible": true });
-    let started: StartedRollout = world.post(&rollouts, excluding).await.json(StatusCode::CREATED);
+    let started: StartedRollout = world
+        .post(&rollouts, excluding)
+        .await
+        .json(StatusCode::CREATED);
     assert_eq!((started.affected, started.excluded), (2, 1));
     takes(&mut eu, world, "eu:1").await;
     assert!(us.pushed(world).is_none());
     make(world, "us", "region=us", "endpoint: us:1\n").await;
     let planned = plan(world, "us", json!({})).await;
-    assert_eq!((planned.agents, planned.changed, planned.blocked), (1, 1, false));
+    assert_eq!(
+        (planned.agents, planned.changed, planned.blocked),
+        (1, 1, false)
+    );
     release(world, "us").await;
     let mut us = us;
     takes(&mut us, world, "us:1").await;
@@ -254,7 +283,10 @@ pub async fn a_set_that_templates_need_is_not_taken_away(world: &World<'_>) {
     let error = group.error.as_deref().unwrap();
     assert!(error.contains("no set of variables matches it"), "{error}");
     let removal = format!("{}?agents=remove", path("common"));
-    world.delete(&removal).await.problem(ProblemKind::TemplateFailed);
+    world
+        .delete(&removal)
+        .await
+        .problem(ProblemKind::TemplateFailed);
     // Nor is the name taken out of it, nor are its agents.
     make(world, "common", "", "other: 1\n").await;
     let rollouts = format!("{}/rollouts", path("common"));
@@ -264,13 +296,17 @@ pub async fn a_set_that_templates_need_is_not_taken_away(world: &World<'_>) {
     let refusal = world.post(&rollouts, json!({})).await;
     refusal.problem(ProblemKind::TemplateFailed);
     assert!(eu.pushed(world).is_none());
-    let gone = world.delete(&format!("{}?agents=remove", path("edge"))).await;
+    let gone = world
+        .delete(&format!("{}?agents=remove", path("edge")))
+        .await;
     assert_eq!(gone.status, StatusCode::OK, "{}", gone.text);
     let gone = world.delete(&removal).await;
     assert_eq!(gone.status, StatusCode::OK, "{}", gone.text);
 }
 
-pub async fn values_that_cost_a_template_too_much_block_the_release_of_their_set(world: &World<'_>) {
+pub async fn values_that_cost_a_template_too_much_block_the_release_of_their_set(
+    world: &World<'_>,
+) {
     let mut eu = agent(world, 1, "eu").await;
     let list = |parts: usize| format!("endpoint: us:1\nlist: [{}]\n", "1,".repeat(parts));
     make(world, "common", "", &list(10)).await;
@@ -329,13 +365,22 @@ pub async fn a_set_is_versioned_and_rolled_back_as_a_config(world: &World<'_>) {
     assert_eq!(again.status, StatusCode::OK, "{}", again.text);
     release(world, "common").await;
     takes(&mut eu, world, "us:2").await;
-    let diff: RevisionDiff = world.read(&format!("{}/revisions/2/diff", path("common"))).await;
-    assert!(diff.unified.contains("-endpoint: us:1\n+endpoint: us:2\n"), "{}", diff.unified);
+    let diff: RevisionDiff = world
+        .read(&format!("{}/revisions/2/diff", path("common")))
+        .await;
+    assert!(
+        diff.unified.contains("-endpoint: us:1\n+endpoint: us:2\n"),
+        "{}",
+        diff.unified
+    );
     assert_eq!(diff.changes, ConfigChanges::default());
     let back = format!("{}/rollback", path("common"));
     let back = world.post(&back, json!({ "revision": 1 })).await;
     let back: Revision = back.json(StatusCode::CREATED);
-    assert_eq!((back.summary.number, back.body.as_str()), (3, "endpoint: us:1\n"));
+    assert_eq!(
+        (back.summary.number, back.body.as_str()),
+        (3, "endpoint: us:1\n")
+    );
     release(world, "common").await;
     takes(&mut eu, world, "us:1").await;
 }
@@ -350,7 +395,9 @@ pub async fn secrets_of_a_set_are_not_shown(world: &World<'_>) {
     let revealed: Revision = world.read(&revealed).await;
     assert_eq!(revealed.body, body);
     make(world, "secrets", "", &body.replace("hcaik_1", "hcaik_2")).await;
-    let diff: RevisionDiff = world.read(&format!("{}/revisions/2/diff", path("secrets"))).await;
+    let diff: RevisionDiff = world
+        .read(&format!("{}/revisions/2/diff", path("secrets")))
+        .await;
     assert!(
         diff.unified.contains("[REDACTED] (new)") && !diff.unified.contains("hcaik"),
         "{}",
@@ -400,7 +447,10 @@ pub async fn bodies_that_are_no_set_are_refused_at_their_place(world: &World<'_>
         let refusal = refusal.problem(ProblemKind::InvalidField);
         assert_eq!(refusal.field.as_deref(), Some(field));
     }
-    world.get(&path("common")).await.problem(ProblemKind::NotFound);
+    world
+        .get(&path("common"))
+        .await
+        .problem(ProblemKind::NotFound);
 }
 
 pub async fn a_config_keeps_its_kind(world: &World<'_>) {
@@ -410,7 +460,9 @@ pub async fn a_config_keeps_its_kind(world: &World<'_>) {
     let refusal = refusal.problem(ProblemKind::InvalidField);
     assert_eq!(refusal.field.as_deref(), Some("kind"));
     let planned = json!({ "edit": other });
-    let refusal = world.post(&format!("{}/plan", path("common")), planned).await;
+    let refusal = world
+        .post(&format!("{}/plan", path("common")), planned)
+        .await;
     let refusal = refusal.problem(ProblemKind::InvalidField);
     assert_eq!(refusal.field.as_deref(), Some("edit.kind"));
     // Another may have the name once it is deleted, and does not go back to what it was before.

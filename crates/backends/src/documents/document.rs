@@ -201,8 +201,9 @@ impl<'a> Reader<'a> {
         let text = self.section.text("kind", &mut self.faults)?;
         let kind = Kind::parse(text);
         if kind.is_none() {
-            let problem =
-                format!("there is no kind {text:?}: write kind: collector or kind: variables, or leave it out");
+            let problem = format!(
+                "there is no kind {text:?}: write kind: collector or kind: variables, or leave it out"
+            );
             self.faults.add(node.at, FaultCode::InvalidValue, problem);
         }
         kind

@@ -84,9 +84,13 @@ fn what_is_absent_has_its_default() {
 
 #[test]
 fn a_document_may_be_a_set_of_variables() {
-    let config = one("name: shared\nkind: variables\nselector: env=prod\nbody: |\n  endpoint: a:1\n");
+    let config =
+        one("name: shared\nkind: variables\nselector: env=prod\nbody: |\n  endpoint: a:1\n");
     assert_eq!(config.kind, Kind::Variables);
-    assert_eq!((&*config.body.text, config.template), ("endpoint: a:1\n", None));
+    assert_eq!(
+        (&*config.body.text, config.template),
+        ("endpoint: a:1\n", None)
+    );
 }
 
 #[test]

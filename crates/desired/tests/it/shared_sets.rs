@@ -149,14 +149,23 @@ fn keys_are_of_the_values_and_not_of_where_they_come_from() {
 #[test]
 fn what_values_of_sets_cost_is_checked_when_they_are_there() {
     let compared = "a: 1\nb: {{ vars.list == vars.list }}\n";
-    let list = |parts: usize| sets([set("lists", 1, &format!("list: [{}]\n", "1,".repeat(parts)))]);
+    let list = |parts: usize| {
+        sets([set(
+            "lists",
+            1,
+            &format!("list: [{}]\n", "1,".repeat(parts)),
+        )])
+    };
     let renderer = Renderer::default();
     for parts in [10, 100, 10, 100] {
         let made = renderer.text(&edge(compared, "{}", &list(parts)));
         assert_eq!(made.is_ok(), parts == 10, "{made:?}");
     }
     let refusal = text(&edge(compared, "{}", &list(100))).unwrap_err();
-    assert!(refusal.contains("line 2, column 4: lists and maps of more than 64 parts"), "{refusal}");
+    assert!(
+        refusal.contains("line 2, column 4: lists and maps of more than 64 parts"),
+        "{refusal}"
+    );
     // Parts that are shared would be more than could be let go of.
     let names = |n: usize| format!("{{% set a{n} = [a{0}, a{0}] %}}", n - 1);
     let doubled: String = (1..14).map(names).collect();

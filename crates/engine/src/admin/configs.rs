@@ -251,7 +251,9 @@ pub(super) fn read_kind(text: &str) -> Result<Kind, UnknownKind> {
 
 /// A kind of config that does not exist (yet).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("configs of kind {kind:?} do not exist yet: this version has \"collector\" and \"variables\"")]
+#[error(
+    "configs of kind {kind:?} do not exist yet: this version has \"collector\" and \"variables\""
+)]
 pub struct UnknownKind {
     /// What was asked for.
     pub kind: String,

@@ -186,7 +186,9 @@ pub(crate) fn revision(name: &str, number: u64) -> Revision {
         selector: "env=prod".parse().unwrap(),
         priority: -5,
         template: Some(template()),
-        variables: Some(Arc::new(variables(r#"{"endpoint": ["a", {"b": null}], "rate": 0.5}"#))),
+        variables: Some(Arc::new(variables(
+            r#"{"endpoint": ["a", {"b": null}], "rate": 0.5}"#,
+        ))),
         body: format!("receivers: {{}} # {name} {number}\n")
             .into_bytes()
             .into(),

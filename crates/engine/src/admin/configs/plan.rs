@@ -71,9 +71,7 @@ impl Engine {
         let mut conn = self.db().read().await?;
         let previous = configs::baseline(&mut conn, &caller.namespace, config).await?;
         let target = match proposal {
-            Proposal::Edit(new) => {
-                Some(edited(&mut conn, caller, config, (new, read), now).await?)
-            }
+            Proposal::Edit(new) => Some(edited(&mut conn, caller, config, (new, read), now).await?),
             Proposal::Release(number) => {
                 Some(find_revision::<PlanError>(&mut conn, caller, config, *number).await?)
             }

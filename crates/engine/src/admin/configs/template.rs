@@ -215,10 +215,14 @@ mod tests {
         };
         assert_eq!(told("rate: 5\n_x9: [null]\n"), "2 values");
         assert!(
-            told("ok: 1\na-b: 2\n").starts_with("line 2, column 1: a variable's name has at most 64")
+            told("ok: 1\na-b: 2\n")
+                .starts_with("line 2, column 1: a variable's name has at most 64")
         );
         let hidden = told("ok: 1\nkeys:\n  - {x: '[REDACTED]'}\n");
-        assert!(hidden.starts_with("line 2, column 1: the value holds \"[REDACTED\""), "{hidden}");
+        assert!(
+            hidden.starts_with("line 2, column 1: the value holds \"[REDACTED\""),
+            "{hidden}"
+        );
         let long = told(&format!("a: {}\n", "x".repeat(65 << 10)));
         assert!(long.contains("allowed are 65536: split"), "{long}");
         let many: String = (0..257).map(|n| format!("v{n}: 1\n")).collect();
