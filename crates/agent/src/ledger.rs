@@ -77,6 +77,9 @@ pub struct Ledger {
     last_good: Option<Deployment>,
     /// What stood on the machine before the first offer.
     base: Option<Content>,
+    /// The files as they were offered, where what runs is made of several.
+    #[serde(default)]
+    parts: Vec<ContentId>,
     trial: Option<Trial>,
     status: Option<Status>,
     quarantine: Vec<Refusal>,
@@ -139,6 +142,7 @@ impl Default for Ledger {
             current,
             last_good: None,
             base: None,
+            parts: Vec::new(),
             trial: None,
             status: None,
             quarantine: Vec::new(),
@@ -181,6 +185,7 @@ impl Ledger {
         deployed
             .chain(self.base.as_ref())
             .filter_map(Content::kept)
+            .chain(&self.parts)
             .collect()
     }
 
@@ -247,6 +252,11 @@ impl Ledger {
             offer,
             outcome: Outcome::Applying,
         });
+    }
+
+    /// Notes of which files what was put in force is made, where they are several.
+    pub fn note_parts(&mut self, parts: Vec<ContentId>) {
+        self.parts = parts;
     }
 
     /// Notes that what was put in force has started.

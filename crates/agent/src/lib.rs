@@ -9,6 +9,7 @@
 compile_error!("the agent watches and adopts processes by pidfd and /proc, so far on Linux alone");
 
 pub mod collector;
+pub mod delta;
 pub mod description;
 pub mod health;
 pub mod identity;

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
+use crate::delta::{Bases, ask_for_whole};
 use crate::ledger::OfferHash;
 use crate::report::Report;
 use crate::retry::FailedOffer;
@@ -44,6 +45,8 @@ pub struct Link {
     settings: ServerSettings,
     report: watch::Receiver<Report>,
     asks: Asks,
+    /// None where the server is to send every configuration whole.
+    bases: Option<Bases>,
 }
 
 /// Why the settings lead to no connection at all.
@@ -106,7 +109,16 @@ impl Link {
             settings: settings.clone(),
             report,
             asks,
+            bases: None,
         })
+    }
+
+    /// Has the server send of a configuration what changed against one of these, if it can.
+    #[must_use]
+    pub fn taking_deltas(mut self, bases: Bases) -> Self {
+        bases.announce(&mut self.session);
+        self.bases = Some(bases);
+        self
     }
 
     /// Talks to the server until `shutdown`, and says goodbye then.
@@ -117,6 +129,7 @@ impl Link {
             settings,
             mut report,
             asks,
+            bases,
         } = self;
         let endpoint = settings.endpoint.as_str();
         tokio::select! {
@@ -151,7 +164,9 @@ impl Link {
                             connect.tls = tls;
                             client.reconnect(connect.clone());
                         }
-                        act(event, &asks, &mut failed, endpoint);
+                        if let Some(event) = whole(event, bases.as_ref(), &client) {
+                            act(event, &asks, &mut failed, endpoint);
+                        }
                     }
                     None => break,
                 },
@@ -201,6 +216,32 @@ fn note(failed: &mut FailedOffer, report: &Report, told: Option<&Report>) {
         && told.is_none_or(|told| told.remote_config_status != report.remote_config_status)
     {
         failed.told(status, Instant::now());
+    }
+}
+
+/// The event, with an offer made whole that came as a delta; nothing where that could not be done and it is asked for.
+fn whole(event: ClientEvent, bases: Option<&Bases>, client: &Client) -> Option<ClientEvent> {
+    let (bases, config, hash) = match (bases, event) {
+        (
+            Some(bases),
+            ClientEvent::Server(Event::RemoteConfig(RemoteConfigOffer {
+                config: Some(config),
+                hash,
+            })),
+        ) => (bases, config, hash),
+        (_, event) => return Some(event),
+    };
+    match bases.make_whole(config, &hash) {
+        Ok(config) => Some(ClientEvent::Server(Event::RemoteConfig(
+            RemoteConfigOffer {
+                config: Some(config),
+                hash,
+            },
+        ))),
+        Err(why) => {
+            client.session(|session| ask_for_whole(session, &hash, &why));
+            None
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::collector::{Inventory, inventory};
+use crate::delta::Bases;
 use crate::description::describe;
 use crate::health::{HealthWatch, ProcessView};
 use crate::identity::{Identity, machine_id};
@@ -19,7 +20,8 @@ use crate::link::{Asks, Link, LinkError};
 use crate::process::{Launch, stamp_of};
 use crate::report::{ReportSender, capabilities};
 use crate::settings::Settings;
-use crate::site::Site;
+use crate::site::{Site, contents_directory};
+use crate::storage::contents::Contents;
 use crate::storage::lock::{LockError, StorageLock};
 use crate::storage::record::SaveError;
 use crate::supervisor::{Inbox, Parts, Supervisor};
@@ -71,7 +73,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     let (uids, assigned) = watch::channel(None);
     let (started, starts) = watch::channel(String::new());
     let (instance_ids, instance_id) = watch::channel(identity.service_instance_id());
-    let link = Link::new(
+    let mut link = Link::new(
         &settings.opamp.server,
         identity.uid(),
         capabilities,
@@ -82,6 +84,11 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
             uids,
         },
     )?;
+
+    if settings.opamp.capabilities.takes_deltas() {
+        let contents = Contents::new(contents_directory(&directory));
+        link = link.taking_deltas(Bases::new(contents));
+    }
 
     let mut tasks = Tasks::under(shutdown.clone(), settings.collector.stop_timeout + GRACE);
     let stopping = tasks.shutdown_token();

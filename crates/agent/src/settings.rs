@@ -94,6 +94,9 @@ pub struct AgentSettings {
 pub struct CapabilitySettings {
     /// Let the server set the collector's configuration. Default `false`: that is the operator's choice to make.
     pub accepts_remote_config: bool,
+    /// Let the server send of a configuration what changed, if it can; it counts with `accepts_remote_config` alone.
+    /// Default `true`.
+    pub accepts_config_deltas: bool,
     /// Tell the server what the collector really runs. Default `true`.
     pub reports_effective_config: bool,
     /// Tell the server how the collector is. Default `true`.
@@ -191,12 +194,20 @@ impl Default for CapabilitySettings {
     fn default() -> Self {
         Self {
             accepts_remote_config: false,
+            accepts_config_deltas: true,
             reports_effective_config: true,
             reports_health: true,
             reports_available_components: true,
             accepts_packages: false,
             accepts_restart_command: false,
         }
+    }
+}
+
+impl CapabilitySettings {
+    /// Whether the server is told that this agent takes deltas.
+    pub fn takes_deltas(&self) -> bool {
+        self.accepts_remote_config && self.accepts_config_deltas
     }
 }
 

@@ -20,6 +20,8 @@ use crate::storage::contents::{ContentError, ContentId, Contents};
 /// New configurations hold secrets: they are readable by the agent's and the collector's user alone.
 const CONFIG_MODE: u32 = 0o600;
 const CONTENT_TYPE: &str = "text/yaml";
+/// So many files of one offer are kept beside what they come to.
+const MOST_PARTS: usize = 64;
 
 /// Where a collector's files lie.
 #[derive(Debug)]
@@ -88,7 +90,7 @@ impl Site {
         directory: &Path,
         instance_id: watch::Receiver<String>,
     ) -> Self {
-        let contents = Contents::new(directory.join("contents"));
+        let contents = Contents::new(contents_directory(directory));
         Self {
             settings,
             directory: directory.to_owned(),
@@ -133,6 +135,22 @@ impl Site {
     /// When they cannot be written.
     pub fn keep(&self, bytes: &[u8]) -> Result<ContentId, SiteError> {
         Ok(self.contents.keep(bytes)?)
+    }
+
+    /// Keeps the files of an offer one by one, where what is put in force is made of several: what changed in one of them
+    /// is told against it as it was sent.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn keep_parts(&self, map: &ConfigMap) -> Result<Vec<ContentId>, SiteError> {
+        let files = map.values().filter(|file| !file.body.is_empty());
+        if files.clone().count() < 2 {
+            return Ok(Vec::new());
+        }
+        files
+            .take(MOST_PARTS)
+            .map(|file| self.keep(&file.body))
+            .collect()
     }
 
     /// The call that runs the collector once `content` is in force; none where there is nothing to run.
@@ -301,6 +319,11 @@ impl Site {
             "# Written by opamp-agent and given to the collector after all other configurations.\n{additions:#}\n"
         )
     }
+}
+
+/// Where an agent with its own files under `directory` keeps configurations.
+pub fn contents_directory(directory: &Path) -> PathBuf {
+    directory.join("contents")
 }
 
 impl Offered {

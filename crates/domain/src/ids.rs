@@ -333,6 +333,12 @@ impl ReportedHash {
         &self.0
     }
 
+    /// The content that the agent names, if it can be one of this server's.
+    #[must_use]
+    pub fn as_content(&self) -> Option<ContentHash> {
+        <[u8; 32]>::try_from(&*self.0).ok().map(ContentHash)
+    }
+
     /// Whether the agent names exactly this content.
     #[must_use]
     pub fn names(&self, content: &ContentHash) -> bool {

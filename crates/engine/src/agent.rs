@@ -108,11 +108,15 @@ pub(crate) struct Offered {
     /// When it was first sent, in milliseconds since 1970.
     pub at_ms: i64,
     /// How often it was sent in this claim.
-    pub sends: u32,
+    pub sends: u16,
     /// When it was last sent, in milliseconds since 1970.
     pub sent_ms: i64,
     /// Its outcome was counted; a resend or a repeated status counts nothing more.
     pub settled: bool,
+    /// The agent could not have it from a delta: it is sent whole from now on.
+    pub whole: bool,
+    /// What was saved by sending it as a delta, until the agent answers; 0: it was sent whole.
+    pub saved_bytes: u32,
 }
 
 impl Offered {
@@ -150,6 +154,8 @@ pub(crate) struct Flags {
     pub retry: bool,
     /// `State::uid` was assigned by this server and the agent has not used it yet.
     pub uid_unconfirmed: bool,
+    /// It said over this connection that it takes deltas.
+    pub takes_deltas: bool,
     /// Left the registry; nothing is written for it any more.
     pub forgotten: bool,
 }

@@ -320,6 +320,7 @@ impl Engine {
         }
         // What was asked of the agent over the old connection may be lost with it.
         state.wire.reconnected();
+        state.flags.takes_deltas = false;
         agent.saw_message(now);
         let shown = self.inner.connection_lines.admit(now);
         events::agent_connected(agent, request.transport, request.peer, shown);

@@ -56,6 +56,8 @@ pub(crate) struct Alike {
     pub agents: u64,
     /// How many of them have no connection.
     pub disconnected: u64,
+    /// Whether one of them takes deltas.
+    pub takes_deltas: bool,
     /// What they should run before the change.
     pub before: Option<Arc<DesiredContent>>,
     /// What they would be given; of no layers: nothing.
@@ -78,6 +80,7 @@ impl Alike {
             examples: agents.iter().take(EXAMPLES).map(Arc::clone).collect(),
             agents: agents.len() as u64,
             disconnected: agents.iter().filter(is_gone).count() as u64,
+            takes_deltas: self.takes_deltas,
             before: self.before.clone(),
             layers: self.layers.clone(),
             is_moved: self.is_moved,
@@ -93,6 +96,7 @@ impl Alike {
         self.examples.extend(other.examples.into_iter().take(room));
         self.agents += other.agents;
         self.disconnected += other.disconnected;
+        self.takes_deltas |= other.takes_deltas;
         self.free.extend(other.free);
     }
 }
@@ -330,6 +334,11 @@ impl Change {
             rows.push(made.row);
             self.made.insert(place, made.content);
         }
+        let pairs = alike.iter().filter_map(|alike| {
+            let place = place(alike.examples.first()?, &alike.layers);
+            alike.pair(self.made.get(&place))
+        });
+        self.engine.foresee_deltas(pairs.collect()).await;
         Ok(rows)
     }
 
@@ -510,6 +519,7 @@ impl Change {
             let not_given = old.layers_of(agent, &state);
             let standing = (!not_given.is_empty()).then(|| inputs_key(&not_given));
             let (before, disconnected) = (state.desired.clone(), state.link.is_none());
+            let takes_deltas = state.flags.takes_deltas;
             let build = state.build().cloned();
             drop(state);
             let after = (!layers.is_empty()).then(|| inputs_key(&layers));
@@ -531,6 +541,7 @@ impl Change {
                     examples: Vec::new(),
                     agents: 0,
                     disconnected: 0,
+                    takes_deltas: false,
                     before,
                     layers,
                     is_moved,
@@ -549,6 +560,7 @@ impl Change {
             }
             alike.agents += 1;
             alike.disconnected += u64::from(disconnected);
+            alike.takes_deltas |= takes_deltas;
             if alike.examples.len() < EXAMPLES {
                 alike.examples.push(Arc::clone(agent));
             }

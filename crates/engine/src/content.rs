@@ -11,6 +11,7 @@ use desired::Content;
 use domain::{ContentHash, SecretName, SecretVersion, model::ConfigMap};
 
 use crate::builds::Fitness;
+use crate::delta::Deltas;
 
 /// What some agents should run: files and the hash that they echo.
 pub struct DesiredContent {
@@ -21,6 +22,7 @@ pub struct DesiredContent {
     secrets: Vec<Arc<SecretVersion>>,
     pub(crate) fitness: Fitness,
     encoded: OnceLock<Bytes>,
+    pub(crate) deltas: Deltas,
 }
 
 impl DesiredContent {
@@ -39,6 +41,7 @@ impl DesiredContent {
             secrets,
             fitness: Fitness::new(needs),
             encoded: OnceLock::new(),
+            deltas: Deltas::default(),
         }
     }
 
@@ -60,6 +63,11 @@ impl DesiredContent {
         secrets
             .map(|secret| (secret.name.clone(), secret.version))
             .collect()
+    }
+
+    /// Bytes of all files together.
+    pub(crate) fn body_bytes(&self) -> usize {
+        self.files.values().map(|file| file.body.len()).sum()
     }
 
     /// The bytes of the offer; `encode` runs for the first caller only.

@@ -259,6 +259,7 @@ impl Engine {
             self.repair(&serial, now).await?;
         }
         self.make_missing(now).await?;
+        self.make_wanted_deltas().await?;
         self.inner.registry.for_each(|agent| {
             let state = agent.lock();
             let offered = state

@@ -26,6 +26,7 @@ use crate::{
     builds::{Builds, KnownBuild, Loading},
     clock::ClockWatch,
     content::DesiredContent,
+    delta::Wanted,
     desire::Pointer,
     drive::Missing,
     events::ConnectionLines,
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     pub tokens: AgentTokens,
     pub pending: PendingQueue,
     pub missing: Missing,
+    pub wanted_deltas: Wanted,
     /// Some agent's desired or offered content is not known to the database yet.
     pub standings_dirty: AtomicBool,
     pub change_lock: Arc<tokio::sync::Mutex<()>>,
@@ -152,6 +154,7 @@ impl Engine {
             tokens: AgentTokens::default(),
             pending: PendingQueue::default(),
             missing: Missing::default(),
+            wanted_deltas: Wanted::default(),
             standings_dirty: AtomicBool::new(true),
             change_lock: Arc::default(),
             write_lock: tokio::sync::Mutex::default(),
@@ -227,6 +230,8 @@ impl Engine {
                 sends: 0,
                 sent_ms: offered.at.as_millisecond(),
                 settled,
+                whole: false,
+                saved_bytes: 0,
             }
         });
         state.flags = Flags {

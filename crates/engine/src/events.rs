@@ -15,6 +15,9 @@ const AGENT_DISCONNECTED: &str = "opamp_server_agent_disconnected_total";
 const CONFIG_SENT: &str = "opamp_server_config_sent_total";
 const CONFIG_APPLIED: &str = "opamp_server_config_applied_total";
 const CONFIG_FAILED: &str = "opamp_server_config_failed_total";
+const DELTA_SENT: &str = "opamp_server_config_delta_sent_total";
+const DELTA_SAVED: &str = "opamp_server_config_delta_saved_bytes_total";
+const DELTA_REFUSED: &str = "opamp_server_config_delta_refused_total";
 const CONVERGENCE: &str = "opamp_server_convergence_seconds";
 const ERRORS: &str = "opamp_server_errors_total";
 const SOURCE_SUCCESS: &str = "opamp_server_config_source_last_success_timestamp_seconds";
@@ -40,6 +43,19 @@ pub fn register_metrics() {
     describe_counter!(
         CONFIG_FAILED,
         "Offered configs that an agent could not apply, once per agent and offer."
+    );
+    describe_counter!(
+        DELTA_SENT,
+        "Configs offered as what changed, once per agent and offer."
+    );
+    describe_counter!(
+        DELTA_SAVED,
+        metrics::Unit::Bytes,
+        "Bytes by which the offers that agents took as what changed were smaller than the whole."
+    );
+    describe_counter!(
+        DELTA_REFUSED,
+        "Configs offered as what changed of which an agent asked for the whole."
     );
     describe_histogram!(
         CONVERGENCE,
@@ -76,6 +92,9 @@ pub fn register_metrics() {
         CONFIG_SENT,
         CONFIG_APPLIED,
         CONFIG_FAILED,
+        DELTA_SENT,
+        DELTA_SAVED,
+        DELTA_REFUSED,
         ERRORS,
         SOURCE_APPLIED,
         SOURCE_REFUSED,
@@ -159,6 +178,21 @@ pub(crate) fn config_applied(agent: &LiveAgent, hash: &ContentHash, since_ms: i6
 pub(crate) fn config_failed(agent: &LiveAgent, hash: &ContentHash, error: &str) {
     counter!(CONFIG_FAILED).increment(1);
     tracing::warn!(event = "config_failed", agent_id = %agent.id, config_hash = %hash, success = false, error);
+}
+
+pub(crate) fn delta_sent() {
+    counter!(DELTA_SENT).increment(1);
+}
+
+pub(crate) fn delta_taken(saved_bytes: u32) {
+    if 0 < saved_bytes {
+        counter!(DELTA_SAVED).increment(saved_bytes.into());
+    }
+}
+
+pub(crate) fn delta_refused(agent: &LiveAgent, hash: &ContentHash) {
+    counter!(DELTA_REFUSED).increment(1);
+    tracing::info!(event = "config_delta_refused", agent_id = %agent.id, config_hash = %hash);
 }
 
 pub(crate) fn source_commit_applied(commit: &str, revisions: usize) {

@@ -6,8 +6,8 @@ use desired::Build;
 use domain::{
     Answered, EventKind, ReportedHash, labels_of,
     model::{
-        AgentDescription, ApplyState, AvailableComponents, Changes, Health, HealthReport,
-        RemoteConfigStatus, WireState,
+        AgentDescription, ApplyState, AvailableComponents, Changes, CustomCapabilities,
+        CustomMessage, Health, HealthReport, RemoteConfigStatus, WireState,
     },
 };
 use jiff::Timestamp;
@@ -32,6 +32,8 @@ pub struct Heard {
     pub carried_status: bool,
     /// The agent's component inventory is not known under the hash it named.
     pub components_wanted: bool,
+    /// Whether the agent takes deltas, where the message tells.
+    pub takes_deltas: Option<bool>,
 }
 
 /// Why a received message got no ordinary reply.
@@ -88,6 +90,14 @@ impl Engine {
         };
         agent.saw_message(now);
         state.flags.liveness_dirty = true;
+        if let Some(takes_deltas) = heard.takes_deltas {
+            state.flags.takes_deltas = takes_deltas;
+        }
+        let asks_for_whole = heard
+            .changes
+            .custom_message
+            .as_ref()
+            .is_some_and(|message| note_delta_refused(agent, &mut state, message));
         if heard.changes.is_only_liveness() {
             state.wire = wire;
             self.note_times(agent, &mut state, heard.changes.health, now);
@@ -113,7 +123,7 @@ impl Engine {
         }
         state.flags.full_state_wanted |= heard.full_state_needed;
         state.flags.components_wanted |= heard.components_wanted;
-        let occasion = if heard.carried_status {
+        let occasion = if heard.carried_status || asks_for_whole {
             Occasion::StatusCarried
         } else {
             Occasion::Other
@@ -295,6 +305,11 @@ impl Engine {
         now: Timestamp,
     ) {
         let hash = ReportedHash::new(status.last_hash.clone());
+        if let Some(offered) = &mut state.offered
+            && hash.names(&offered.hash)
+        {
+            events::delta_taken(std::mem::take(&mut offered.saved_bytes));
+        }
         let about_offer = state
             .offered
             .filter(|offered| !offered.settled && hash.names(&offered.hash));
@@ -326,6 +341,24 @@ impl Engine {
             .pending
             .push_event(agent, state, events::of_agent(agent, kind, now, facts));
     }
+}
+
+/// Whether a message asks for the whole of what its agent was last offered. It is not sent as a delta again.
+fn note_delta_refused(agent: &LiveAgent, state: &mut State, message: &CustomMessage) -> bool {
+    if message.capability != CustomCapabilities::DELTA || message.kind != CustomMessage::WHOLE {
+        return false;
+    }
+    let Some(offered) = &mut state.offered else {
+        return false;
+    };
+    if message.data != offered.hash.as_bytes() {
+        return false;
+    }
+    if std::mem::take(&mut offered.saved_bytes) != 0 {
+        events::delta_refused(agent, &offered.hash);
+    }
+    offered.whole = true;
+    true
 }
 
 /// Cuts a text off at [`REPORTED_TEXT_MAX_BYTES`], between two characters.

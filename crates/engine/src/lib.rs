@@ -16,6 +16,7 @@ mod builds;
 mod change;
 mod clock;
 mod content;
+mod delta;
 mod desire;
 mod drive;
 #[allow(clippy::module_inception)]
@@ -38,6 +39,7 @@ pub use agent::{Attachment, Command, Transport};
 pub use attach::{Attach, AttachRequest, Contest, DisconnectReason, Refusal};
 pub use change::Change;
 pub use content::DesiredContent;
+pub use delta::{Delta, EncodeDelta};
 pub use desire::DesireError;
 pub use desired::Limits as ContentLimits;
 pub use desired::{Code, Finding, Layer, MaterialiseError, Renderer, Severity, difference};

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use trust::SealingKey;
 
+use crate::delta::EncodeDelta;
+
 /// Settings of the engine, checked by the server's configuration before they come here.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
@@ -28,6 +30,8 @@ pub struct EngineOptions {
     pub keep_revisions_per_config: u32,
     /// What secrets are sealed with; nothing: none can be made.
     pub sealing_key: Option<Arc<SealingKey>>,
+    /// How contents are encoded as what changed, for agents that take that; `None`: they are sent the whole.
+    pub deltas: Option<EncodeDelta>,
     /// Seeds ids and token secrets; a simulation passes a fixed one, a server 32 bytes of the system's randomness.
     pub seed: [u8; 32],
 }
@@ -47,6 +51,7 @@ impl EngineOptions {
             keep_revisions: Duration::from_secs(90 * 24 * 3600),
             keep_revisions_per_config: 100,
             sealing_key: None,
+            deltas: None,
             seed,
         }
     }

@@ -5,9 +5,10 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use domain::{
-    OfferDecision, OfferQuestion,
-    model::{CustomMessage, InstanceUid},
+    Answered, OfferDecision, OfferQuestion,
+    model::{ApplyState, CustomMessage, InstanceUid},
     offer_decision,
 };
 use jiff::Timestamp;
@@ -15,13 +16,14 @@ use jiff::Timestamp;
 use crate::{
     agent::{Attachment, Command, LiveAgent, Offered, Queued, State, Transport},
     content::DesiredContent,
+    delta::Delta,
     engine::Engine,
     events,
 };
 
 /// How often one config is sent in a claim as the agent's messages call for it (CF-07). An agent that names another hash
 /// in each status would else be sent it with each.
-const QUICK_SENDS: u32 = 3;
+const QUICK_SENDS: u16 = 3;
 /// The time between two sends after that.
 const RESEND_PAUSE: Duration = Duration::from_secs(30);
 
@@ -38,6 +40,8 @@ pub struct Outgoing {
     pub components_wanted: bool,
     /// The config offered.
     pub config: Option<Arc<DesiredContent>>,
+    /// The config's offer as what changed, to be sent in place of the whole.
+    pub delta: Option<Bytes>,
     /// A command.
     pub command: Option<Command>,
     /// A custom message; a message carries at most one.
@@ -100,11 +104,13 @@ impl Engine {
             };
         }
         let custom = take_custom(state);
+        let (config, delta) = self.due_config(agent, state, occasion, now).unzip();
         Outgoing {
             new_uid: state.flags.uid_unconfirmed.then_some(state.uid),
             full_state: std::mem::take(&mut state.flags.full_state_wanted),
             components_wanted: std::mem::take(&mut state.flags.components_wanted),
-            config: self.due_config(agent, state, occasion, now),
+            config,
+            delta: delta.flatten(),
             custom,
             command: None,
             error: None,
@@ -112,14 +118,14 @@ impl Engine {
         }
     }
 
-    /// The config that is to be offered now, noted as offered.
+    /// The config that is to be offered now, noted as offered, and its offer as a delta if it is to be sent as one.
     fn due_config(
         &self,
         agent: &Arc<LiveAgent>,
         state: &mut State,
         occasion: Occasion,
         now: Timestamp,
-    ) -> Option<Arc<DesiredContent>> {
+    ) -> Option<(Arc<DesiredContent>, Option<Bytes>)> {
         let desired = state.desired.as_ref()?;
         let retry = state.flags.retry;
         if self.decide(agent, state, retry) != OfferDecision::Offer {
@@ -145,6 +151,16 @@ impl Engine {
         let at_ms = before
             .filter(|_| !first)
             .map_or(now.as_millisecond(), |offered| offered.at_ms);
+        // Once in a claim: whatever has to be sent again is sent whole, so that nothing depends on the delta.
+        let whole = before.is_some_and(|offered| offered.whole);
+        let delta = match (earlier, whole) {
+            (None, false) => self.delta_for(agent, state, &desired),
+            _ => None,
+        };
+        let saved_bytes = delta.as_ref().map_or(0, |delta| delta.saved_bytes);
+        if delta.is_some() && first {
+            events::delta_sent();
+        }
         state.offered = Some(Offered {
             hash: desired.hash,
             epoch: state.epoch,
@@ -152,6 +168,8 @@ impl Engine {
             sends: earlier.map_or(1, |offered| offered.sends.saturating_add(1)),
             sent_ms: now.as_millisecond(),
             settled,
+            whole,
+            saved_bytes,
         });
         state.flags.retry = false;
         if first {
@@ -159,7 +177,20 @@ impl Engine {
             self.inner.standings_dirty.store(true, Ordering::Relaxed);
             events::config_sent(agent, &desired.hash);
         }
-        Some(desired)
+        Some((desired, delta.map(|delta| delta.encoded)))
+    }
+
+    /// What an agent should run as a delta against what it says that it runs, if it takes that and there is one.
+    fn delta_for(
+        &self,
+        agent: &LiveAgent,
+        state: &State,
+        desired: &Arc<DesiredContent>,
+    ) -> Option<Delta> {
+        let runs = |answered: &&Answered| answered.state == ApplyState::Applied;
+        let answered = state.answered.as_ref().filter(|_| state.flags.takes_deltas);
+        let base = answered.filter(runs)?.hash.as_content()?;
+        self.find_delta(&agent.namespace, base, desired)
     }
 
     /// Decides on an offer; the world is looked at only when one could be due.

@@ -25,6 +25,6 @@ mod tls;
 pub use cut::Cut;
 pub use gateway::{BindError, Drained, Gateway};
 pub use options::{Admission, Clock, GatewayOptions, Limits, Times};
-pub use session::{Answer, Conversation, Refused, Why};
+pub use session::{Answer, Conversation, Refused, Why, encode_delta};
 pub use sessions::Sessions;
 pub use tls::{ClientAuth, PemError, Tls, TlsError, TlsFiles};

@@ -17,10 +17,19 @@ pub struct CustomMessage {
     pub data: Vec<u8>,
 }
 
+impl CustomMessage {
+    /// The kind of message by which an agent asks for the whole of an offer under [`CustomCapabilities::DELTA`]; its data
+    /// is the offer's hash.
+    pub const WHOLE: &str = "whole";
+}
+
 /// Bytes that the name of a custom capability has at most: a domain name, and room for the rest.
 pub const CUSTOM_CAPABILITY_BYTES: usize = 512;
 
 impl CustomCapabilities {
+    /// The capability of agents that take a remote config as what changed against one that they have (docs/delta.md).
+    pub const DELTA: &str = "io.opamp-rs.delta/1";
+
     /// Whether a name is a reverse domain, a dot, a short name and optionally `/version`, and not over
     /// [`CUSTOM_CAPABILITY_BYTES`]. Spec: "CustomCapabilities".
     pub fn is_name(name: &str) -> bool {

@@ -9,6 +9,7 @@
 mod canonical;
 pub mod client;
 mod convert;
+pub mod delta;
 mod error;
 mod fields;
 pub mod gzip;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{AgentsAuth, ApprovalMode, EngineLimits, EngineOptions, SealingKey};
+use engine::{AgentsAuth, ApprovalMode, EncodeDelta, EngineLimits, EngineOptions, SealingKey};
 use gateway::{Admission, GatewayOptions, Limits, Times};
 use runtime::Clock;
 use rustls::crypto::aws_lc_rs;
@@ -61,6 +61,9 @@ pub fn engine(
             ApprovalKind::Manual => ApprovalMode::Manual,
         },
         limits: engine_limits(settings),
+        deltas: settings
+            .config_deltas
+            .then_some(::gateway::encode_delta as EncodeDelta),
         liveness: settings.timing.liveness,
         forget_offline_after: settings.retention.offline_agents,
         keep_events: settings.retention.events,
@@ -299,8 +302,15 @@ retention: { offline_agents: 83h, events: 89h, revisions: 97h, revisions_per_con
     }
 
     #[test]
+    fn deltas_are_switched_off_by_a_word() {
+        let off = settings("agents: { config_deltas: false }\n");
+        assert!(engine(&off, None).expect("options").deltas.is_none());
+    }
+
+    #[test]
     fn the_engine_s_defaults_are_those_of_the_file() {
         let made = engine(&settings(""), None).expect("options");
+        assert!(made.deltas.is_some());
         let own = EngineOptions::new([0; 32]);
         assert_eq!(format!("{:?}", made.limits), format!("{:?}", own.limits));
         assert_eq!(

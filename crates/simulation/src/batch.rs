@@ -21,6 +21,10 @@ pub struct Batch {
     pub messages: u64,
     /// Their offers.
     pub offers: u64,
+    /// Those of them that were sent as what changed.
+    pub deltas: u64,
+    /// Those of which the whole was asked for.
+    pub refused_deltas: u64,
     /// Their server processes.
     pub servers: u64,
     /// Their traces, one over the other: the same seeds have the same, in whichever order they ran.
@@ -33,6 +37,8 @@ impl Batch {
         self.steps += run.steps;
         self.messages += run.messages;
         self.offers += run.offers;
+        self.deltas += run.deltas;
+        self.refused_deltas += run.refused_deltas;
         self.servers += run.servers;
         let words = run.trace.as_chunks().0;
         self.trace ^= words
@@ -50,12 +56,14 @@ impl fmt::Display for Batch {
             steps,
             messages,
             offers,
+            deltas,
+            refused_deltas,
             servers,
             trace,
         } = self;
         write!(
             f,
-            "{runs} seeds: {steps} events, {messages} messages of agents, {offers} offers, {servers} server processes, trace {trace:016x}"
+            "{runs} seeds: {steps} events, {messages} messages of agents, {offers} offers ({deltas} as what changed, {refused_deltas} refused), {servers} server processes, trace {trace:016x}"
         )
     }
 }

@@ -84,6 +84,10 @@ impl World {
             return;
         };
         self.offers += 1;
+        let files = offer.config.as_ref().into_iter();
+        let mut files = files.flat_map(|config| config.config_map.values());
+        let is_delta = files.any(|file| file.content_type == opamp::delta::CONTENT_TYPE);
+        self.deltas += u64::from(is_delta);
         self.truth.offered.insert((uid, offer.config_hash));
         if self.truth.held == Some(true) {
             self.violated("no offer leaves under a hold", format!("{uid}"));

@@ -255,6 +255,10 @@ impl World {
         let machine = &mut self.hosts[host].machines[index];
         match event {
             ServerSays::RemoteConfig(offer) => {
+                let Some(offer) = machine.whole(offer) else {
+                    self.refused_deltas += 1;
+                    return;
+                };
                 let hash = offer.hash.clone();
                 machine.take(offer, says_so);
                 let tried = Event::Tried {

@@ -61,6 +61,10 @@ pub struct Summary {
     pub messages: u64,
     /// Offers of configs.
     pub offers: u64,
+    /// Those of them that were sent as what changed.
+    pub deltas: u64,
+    /// Those of which the whole was asked for.
+    pub refused_deltas: u64,
     /// Server processes, one after the other.
     pub servers: u64,
     /// SHA-256 of everything that was said, and when.

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use opamp::client::{ClientSession, RemoteConfigOffer, SessionOptions};
+use opamp::delta;
 use opamp::model::{
-    AgentCapabilities, AgentDescription, ApplyState, Attribute, ConfigFile, ConfigMap, Health,
-    InstanceUid, RemoteConfigStatus,
+    AgentCapabilities, AgentDescription, ApplyState, Attribute, ConfigFile, ConfigMap,
+    CustomCapabilities, Health, InstanceUid, RemoteConfigStatus,
 };
+use sha2::{Digest, Sha256};
 
 /// What each agent of the simulation can do.
 pub(crate) const CAPABILITIES: AgentCapabilities = AgentCapabilities::REPORTS_STATUS
@@ -87,6 +89,17 @@ impl Machine {
         self.tell_health();
         self.session.set_effective_config(&self.effective());
         self.session.set_remote_config_status(&self.disk.status);
+        if self.takes_deltas() {
+            let capabilities = CustomCapabilities(vec![CustomCapabilities::DELTA.to_owned()]);
+            self.session
+                .set_custom_capabilities(&capabilities)
+                .expect("it is the name of a capability");
+        }
+    }
+
+    /// Whether it takes of a config what changed; every other machine does.
+    const fn takes_deltas(&self) -> bool {
+        !self.number.is_multiple_of(2)
     }
 
     /// Says something new of itself.
@@ -111,6 +124,30 @@ impl Machine {
     pub fn lie(&mut self, hash: [u8; 32]) {
         self.say(&status(hash.to_vec(), ApplyState::Applied, ""));
         self.lies = true;
+    }
+
+    /// The whole of an offer. One that travels as a delta is asked for whole where the base is not the config on the
+    /// disk; of some, the disk has lost it.
+    pub fn whole(&mut self, offer: RemoteConfigOffer) -> Option<RemoteConfigOffer> {
+        let sent = match offer.config {
+            Some(sent) if delta::is_delta(&sent) => sent,
+            config => return Some(RemoteConfigOffer { config, ..offer }),
+        };
+        let kept = self.disk.config.as_ref();
+        let kept = kept.filter(|_| !offer.hash[0].is_multiple_of(4));
+        let find = |sha256: &[u8; 32]| {
+            let mut files = kept.into_iter().flat_map(BTreeMap::values);
+            let file = files.find(|file| *Sha256::digest(&file.body) == *sha256)?;
+            Some(file.body.as_slice().into())
+        };
+        if let Ok(config) = delta::decode(&sent, &offer.hash, 1 << 20, find) {
+            let config = Some(config);
+            return Some(RemoteConfigOffer { config, ..offer });
+        }
+        self.session
+            .ask_for_whole(&offer.hash)
+            .expect("the server has the capability, and few asks wait");
+        None
     }
 
     /// Takes an offer; it is tried for a while.

@@ -179,7 +179,10 @@ impl World {
             false => String::new(),
         };
         let number = self.dice.below(1_000_000);
-        let body = format!("{config}:\n  number: {number}\n  note: \"{kills}\"\n");
+        // What all configs have in common makes a delta worth it.
+        let common = "x".repeat(1_000);
+        let body =
+            format!("{config}:\n  number: {number}\n  note: \"{kills}\"\n  common: {common}\n");
         Intent::Release(NewConfig {
             config,
             selector,

@@ -156,6 +156,7 @@ impl Node {
         seed[8..12].copy_from_slice(&self.life.to_le_bytes());
         let options = EngineOptions {
             auth: AgentsAuth::None,
+            deltas: Some(gateway::encode_delta),
             ..EngineOptions::new(seed)
         };
         let engine = Engine::open(self.db.clone(), options, now)

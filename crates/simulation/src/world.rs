@@ -47,6 +47,8 @@ pub(crate) struct World {
     pub wishes: VecDeque<Intent>,
     pub requests: u64,
     pub offers: u64,
+    pub deltas: u64,
+    pub refused_deltas: u64,
     /// Identities that the server gave.
     pub uids_given: u64,
     /// Agents that may have been made of one that came twice.
@@ -99,6 +101,8 @@ impl World {
             wishes: VecDeque::new(),
             requests: 0,
             offers: 0,
+            deltas: 0,
+            refused_deltas: 0,
             uids_given: 0,
             twins: 0,
             former_uids: BTreeMap::new(),
@@ -134,6 +138,8 @@ impl World {
             steps: self.steps,
             messages: self.hosts.iter().map(|host| host.sent).sum(),
             offers: self.offers,
+            deltas: self.deltas,
+            refused_deltas: self.refused_deltas,
             servers: u64::from(self.node.life),
             trace: self.trace.finish(),
         })

@@ -56,6 +56,11 @@ impl ContentId {
         Self(trust::hex(&trust::sha256(bytes)))
     }
 
+    /// The id of the bytes with this SHA-256.
+    pub fn from_sha256(sha256: &[u8; 32]) -> Self {
+        Self(trust::hex(sha256))
+    }
+
     /// The 64 digits.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -12,6 +12,7 @@ use crate::ledger::{Consideration, Content, Ledger, OfferHash, Outcome, Status};
 use crate::process::{Launch, Running};
 use crate::settings::ReloadMode;
 use crate::site::{Offered, Site, SiteError};
+use crate::storage::contents::ContentId;
 
 /// Why an offer is not tried.
 enum Rejection {
@@ -61,7 +62,7 @@ impl Supervisor {
                 checked = self.tail.poll_during(check(&self.site, &self.redactor, &offer)) => checked,
             };
             match checked {
-                Ok(offered) => self.take(offer.hash, &offered, begun).await,
+                Ok(offered) => self.take(offer, &offered, begun).await,
                 Err(Rejection::Bad(reason)) => {
                     let surroundings = self.surroundings();
                     self.ledger.quarantine(offer.hash, reason, &surroundings);
@@ -118,21 +119,27 @@ impl Supervisor {
             .map_or_else(|| self.site.capture(), Ok)
     }
 
-    /// What stood on the machine before, and the offered content, both kept.
-    fn keep(&self, offered: &Offered) -> Result<(Content, Content), SiteError> {
+    /// What stood on the machine before, the offered content, and the files it is made of if they are several, all kept.
+    fn keep(
+        &self,
+        offer: &Offer,
+        offered: &Offered,
+    ) -> Result<(Content, Content, Vec<ContentId>), SiteError> {
         let base = self.base()?;
         let content = match offered {
             Offered::Empty => base.clone(),
             Offered::Bytes(bytes) => Content::Kept(self.site.keep(bytes)?),
         };
-        Ok((base, content))
+        Ok((base, content, self.site.keep_parts(&offer.config)?))
     }
 
     /// Puts what was checked in force and sees it through.
-    async fn take(&mut self, hash: OfferHash, offered: &Offered, begun: Instant) {
+    async fn take(&mut self, offer: Offer, offered: &Offered, begun: Instant) {
         // Before the new content is kept: what becomes trusted here has the contents that nothing refers to swept.
         self.count_run_time();
-        let (base, content) = match self.keep(offered) {
+        let kept = self.keep(&offer, offered);
+        let hash = offer.hash;
+        let (base, content, parts) = match kept {
             Ok(kept) => kept,
             Err(error) => {
                 self.ledger
@@ -142,6 +149,7 @@ impl Supervisor {
         };
         let before = self.ledger.clone();
         self.ledger.switch(hash.clone(), content, || base);
+        self.ledger.note_parts(parts);
         // The commit point: from here on an agent that is killed comes back to the new configuration.
         if let Err(error) = self.ledger_record.save(&self.ledger) {
             self.ledger = before;

@@ -37,6 +37,9 @@ pub struct Seen {
     pub components: Vec<proto::AvailableComponents>,
     /// Every status in the order it came.
     pub statuses: Vec<proto::RemoteConfigStatus>,
+    pub custom_capabilities: Vec<String>,
+    /// Every custom message: its type and data.
+    pub custom: Vec<(String, Vec<u8>)>,
 }
 
 impl Server {
@@ -164,6 +167,11 @@ impl Server {
         });
     }
 
+    /// Orders what is encoded already.
+    pub fn order_bytes(&self, bytes: &[u8]) {
+        self.order(ServerToAgent::decode(bytes).unwrap());
+    }
+
     fn order(&self, order: ServerToAgent) {
         self.orders.send(order).expect("an agent is connected");
     }
@@ -247,6 +255,12 @@ impl Seen {
             self.effective = effective.config_map;
         }
         self.components.extend(report.available_components);
+        if let Some(custom) = report.custom_capabilities {
+            self.custom_capabilities = custom.capabilities;
+        }
+        let custom = report.custom_message;
+        self.custom
+            .extend(custom.map(|message| (message.r#type, message.data)));
         if let Some(status) = report.remote_config_status
             && self.statuses.last() != Some(&status)
         {

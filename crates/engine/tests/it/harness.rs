@@ -15,8 +15,8 @@ use domain::{
     },
 };
 use engine::{
-    Attach, AttachRequest, Attachment, Engine, EngineOptions, ExchangeError, Heard, Mailbox,
-    Outgoing, Principal, Transport,
+    Attach, AttachRequest, Attachment, DisconnectReason, Engine, EngineOptions, ExchangeError,
+    Heard, Mailbox, Outgoing, Principal, Transport,
     admin::{
         Caller, Created, Creation,
         tokens::{NewToken, TokenKind},
@@ -171,20 +171,25 @@ impl World {
 
     /// Connects an agent that accepts configs and says these labels of itself; gives the answer to its first message.
     pub fn connect(&self, uid: u8, labels: &[(&str, &str)]) -> (Agent, Outgoing) {
+        let mut agent = self.attached(uid);
+        let first = agent.say(self, described(labels));
+        (agent, first)
+    }
+
+    /// Connects an agent that has said nothing yet.
+    pub fn attached(&self, uid: u8) -> Agent {
         let uid = InstanceUid::new([uid; 16]);
         let mailbox = Mailbox::new();
         let attachment = match self.attach(uid, Some(&mailbox)) {
             Attach::Ready(attachment) => attachment,
             other => panic!("not attached: {other:?}"),
         };
-        let mut agent = Agent {
+        Agent {
             uid,
             mailbox,
             attachment,
             sequence: 0,
-        };
-        let first = agent.say(self, described(labels));
-        (agent, first)
+        }
     }
 
     pub fn attach(&self, uid: InstanceUid, mailbox: Option<&Arc<Mailbox>>) -> Attach {
@@ -248,6 +253,40 @@ impl Agent {
         world: &World,
         changes: Changes,
     ) -> Result<Outgoing, ExchangeError<Infallible>> {
+        self.say_of_deltas(world, changes, None)
+    }
+
+    /// Says whether it takes deltas.
+    pub fn announces_deltas(&mut self, world: &World, takes: bool) -> Outgoing {
+        self.say_of_deltas(world, Changes::default(), Some(takes))
+            .unwrap()
+    }
+
+    /// Sends the first message of an agent that takes deltas and runs this.
+    pub fn reports(&mut self, world: &World, hash: &ContentHash) -> Outgoing {
+        let changes = Changes {
+            remote_config_status: Some(RemoteConfigStatus {
+                last_hash: hash.as_bytes().to_vec(),
+                state: ApplyState::Applied,
+                error: String::new(),
+            }),
+            ..described(&[])
+        };
+        self.say_of_deltas(world, changes, Some(true)).unwrap()
+    }
+
+    /// Its connection is lost.
+    pub fn leaves(self, world: &World) {
+        let reason = DisconnectReason::ConnectionClosed;
+        world.engine.detach(&self.attachment, reason, world.now);
+    }
+
+    fn say_of_deltas(
+        &mut self,
+        world: &World,
+        changes: Changes,
+        takes_deltas: Option<bool>,
+    ) -> Result<Outgoing, ExchangeError<Infallible>> {
         self.sequence += 1;
         let sequence = self.sequence;
         world.engine.exchange(&self.attachment, world.now, |wire| {
@@ -259,6 +298,7 @@ impl Agent {
             Ok(Heard {
                 carried_status,
                 changes,
+                takes_deltas,
                 ..Heard::default()
             })
         })

@@ -5,6 +5,7 @@
 mod actions;
 mod attachments;
 mod clock;
+mod deltas;
 mod harness;
 mod limits;
 mod offers;

@@ -1,9 +1,10 @@
 //! The engine's words as the protocol's bytes. A config is encoded once, whoever sends it first.
 
-use engine::{Command, DesiredContent, Outgoing};
+use engine::{Command, Delta, DesiredContent, Outgoing};
 use opamp::{
+    delta,
     model::{ServerCapabilities, WireUid},
-    server::{self, Encoded, Reply, encode_remote_config},
+    server::{self, Encoded, Reply, encode_remote_config, encode_remote_config_delta},
 };
 
 /// What this server can do. Sent with every reply: the specification asks for it in the first and allows it in all.
@@ -33,9 +34,23 @@ pub(super) fn encode(uid: WireUid, outgoing: &Outgoing) -> Encoded {
         reply = reply.custom_message(message);
     }
     if let Some(content) = &outgoing.config {
-        reply = reply.remote_config(content.encoded(encode_content).clone());
+        let whole = || content.encoded(encode_content).clone();
+        reply = reply.remote_config(outgoing.delta.clone().unwrap_or_else(whole));
     }
     reply.encode()
+}
+
+/// The offer of a content as what changed against a base that agents have, if it has at most three quarters of the bytes:
+/// for less, nobody is to look for a base.
+pub fn encode_delta(base: &DesiredContent, content: &DesiredContent) -> Option<Delta> {
+    let files = delta::encode(&base.offered(), &content.offered())?;
+    let encoded = encode_remote_config_delta(&files, content.hash.as_bytes());
+    let whole_bytes = content.encoded(encode_content).len();
+    let saved_bytes = whole_bytes.checked_sub(encoded.len())?;
+    (whole_bytes / 4 <= saved_bytes && 0 < saved_bytes).then(|| Delta {
+        encoded,
+        saved_bytes: u32::try_from(saved_bytes).unwrap_or(u32::MAX),
+    })
 }
 
 fn encode_content(content: &DesiredContent) -> bytes::Bytes {

@@ -22,6 +22,7 @@ use opamp::{
 };
 use tokio::time::Instant;
 
+pub use self::encode::encode_delta;
 pub(crate) use self::seats::Seats;
 use self::{agents::Agents, encode::encode, seats::Seated};
 use crate::{admission::Reason, cut::Cut, shared::Shared};
@@ -257,6 +258,7 @@ impl Conversation {
                 full_state_needed: received.full_state_needed,
                 carried_status: received.carried_status,
                 components_wanted: received.components_wanted,
+                takes_deltas: received.takes_deltas,
             })
         });
         if disconnecting {

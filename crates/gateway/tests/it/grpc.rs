@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// One stream.
-struct Stream {
+pub struct Stream {
     messages: Option<mpsc::Sender<AgentToServer>>,
     replies: Streaming<ServerToAgent>,
     sequence: u64,
@@ -34,7 +34,7 @@ async fn channel(plane: &Plane) -> Channel {
 }
 
 impl Stream {
-    async fn open(plane: &Plane) -> Self {
+    pub async fn open(plane: &Plane) -> Self {
         Self::try_open(channel(plane).await, None).await.unwrap()
     }
 
@@ -60,14 +60,14 @@ impl Stream {
         self.messages.as_ref().unwrap().send(message).await.unwrap();
     }
 
-    async fn receive(&mut self) -> ServerToAgent {
+    pub async fn receive(&mut self) -> ServerToAgent {
         within(self.replies.message())
             .await
             .unwrap()
             .expect("the stream goes on")
     }
 
-    async fn say(&mut self, message: AgentToServer) -> ServerToAgent {
+    pub async fn say(&mut self, message: AgentToServer) -> ServerToAgent {
         self.send(message).await;
         self.receive().await
     }

@@ -7,6 +7,7 @@
 )]
 
 mod admission;
+mod deltas;
 mod drain;
 mod grpc;
 mod hostile;

@@ -304,6 +304,19 @@ impl ClientSession {
         Ok(())
     }
 
+    /// Asks for the whole of an offer that came as a delta and could not be had from it. The offer counts as not seen.
+    ///
+    /// # Errors
+    /// As for [`send_custom_message`](Self::send_custom_message).
+    pub fn ask_for_whole(&mut self, hash: &[u8]) -> Result<(), CustomMessageRefused> {
+        self.server.config_hash.take_if(|seen| seen == hash);
+        self.send_custom_message(CustomMessage {
+            capability: CustomCapabilities::DELTA.to_owned(),
+            kind: CustomMessage::WHOLE.to_owned(),
+            data: hash.to_vec(),
+        })
+    }
+
     /// Asks for a client certificate with a PEM signing request, once the server allows it.
     pub fn request_certificate(&mut self, csr_pem: Vec<u8>) {
         self.certificate_request = Some(csr_pem);
@@ -320,8 +333,10 @@ impl ClientSession {
     /// The first one is full, on each connection until the server has answered one: the numbers of a
     /// process that was there before may end just where this one's begin. After that only what
     /// changed is sent: what is lost with a connection shows as a gap in the numbers, and the server
-    /// asks for everything.
+    /// asks for everything. Custom capabilities are told with each connection, so that a server that acts on them knows
+    /// that they are those of this process.
     pub fn connected(&mut self, mode: Mode, now: Instant) {
+        self.status.repeat(Part::CustomCapabilities);
         self.connection = Some(LiveConnection {
             mode,
             due: true,

@@ -150,6 +150,12 @@ impl Status {
         slot.dirty = false;
     }
 
+    /// Has a part sent again, if there is one.
+    pub(super) fn repeat(&mut self, part: Part) {
+        let slot = self.slot_mut(part);
+        slot.dirty = slot.encoded.is_some();
+    }
+
     fn slot_mut(&mut self, part: Part) -> &mut Slot {
         &mut self.slots[part.index()]
     }

@@ -9,6 +9,8 @@ mod reply;
 mod sequence;
 
 pub use receive::{Peek, Received, peek, receive, skip};
-pub use reply::{Command, Encoded, ErrorKind, Reply, encode_remote_config};
+pub use reply::{
+    Command, Encoded, ErrorKind, Reply, encode_remote_config, encode_remote_config_delta,
+};
 
 pub use crate::error::Malformed;

@@ -42,6 +42,9 @@ pub struct Received {
     pub carried_status: bool,
     /// Whether the answer should ask for the component map, if it is not known by its hash.
     pub components_wanted: bool,
+    /// Whether the agent takes remote configs as deltas, where the message tells: it announces what it is capable of,
+    /// changed or not, or it is asked for everything because what was known of it may be of another process.
+    pub takes_deltas: Option<bool>,
     /// Whether the message has the number of the one before it: probably the agent sent it again
     /// for want of an answer. Answer it, but do not act twice on what it asks.
     pub repeated: bool,
@@ -101,6 +104,8 @@ pub fn receive(wire: &mut WireState, bytes: &[u8], limits: &Limits) -> Result<Re
     let repeated = wire.sequence_num == Some(parts.sequence_num);
     let full_state_needed = sequence::advance(&mut next, &parts, changes.has_status());
     let components_wanted = sequence::wants_components(&mut next);
+    // Whoever is asked for everything says this again, too.
+    let takes_deltas = takes_deltas(&parts)?.or_else(|| full_state_needed.then_some(false));
     let carried_status = parts.get(Part::RemoteConfigStatus).is_some();
     *wire = next;
     Ok(Received {
@@ -109,6 +114,7 @@ pub fn receive(wire: &mut WireState, bytes: &[u8], limits: &Limits) -> Result<Re
         full_state_needed,
         carried_status,
         components_wanted,
+        takes_deltas,
         repeated,
     })
 }
@@ -120,6 +126,19 @@ pub fn skip(wire: &mut WireState, bytes: &[u8]) {
     if let Ok(parts) = Parts::read(bytes) {
         sequence::skip(wire, parts.sequence_num);
     }
+}
+
+/// Whether the capability is among those that the message announces, if it announces any.
+fn takes_deltas(parts: &Parts<'_>) -> Result<Option<bool>, Malformed> {
+    let Some(bytes) = parts.get(Part::CustomCapabilities) else {
+        return Ok(None);
+    };
+    let mut named = false;
+    for field in Fields::new(bytes) {
+        let field = field?;
+        named |= field.number == 1 && field.bytes()? == CustomCapabilities::DELTA.as_bytes();
+    }
+    Ok(Some(named))
 }
 
 fn too_large(part: &'static str, bytes: &[u8], limit_bytes: usize) -> Malformed {

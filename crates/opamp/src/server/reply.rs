@@ -324,11 +324,26 @@ impl From<proto::ServerErrorResponseType> for ErrorKind {
 
 /// Encodes a remote configuration once for all agents that get it, its field tag included.
 pub fn encode_remote_config(config: &ConfigMap, hash: &[u8]) -> Bytes {
+    put_remote_config(Vec::new(), config, hash)
+}
+
+/// The same for a configuration that [`delta::encode`](crate::delta::encode) made of one. It says beside it that the
+/// server has the capability, under which the agent may ask for the whole.
+pub fn encode_remote_config_delta(config: &ConfigMap, hash: &[u8]) -> Bytes {
+    let capabilities = proto::CustomCapabilities {
+        capabilities: vec![CustomCapabilities::DELTA.to_owned()],
+    };
+    let mut out = Vec::new();
+    encoding::message::encode(field::CUSTOM_CAPABILITIES, &capabilities, &mut out);
+    put_remote_config(out, config, hash)
+}
+
+fn put_remote_config(mut out: Vec<u8>, config: &ConfigMap, hash: &[u8]) -> Bytes {
     let offer = proto::AgentRemoteConfig {
         config: Some(config.into()),
         config_hash: hash.to_vec(),
     };
-    let mut out = Vec::with_capacity(offer.encoded_len() + 8);
+    out.reserve_exact(offer.encoded_len() + 8);
     encoding::message::encode(field::REMOTE_CONFIG, &offer, &mut out);
     out.into()
 }

@@ -710,3 +710,34 @@ fn cu_02_what_is_no_name_of_a_capability_is_ignored() {
     let names = received.changes.custom_capabilities.unwrap().0;
     assert_eq!(names, ["io.x.y", "io.x.z/v2"]);
 }
+
+#[test]
+fn cu_01_that_an_agent_takes_deltas_counts_until_it_is_asked_for_everything() {
+    let announcing = |names: &[&str], number| proto::AgentToServer {
+        custom_capabilities: Some(proto::CustomCapabilities {
+            capabilities: names.iter().map(|name| (*name).to_owned()).collect(),
+        }),
+        ..proto::AgentToServer {
+            instance_uid: vec![7; 16],
+            sequence_num: number,
+            ..proto::AgentToServer::default()
+        }
+    };
+    let silent = |number| proto::AgentToServer {
+        custom_capabilities: None,
+        ..announcing(&[], number)
+    };
+    let mut wire = WireState::default();
+    let mut takes = |message: proto::AgentToServer| {
+        let bytes = message.encode_to_vec();
+        let received = opamp::server::receive(&mut wire, &bytes, &Limits::SERVER).unwrap();
+        received.takes_deltas
+    };
+    let ours = ["io.x.y", "io.opamp-rs.delta/1"];
+    assert_eq!(takes(announcing(&ours, 1)), Some(true));
+    assert_eq!(takes(silent(2)), None);
+    assert_eq!(takes(announcing(&ours, 3)), Some(true), "said again");
+    assert_eq!(takes(silent(9)), Some(false), "a gap");
+    assert_eq!(takes(announcing(&ours, 10)), Some(true));
+    assert_eq!(takes(announcing(&["io.x.y"], 11)), Some(false));
+}

@@ -56,6 +56,7 @@ pub(super) fn check(file: &File) -> Result<Settings, ConfigError> {
         admin_tls,
         public_url: public_url(file)?,
         approval: file.value.agents.approval,
+        config_deltas: file.value.agents.config_deltas,
         database: database(file)?,
         data_dir: file.value.data_dir.0.clone(),
         secrets_key: secrets_key(file)?,

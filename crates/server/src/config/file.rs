@@ -118,7 +118,7 @@ pub enum ClientAuthKind {
 }
 
 /// `agents`: who may connect.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AgentsSection {
     /// `none`, `token`, `jwt` or `mtls`; the last two are refused in this version.
@@ -126,6 +126,19 @@ pub struct AgentsSection {
     pub auth: Option<AuthKind>,
     /// `automatic`: an unknown agent is offered what it matches at once; `manual`: it waits for an operator. Default `automatic`.
     pub approval: ApprovalKind,
+    /// `true`: an agent that takes it is sent of a config what changed. `false`: every agent is sent the whole. Default
+    /// `true`.
+    pub config_deltas: bool,
+}
+
+impl Default for AgentsSection {
+    fn default() -> Self {
+        Self {
+            auth: None,
+            approval: ApprovalKind::default(),
+            config_deltas: true,
+        }
+    }
 }
 
 /// How agents prove who they are.

@@ -33,6 +33,8 @@ pub struct Settings {
     pub auth: AuthKind,
     /// What becomes of unknown agents.
     pub approval: ApprovalKind,
+    /// Whether agents that take it are sent of a config what changed.
+    pub config_deltas: bool,
     /// The database.
     pub database: Database,
     /// The directory of everything embedded.

@@ -13,6 +13,7 @@ mod check_configs;
 mod configs;
 mod conformance;
 mod crash;
+mod deltas;
 mod faults;
 mod full_disk;
 mod git_source;

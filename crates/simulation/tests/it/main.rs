@@ -8,6 +8,7 @@ fn whatever_goes_wrong_server_and_agents_agree_in_the_end() {
     assert_eq!(batch.runs, 40);
     // Runs in which nothing happens would hold too.
     assert!(400 < batch.offers && 80 < batch.servers, "{batch}");
+    assert!(5 < batch.deltas && 0 < batch.refused_deltas, "{batch}");
 }
 
 #[test]

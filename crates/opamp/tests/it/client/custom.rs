@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use opamp::client::{CustomMessageRefused, Event, InvalidCustomCapability};
-use opamp::model::{AgentCapabilities, CustomCapabilities, CustomMessage};
+use opamp::client::{CustomMessageRefused, Event, InvalidCustomCapability, Mode};
+use opamp::model::{AgentCapabilities, ConfigFile, ConfigMap, CustomCapabilities, CustomMessage};
 use opamp::proto::{AgentToServer, ServerToAgent, ServerToAgentFlags};
-use opamp::server::Reply;
+use opamp::server::{Reply, encode_remote_config, encode_remote_config_delta};
 use prost::Message as _;
 
 use super::{SERVER, components, parts};
@@ -170,4 +170,52 @@ fn co_03_the_map_comes_along_with_other_news_and_once() {
 fn sent_whole(message: &AgentToServer) -> usize {
     // A number of 0 is written, which the canonical encoding would leave out.
     message.encoded_len() + if message.sequence_num == 0 { 2 } else { 0 }
+}
+
+#[test]
+fn cu_01_custom_capabilities_are_said_again_with_each_connection() {
+    let now = Instant::now();
+    let mut session = settled(REPORTING, SERVER, now);
+    session
+        .set_custom_capabilities(&CustomCapabilities(vec!["io.x.y".into()]))
+        .unwrap();
+    sent(&mut session, now);
+    session.disconnected();
+    session.connected(Mode::Stream, now);
+    assert_eq!(parts(&sent(&mut session, now)), ["custom_capabilities"]);
+    assert_eq!(session.poll_send(now), None);
+}
+
+#[test]
+fn the_whole_of_an_offer_is_asked_for_and_passed_on_when_it_comes() {
+    let now = Instant::now();
+    let mut session = settled(
+        REPORTING | AgentCapabilities::ACCEPTS_REMOTE_CONFIG,
+        SERVER,
+        now,
+    );
+    let config = ConfigMap::from([("config.yaml".to_owned(), ConfigFile::new("a: 1", ""))]);
+    let ours = CustomCapabilities(vec![CustomCapabilities::DELTA.to_owned()]);
+    session.set_custom_capabilities(&ours).unwrap();
+    sent(&mut session, now);
+    let delta = Reply::to(UID, SERVER).remote_config(encode_remote_config_delta(&config, b"h"));
+    let events = give(&mut session, delta.clone(), now).events;
+    assert!(
+        events.contains(&Event::CustomCapabilities(ours)),
+        "{events:?}"
+    );
+    assert!(
+        events
+            .iter()
+            .any(|event| matches!(event, Event::RemoteConfig(offer) if offer.hash == b"h"))
+    );
+    assert!(give(&mut session, delta, now).events.is_empty());
+    session.ask_for_whole(b"h").unwrap();
+    let asked = sent(&mut session, now).custom_message.unwrap();
+    assert_eq!(
+        (asked.r#type.as_str(), &asked.data[..]),
+        ("whole", &b"h"[..])
+    );
+    let whole = Reply::to(UID, SERVER).remote_config(encode_remote_config(&config, b"h"));
+    assert_eq!(give(&mut session, whole, now).events.len(), 1);
 }
