@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use crate::collector::{Inventory, inventory};
 use crate::description::describe;
+use crate::dry_run::DryRuns;
 use crate::health::{HealthWatch, ProcessView};
 use crate::identity::{Identity, machine_id};
 use crate::link::{Asks, Link, LinkError};
@@ -71,6 +72,8 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     let (uids, assigned) = watch::channel(None);
     let (started, starts) = watch::channel(String::new());
     let (instance_ids, instance_id) = watch::channel(identity.service_instance_id());
+    let site = Site::new(settings.collector.clone(), &directory, instance_id);
+    let (dry_runs, desk) = DryRuns::new(site.clone());
     let link = Link::new(
         &settings.opamp.server,
         identity.uid(),
@@ -80,12 +83,12 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
             offers,
             commands,
             uids,
+            dry_runs: desk,
         },
     )?;
 
     let mut tasks = Tasks::under(shutdown.clone(), settings.collector.stop_timeout + GRACE);
     let stopping = tasks.shutdown_token();
-    let site = Site::new(settings.collector.clone(), &directory, instance_id);
     let program = site.bare_launch();
     let (begun, described) = (CancellationToken::new(), CancellationToken::new());
     let parts = Parts {
@@ -103,6 +106,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
             commands: commanded,
         }))
     });
+    tasks.start("dry_runs", |token| endless(dry_runs.run(token)));
     let watch = HealthWatch {
         process,
         report: report.clone(),

@@ -22,6 +22,7 @@ use crate::{
     builds::{KnownBuild, id_of},
     content::DesiredContent,
     desire::{DesireError, Made},
+    dry_run::{Askable, Candidate},
     engine::Engine,
     mailbox::CloseReason,
     prepared::{Place, Prepared, place},
@@ -67,12 +68,21 @@ pub(crate) struct Alike {
     pub free: Vec<Arc<LiveAgent>>,
     /// What they are built of, where they say so.
     pub build: Option<Arc<KnownBuild>>,
+    /// Those that can be asked for a dry run.
+    pub askable: Askable,
 }
 
 impl Alike {
     /// The same outcome for some of the agents.
     pub fn of(&self, agents: Vec<Arc<LiveAgent>>) -> Self {
         let is_gone = |agent: &&Arc<LiveAgent>| agent.lock().link.is_none();
+        let mut askable = Askable::default();
+        for agent in &agents {
+            let candidate = Candidate::of(agent, &agent.lock());
+            if let Some(candidate) = candidate {
+                askable.add(candidate);
+            }
+        }
         Self {
             examples: agents.iter().take(EXAMPLES).map(Arc::clone).collect(),
             agents: agents.len() as u64,
@@ -83,6 +93,7 @@ impl Alike {
             not_given: self.not_given.clone(),
             free: Vec::new(),
             build: self.build.clone(),
+            askable,
         }
     }
 
@@ -93,6 +104,7 @@ impl Alike {
         self.agents += other.agents;
         self.disconnected += other.disconnected;
         self.free.extend(other.free);
+        self.askable.join(other.askable);
     }
 }
 
@@ -480,6 +492,7 @@ impl Change {
             let standing = (!not_given.is_empty()).then(|| inputs_key(&not_given));
             let (before, disconnected) = (state.desired.clone(), state.link.is_none());
             let build = state.build().cloned();
+            let candidate = Candidate::of(agent, &state);
             drop(state);
             let after = (!layers.is_empty()).then(|| inputs_key(&layers));
             let outcome = Outcome {
@@ -505,6 +518,7 @@ impl Change {
                     },
                     free: Vec::new(),
                     build,
+                    askable: Askable::default(),
                 });
                 outcomes.len() - 1
             });
@@ -514,6 +528,9 @@ impl Change {
             }
             alike.agents += 1;
             alike.disconnected += u64::from(disconnected);
+            if let Some(candidate) = candidate {
+                alike.askable.add(candidate);
+            }
             if alike.examples.len() < EXAMPLES {
                 alike.examples.push(Arc::clone(agent));
             }

@@ -6,8 +6,8 @@ use desired::Build;
 use domain::{
     Answered, EventKind, ReportedHash, labels_of,
     model::{
-        AgentDescription, ApplyState, AvailableComponents, Changes, Health, HealthReport,
-        RemoteConfigStatus, WireState,
+        AgentDescription, ApplyState, AvailableComponents, Changes, DRY_RUN, DryRunAnswer, Health,
+        HealthReport, RemoteConfigStatus, WireState,
     },
 };
 use jiff::Timestamp;
@@ -32,6 +32,8 @@ pub struct Heard {
     pub carried_status: bool,
     /// The agent's component inventory is not known under the hash it named.
     pub components_wanted: bool,
+    /// The answer to a dry run that the message brought.
+    pub dry_run: Option<DryRunAnswer>,
 }
 
 /// Why a received message got no ordinary reply.
@@ -108,6 +110,9 @@ impl Engine {
             self.apply(agent, &mut state, heard.changes, now);
             self.inner.pending.weigh(&mut state);
         }
+        if let Some(answer) = heard.dry_run {
+            self.inner.questions.answer(agent.id, answer);
+        }
         if state.flags.fresh && !heard.full_state_needed {
             self.redesire(agent, &mut state, now);
         }
@@ -163,6 +168,9 @@ impl Engine {
         }
         if let Some(message) = changes.custom_message {
             tracing::debug!(event = "custom_message", agent_id = %agent.id, capability = message.capability, kind = message.kind);
+        }
+        if let Some(custom) = &changes.custom_capabilities {
+            state.flags.dry_runs = custom.contains(DRY_RUN);
         }
         let rest = (
             changes.package_statuses,
@@ -323,7 +331,7 @@ impl Engine {
 }
 
 /// Cuts a text off at [`REPORTED_TEXT_MAX_BYTES`], between two characters.
-fn clip(text: &mut String) {
+pub(crate) fn clip(text: &mut String) {
     text.truncate(text.floor_char_boundary(REPORTED_TEXT_MAX_BYTES));
     text.shrink_to_fit();
 }

@@ -18,6 +18,7 @@ mod clock;
 mod content;
 mod desire;
 mod drive;
+mod dry_run;
 #[allow(clippy::module_inception)]
 mod engine;
 mod events;
@@ -41,6 +42,7 @@ pub use desire::DesireError;
 pub use desired::Limits as ContentLimits;
 pub use desired::{Code, Finding, Layer, MaterialiseError, Renderer, Severity, difference};
 pub use domain;
+pub use dry_run::{AskedContent, DryRun, DryRunOrder, MOST_ASKED, MOST_ASKED_OF_A_GROUP, Verdict};
 pub use engine::{AgentStanding, Engine, NotDelivered, OpenError};
 pub use events::register_metrics;
 pub use exchange::{ExchangeError, Heard};

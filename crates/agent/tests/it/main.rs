@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod applies;
+mod dry_runs;
 mod fails;
 mod harness;
 mod offline;

@@ -5,6 +5,7 @@
 mod actions;
 mod attachments;
 mod clock;
+mod dry_runs;
 mod harness;
 mod limits;
 mod offers;

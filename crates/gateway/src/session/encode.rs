@@ -2,7 +2,8 @@
 
 use engine::{Command, DesiredContent, Outgoing};
 use opamp::{
-    model::{ServerCapabilities, WireUid},
+    dry_run,
+    model::{CustomCapabilities, DRY_RUN, ServerCapabilities, WireUid},
     server::{self, Encoded, Reply, encode_remote_config},
 };
 
@@ -31,6 +32,14 @@ pub(super) fn encode(uid: WireUid, outgoing: &Outgoing) -> Encoded {
     }
     if let Some(message) = &outgoing.custom {
         reply = reply.custom_message(message);
+    }
+    if let Some(question) = &outgoing.dry_run {
+        let content = &question.content;
+        let asked = dry_run::ask(question.id, &content.files, content.hash.as_bytes());
+        // Each time: a process that took the place of another has not heard it. For all others it changes nothing.
+        reply = reply
+            .custom_capabilities(&CustomCapabilities(vec![DRY_RUN.to_owned()]))
+            .custom_message(&asked);
     }
     if let Some(content) = &outgoing.config {
         reply = reply.remote_config(content.encoded(encode_content).clone());

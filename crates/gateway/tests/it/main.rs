@@ -8,6 +8,7 @@
 
 mod admission;
 mod drain;
+mod dry_runs;
 mod grpc;
 mod hostile;
 mod metrics;
