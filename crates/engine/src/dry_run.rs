@@ -296,7 +296,7 @@ impl Candidate {
     pub fn of(agent: &Arc<LiveAgent>, state: &State) -> Option<Self> {
         state.is_askable().then(|| Self {
             agent: Arc::clone(agent),
-            build: id_of(state.build.as_deref()),
+            build: id_of(state.build().map(|build| &**build)),
             rank: 0,
         })
     }
