@@ -22,7 +22,7 @@ use crate::{
     builds::{KnownBuild, id_of},
     content::DesiredContent,
     desire::{DesireError, Made},
-    dry_run::{Askable, Candidate},
+    dry_run::{Candidate, Candidates},
     engine::Engine,
     mailbox::CloseReason,
     prepared::{Place, Prepared, place},
@@ -69,18 +69,18 @@ pub(crate) struct Alike {
     /// What they are built of, where they say so.
     pub build: Option<Arc<KnownBuild>>,
     /// Those that can be asked for a dry run.
-    pub askable: Askable,
+    pub candidates: Candidates,
 }
 
 impl Alike {
     /// The same outcome for some of the agents.
     pub fn of(&self, agents: Vec<Arc<LiveAgent>>) -> Self {
         let is_gone = |agent: &&Arc<LiveAgent>| agent.lock().link.is_none();
-        let mut askable = Askable::default();
+        let mut candidates = Candidates::default();
         for agent in &agents {
             let candidate = Candidate::of(agent, &agent.lock());
             if let Some(candidate) = candidate {
-                askable.add(candidate);
+                candidates.add(candidate);
             }
         }
         Self {
@@ -93,7 +93,7 @@ impl Alike {
             not_given: self.not_given.clone(),
             free: Vec::new(),
             build: self.build.clone(),
-            askable,
+            candidates,
         }
     }
 
@@ -104,7 +104,7 @@ impl Alike {
         self.agents += other.agents;
         self.disconnected += other.disconnected;
         self.free.extend(other.free);
-        self.askable.join(other.askable);
+        self.candidates.join(other.candidates);
     }
 }
 
@@ -279,12 +279,17 @@ impl Change {
     /// Whether these agents would get another content than they should run, and it is this change that gives it to them.
     /// Contents are made.
     pub(crate) fn changes(&self, alike: &Alike) -> bool {
-        let Some(agent) = alike.examples.first() else {
+        if alike.examples.is_empty() {
             return false;
-        };
-        let made = self.made.get(&place(agent, &alike.layers));
+        }
         let hash = |content: &Arc<DesiredContent>| content.hash;
-        alike.is_moved && made.map(hash) != alike.before.as_ref().map(hash)
+        alike.is_moved && self.made_for(alike).map(hash) != alike.before.as_ref().map(hash)
+    }
+
+    /// What was made for these agents.
+    pub(crate) fn made_for(&self, alike: &Alike) -> Option<&Arc<DesiredContent>> {
+        let agent = alike.examples.first()?;
+        self.made.get(&place(agent, &alike.layers))
     }
 
     /// Whether this very revision is in force already, and by force.
@@ -518,7 +523,7 @@ impl Change {
                     },
                     free: Vec::new(),
                     build,
-                    askable: Askable::default(),
+                    candidates: Candidates::default(),
                 });
                 outcomes.len() - 1
             });
@@ -529,7 +534,7 @@ impl Change {
             alike.agents += 1;
             alike.disconnected += u64::from(disconnected);
             if let Some(candidate) = candidate {
-                alike.askable.add(candidate);
+                alike.candidates.add(candidate);
             }
             if alike.examples.len() < EXAMPLES {
                 alike.examples.push(Arc::clone(agent));

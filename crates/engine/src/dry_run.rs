@@ -3,7 +3,7 @@
 //! What is asked and not answered yet is kept here and nowhere else: an answer counts from the agent that was asked, of
 //! the content that it was asked about, once, and while somebody waits for it. Whatever else comes is dropped.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +62,8 @@ pub enum Verdict {
     Failed(String),
     /// It did not answer in time.
     NoAnswer,
+    /// Its connection was lost before it answered.
+    Disconnected,
     /// It cannot be asked, for this reason.
     NotCapable(String),
 }
@@ -69,18 +71,56 @@ pub enum Verdict {
 /// A question on its way to an agent.
 #[derive(Clone, Debug)]
 pub struct AskedContent {
+    /// Who is asked.
+    pub(crate) agent: AgentId,
     /// Of the question.
     pub id: DryRunId,
     /// What is asked about.
     pub content: Arc<DesiredContent>,
 }
 
+/// How many agents said what, and how many nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DryRunCounts {
+    /// Agents that were sent the question.
+    pub asked: u64,
+    /// Of these: their Collector would take it.
+    pub accepted: u64,
+    /// Their Collector refuses it.
+    pub refused: u64,
+    /// It was not checked.
+    pub failed: u64,
+    /// They did not answer in time, or their connection was lost.
+    pub no_answer: u64,
+    /// Of all agents that would be given something else: those without a connection.
+    pub offline: u64,
+    /// Those that are connected and cannot be asked.
+    pub not_capable: u64,
+    /// Groups of which nobody was asked because [`MOST_ASKED`] agents were.
+    pub groups_not_asked: u64,
+}
+
+/// A content that agents are asked about.
+#[derive(Debug, Clone)]
+pub(crate) struct Inquiry {
+    pub content: Arc<DesiredContent>,
+    /// How many agents would be given it.
+    pub agents: u64,
+    /// How many of them have no connection.
+    pub offline: u64,
+    pub askable: Askable,
+    /// One of the agents: it stands for them where none can be asked.
+    pub example: Option<AgentId>,
+}
+
 /// All questions that wait for their answers.
 #[derive(Default)]
-pub(crate) struct OpenQuestions(Mutex<HashMap<DryRunId, OpenQuestion>>);
+pub(crate) struct OpenQuestions(Mutex<BTreeMap<QuestionKey, OpenQuestion>>);
+
+/// Who was asked, and what.
+type QuestionKey = (AgentId, DryRunId);
 
 struct OpenQuestion {
-    agent: AgentId,
     hash: ContentHash,
     asked_at: Instant,
     asker: oneshot::Sender<(Verdict, Duration)>,
@@ -89,8 +129,7 @@ struct OpenQuestion {
 /// A question that somebody waits for; dropped, it is closed.
 struct Asked<'e> {
     questions: &'e OpenQuestions,
-    id: DryRunId,
-    agent: AgentId,
+    key: QuestionKey,
     asked_at: Instant,
     answer: oneshot::Receiver<(Verdict, Duration)>,
 }
@@ -104,37 +143,44 @@ impl OpenQuestions {
         if MOST_OPEN <= open.len() {
             return None;
         }
-        open.insert(
-            id,
-            OpenQuestion {
-                agent,
-                hash,
-                asked_at,
-                asker,
-            },
-        );
+        let question = OpenQuestion {
+            hash,
+            asked_at,
+            asker,
+        };
+        open.insert((agent, id), question);
         drop(open);
         Some(Asked {
             questions: self,
-            id,
-            agent,
+            key: (agent, id),
             asked_at,
             answer,
         })
     }
 
     /// Whether somebody waits for the answer still.
-    pub fn is_open(&self, id: DryRunId) -> bool {
-        self.0.lock().contains_key(&id)
+    pub fn is_open(&self, agent: AgentId, id: DryRunId) -> bool {
+        self.0.lock().contains_key(&(agent, id))
+    }
+
+    /// Closes all questions to an agent whose connection is gone: nobody needs to wait for their deadline.
+    pub fn close(&self, agent: AgentId) {
+        let all = (agent, DryRunId::MIN)..=(agent, DryRunId::MAX);
+        let mut open = self.0.lock();
+        let keys: Vec<QuestionKey> = open.range(all).map(|(key, _)| *key).collect();
+        for key in keys {
+            open.remove(&key);
+        }
     }
 
     /// Takes an answer in, if it is one.
     pub fn answer(&self, agent: AgentId, answer: DryRunAnswer) {
         let mut open = self.0.lock();
-        let is_asked = open.get(&answer.id).is_some_and(|question| {
-            question.agent == agent && question.hash.as_bytes()[..] == answer.hash[..]
-        });
-        let question = is_asked.then(|| open.remove(&answer.id)).flatten();
+        let key = (agent, answer.id);
+        let is_asked = open
+            .get(&key)
+            .is_some_and(|question| question.hash.as_bytes()[..] == answer.hash[..]);
+        let question = is_asked.then(|| open.remove(&key)).flatten();
         drop(open);
         let Some(question) = question else {
             tracing::debug!(event = "dry_run_answer_dropped", agent_id = %agent);
@@ -153,10 +199,11 @@ impl Asked<'_> {
         let answer = timeout_at(deadline, &mut self.answer).await;
         let (verdict, took) = match answer {
             Ok(Ok(answered)) => answered,
-            Ok(Err(_)) | Err(_) => (Verdict::NoAnswer, self.asked_at.elapsed()),
+            Ok(Err(_)) => (Verdict::Disconnected, self.asked_at.elapsed()),
+            Err(_) => (Verdict::NoAnswer, self.asked_at.elapsed()),
         };
         DryRun {
-            agent: self.agent,
+            agent: self.key.0,
             verdict,
             took,
         }
@@ -165,11 +212,18 @@ impl Asked<'_> {
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        self.questions.0.lock().remove(&self.id);
+        self.questions.0.lock().remove(&self.key);
     }
 }
 
 impl Verdict {
+    /// Of a group in which nobody can be asked.
+    fn of_nobody() -> Self {
+        Self::NotCapable(format!(
+            "none of these agents is connected to this node, approved, and announces {DRY_RUN}"
+        ))
+    }
+
     fn of(outcome: DryRunOutcome) -> Self {
         let clipped = |mut reason: String| {
             clip(&mut reason);
@@ -180,6 +234,70 @@ impl Verdict {
             DryRunOutcome::Refused(reason) => Self::Refused(clipped(reason)),
             DryRunOutcome::Failed(reason) => Self::Failed(clipped(reason)),
         }
+    }
+}
+
+impl DryRunCounts {
+    /// All counts in the order of the fields.
+    pub(crate) const fn to_array(&self) -> [u64; 8] {
+        [
+            self.asked,
+            self.accepted,
+            self.refused,
+            self.failed,
+            self.no_answer,
+            self.offline,
+            self.not_capable,
+            self.groups_not_asked,
+        ]
+    }
+
+    /// Reads [`DryRunCounts::to_array`]; nothing where one is not there.
+    pub(crate) fn from_array(counts: [Option<u64>; 8]) -> Option<Self> {
+        let [asked, accepted, refused, failed, no_answer, rest @ ..] = counts;
+        let [offline, not_capable, groups_not_asked] = rest;
+        Some(Self {
+            asked: asked?,
+            accepted: accepted?,
+            refused: refused?,
+            failed: failed?,
+            no_answer: no_answer?,
+            offline: offline?,
+            not_capable: not_capable?,
+            groups_not_asked: groups_not_asked?,
+        })
+    }
+
+    fn add(&mut self, verdict: &Verdict) {
+        match verdict {
+            Verdict::Accepted => self.accepted += 1,
+            Verdict::Refused(_) => self.refused += 1,
+            Verdict::Failed(_) => self.failed += 1,
+            Verdict::NoAnswer | Verdict::Disconnected => self.no_answer += 1,
+            // Counted with those of its group.
+            Verdict::NotCapable(_) => {}
+        }
+    }
+}
+
+impl std::ops::AddAssign for DryRunCounts {
+    fn add_assign(&mut self, more: Self) {
+        self.asked += more.asked;
+        self.accepted += more.accepted;
+        self.refused += more.refused;
+        self.failed += more.failed;
+        self.no_answer += more.no_answer;
+        self.offline += more.offline;
+        self.not_capable += more.not_capable;
+        self.groups_not_asked += more.groups_not_asked;
+    }
+}
+
+impl Inquiry {
+    /// How many agents are connected and cannot be asked.
+    const fn not_capable(&self) -> u64 {
+        let known = self.offline.saturating_add(self.askable.agents);
+        self.agents.saturating_sub(known)
     }
 }
 
@@ -196,44 +314,73 @@ impl DryRun {
 
 impl Engine {
     /// Has agents of each group that would be given something else check that, all at the same time, and notes with the
-    /// groups what they say. Only agents that are attached to this node are asked. Gives the number of groups of which
-    /// nobody was asked because [`MOST_ASKED`] were.
-    pub async fn dry_run(&self, caller: &Caller, groups: &mut [Group], order: DryRunOrder) -> u64 {
-        let deadline = Instant::now() + order.timeout;
-        let mut left = MOST_ASKED;
-        let mut not_asked = 0;
-        let mut asked = Vec::new();
-        for (place, group) in groups.iter_mut().enumerate() {
-            let Fate::Changed(content) = &group.fate else {
+    /// groups what they say. Only agents that are attached to this node are asked.
+    pub async fn dry_run(
+        &self,
+        caller: &Caller,
+        groups: &mut [Group],
+        order: DryRunOrder,
+    ) -> DryRunCounts {
+        let mut places = Vec::new();
+        let mut inquiries = Vec::new();
+        for (place, group) in groups.iter().enumerate() {
+            let (Fate::Changed(content), true) = (&group.fate, group.is_moved) else {
                 continue;
             };
+            places.push(place);
+            inquiries.push(Inquiry {
+                content: Arc::clone(content),
+                agents: group.agents,
+                offline: group.disconnected,
+                askable: group.askable.clone(),
+                example: group.examples.first().copied(),
+            });
+        }
+        let (told, counts) = self.inquire(&caller.namespace, &inquiries, order).await;
+        for (place, dry_runs) in places.into_iter().zip(told) {
+            groups[place].dry_runs = dry_runs;
+        }
+        counts
+    }
+
+    /// What agents say of each content, in its order. Gives up at the deadline.
+    pub(crate) async fn inquire(
+        &self,
+        namespace: &Namespace,
+        inquiries: &[Inquiry],
+        order: DryRunOrder,
+    ) -> (Vec<Vec<DryRun>>, DryRunCounts) {
+        let deadline = Instant::now() + order.timeout;
+        let mut left = MOST_ASKED;
+        let mut counts = DryRunCounts::default();
+        let mut told: Vec<Vec<DryRun>> = Vec::new();
+        let mut asked = Vec::new();
+        for (place, inquiry) in inquiries.iter().enumerate() {
+            told.push(Vec::new());
+            counts.offline += inquiry.offline;
+            counts.not_capable += inquiry.not_capable();
             if left == 0 {
-                not_asked += 1;
+                counts.groups_not_asked += 1;
                 continue;
             }
-            let agents = group
-                .askable
-                .iter()
-                .take(order.agents_per_group.min(MOST_ASKED_OF_A_GROUP).min(left));
-            for agent in agents {
+            let most = order.agents_per_group.min(MOST_ASKED_OF_A_GROUP).min(left);
+            for agent in inquiry.askable.first.iter().take(most) {
                 left -= 1;
-                match self.ask(&caller.namespace, *agent, content) {
+                match self.ask(namespace, *agent, &inquiry.content) {
                     Ok(question) => asked.push((place, question)),
-                    Err(verdict) => group.dry_runs.push(DryRun::not_asked(*agent, verdict)),
+                    Err(verdict) => told[place].push(DryRun::not_asked(*agent, verdict)),
                 }
             }
-            if let (true, Some(agent)) = (group.askable.is_empty(), group.examples.first()) {
-                let none = format!(
-                    "none of these agents is connected to this node, approved, and announces {DRY_RUN}"
-                );
-                let none = DryRun::not_asked(*agent, Verdict::NotCapable(none));
-                group.dry_runs.push(none);
+            if let (true, Some(agent)) = (inquiry.askable.first.is_empty(), inquiry.example) {
+                told[place].push(DryRun::not_asked(agent, Verdict::of_nobody()));
             }
         }
+        counts.asked = asked.len() as u64;
         for (place, question) in asked {
-            groups[place].dry_runs.push(question.until(deadline).await);
+            told[place].push(question.until(deadline).await);
         }
-        not_asked
+        told.iter().flatten().for_each(|one| counts.add(&one.verdict));
+        (told, counts)
     }
 
     /// Takes questions out of an agent's queue that nobody waits for any more.
@@ -242,7 +389,7 @@ impl Engine {
             return;
         };
         queue.retain(|queued| match queued {
-            Queued::DryRun(question) => self.inner.questions.is_open(question.id),
+            Queued::DryRun(question) => self.inner.questions.is_open(question.agent, question.id),
             Queued::Command(_) | Queued::Custom(_) => true,
         });
         drop_empty(state);
@@ -265,6 +412,7 @@ impl Engine {
         let asked =
             asked.ok_or_else(|| Verdict::Failed("too many dry runs are under way".to_owned()))?;
         let question = AskedContent {
+            agent,
             id,
             content: Arc::clone(content),
         };
@@ -279,13 +427,26 @@ impl Engine {
     }
 }
 
-/// The agents of some that can be asked: the first few, and of different builds where there are such.
-#[derive(Default)]
-pub(crate) struct Askable(Vec<Candidate>);
+/// Agents that can be asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Askable {
+    /// The first few of them, and of different builds where there are such.
+    pub first: Vec<AgentId>,
+    /// How many they are.
+    pub agents: u64,
+}
+
+/// The agents of some that can be asked.
+#[derive(Clone, Default)]
+pub(crate) struct Candidates {
+    first: Vec<Candidate>,
+    agents: u64,
+}
 
 /// An agent that can be asked.
+#[derive(Clone, Copy)]
 pub(crate) struct Candidate {
-    agent: Arc<LiveAgent>,
+    agent: AgentId,
     build: u64,
     /// How many agents of its build come before it.
     rank: usize,
@@ -293,43 +454,45 @@ pub(crate) struct Candidate {
 
 impl Candidate {
     /// The agent, if it can be asked.
-    pub fn of(agent: &Arc<LiveAgent>, state: &State) -> Option<Self> {
+    pub fn of(agent: &LiveAgent, state: &State) -> Option<Self> {
         state.is_askable().then(|| Self {
-            agent: Arc::clone(agent),
+            agent: agent.id,
             build: id_of(state.build().map(|build| &**build)),
             rank: 0,
         })
     }
 }
 
-impl Askable {
+impl Candidates {
     /// Takes one more agent in.
     pub fn add(&mut self, candidate: Candidate) {
+        self.agents += 1;
         let is_alike = |known: &&Candidate| known.build == candidate.build;
-        let rank = self.0.iter().filter(is_alike).count();
+        let rank = self.first.iter().filter(is_alike).count();
         self.put(Candidate { rank, ..candidate });
     }
 
     /// Takes in agents of other builds.
     pub fn join(&mut self, other: Self) {
-        for candidate in other.0 {
+        self.agents += other.agents;
+        for candidate in other.first {
             self.put(candidate);
         }
     }
 
-    pub fn ids(&self) -> Vec<AgentId> {
-        self.0
-            .iter()
-            .map(|candidate| candidate.agent.id)
-            .collect()
+    pub fn askable(&self) -> Askable {
+        Askable {
+            first: self.first.iter().map(|candidate| candidate.agent).collect(),
+            agents: self.agents,
+        }
     }
 
     fn put(&mut self, candidate: Candidate) {
         let place = self
-            .0
+            .first
             .partition_point(|known| known.rank <= candidate.rank);
-        self.0.insert(place, candidate);
-        self.0.truncate(MOST_ASKED_OF_A_GROUP);
+        self.first.insert(place, candidate);
+        self.first.truncate(MOST_ASKED_OF_A_GROUP);
     }
 }
 
@@ -362,10 +525,10 @@ mod tests {
         questions.answer(agent(2), accepted(ID, hash(1)));
         questions.answer(agent(1), accepted(ID, hash(2)));
         questions.answer(agent(1), accepted(DryRunId::new([2; 16]), hash(1)));
-        assert!(questions.is_open(ID));
+        assert!(questions.is_open(agent(1), ID));
         tokio::time::advance(Duration::from_secs(2)).await;
         questions.answer(agent(1), accepted(ID, hash(1)));
-        assert!(!questions.is_open(ID));
+        assert!(!questions.is_open(agent(1), ID));
         let refused = DryRunOutcome::Refused("late".to_owned());
         questions.answer(
             agent(1),
@@ -389,8 +552,22 @@ mod tests {
             (silent.verdict, silent.took),
             (Verdict::NoAnswer, Duration::from_secs(10))
         );
-        assert!(!questions.is_open(ID));
+        assert!(!questions.is_open(agent(1), ID));
         questions.answer(agent(1), accepted(ID, hash(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_to_an_agent_that_is_gone_are_closed_and_those_to_others_are_not() {
+        let questions = OpenQuestions::default();
+        let gone = questions.open(ID, agent(1), hash(1)).unwrap();
+        let other = questions.open(ID, agent(2), hash(1)).unwrap();
+        questions.close(agent(1));
+        assert!(!questions.is_open(agent(1), ID) && questions.is_open(agent(2), ID));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        assert_eq!(gone.until(deadline).await.verdict, Verdict::Disconnected);
+        questions.answer(agent(2), accepted(ID, hash(1)));
+        assert_eq!(other.until(deadline).await.verdict, Verdict::Accepted);
+        assert!(Instant::now() < deadline);
     }
 
     #[tokio::test]

@@ -42,7 +42,10 @@ pub use desire::DesireError;
 pub use desired::Limits as ContentLimits;
 pub use desired::{Code, Finding, Layer, MaterialiseError, Renderer, Severity, difference};
 pub use domain;
-pub use dry_run::{AskedContent, DryRun, DryRunOrder, MOST_ASKED, MOST_ASKED_OF_A_GROUP, Verdict};
+pub use dry_run::{
+    Askable, AskedContent, DryRun, DryRunCounts, DryRunOrder, MOST_ASKED, MOST_ASKED_OF_A_GROUP,
+    Verdict,
+};
 pub use engine::{AgentStanding, Engine, NotDelivered, OpenError};
 pub use events::register_metrics;
 pub use exchange::{ExchangeError, Heard};

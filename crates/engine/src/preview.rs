@@ -14,7 +14,7 @@ use crate::agent::LiveAgent;
 use crate::change::{Alike, Change, distinct};
 use crate::content::DesiredContent;
 use crate::desire::DesireError;
-use crate::dry_run::{DryRun, Verdict};
+use crate::dry_run::{Askable, DryRun, Verdict};
 use crate::engine::Engine;
 use crate::prepared::{Place, place};
 
@@ -42,8 +42,8 @@ pub struct Group {
     pub findings: Arc<[Finding]>,
     /// The components of what they would be given that their build lacks: `receiver kafka`. Each is also a finding.
     pub lacking: Vec<String>,
-    /// The first few of those that can be asked for a dry run.
-    pub askable: Vec<AgentId>,
+    /// Those that can be asked for a dry run.
+    pub askable: Askable,
     /// What agents said that were asked.
     pub dry_runs: Vec<DryRun>,
     /// Whether it is the change that gives them these revisions.
@@ -80,7 +80,7 @@ impl Group {
     #[must_use]
     pub fn is_refused_by_agent(&self) -> bool {
         let is_refusal = |dry_run: &DryRun| matches!(dry_run.verdict, Verdict::Refused(_));
-        self.dry_runs.iter().any(is_refusal)
+        !self.is_forced && self.dry_runs.iter().any(is_refusal)
     }
 
     /// Whether a release is refused for what these agents would get.
@@ -220,7 +220,7 @@ impl Change {
                     layers: alike.layers,
                     findings: Arc::clone(&findings),
                     lacking: lacking.clone(),
-                    askable: alike.askable.ids(),
+                    askable: alike.candidates.askable(),
                     dry_runs: Vec::new(),
                 });
             }

@@ -12,7 +12,7 @@ pub const DRY_RUN: &str = "io.opamp-rs.dry-run/1";
 pub const DRY_RUN_CONFIG_BYTES: usize = 1 << 20;
 
 /// Tells a question from all others.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DryRunId([u8; 16]);
 
 /// What a server asks: would the agent's own program take this?
@@ -49,6 +49,11 @@ pub enum DryRunOutcome {
 }
 
 impl DryRunId {
+    /// The first in their order.
+    pub const MIN: Self = Self([0; 16]);
+    /// The last in their order.
+    pub const MAX: Self = Self([u8::MAX; 16]);
+
     /// Wraps 16 bytes.
     pub const fn new(bytes: [u8; 16]) -> Self {
         Self(bytes)

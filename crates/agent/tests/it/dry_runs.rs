@@ -124,7 +124,8 @@ async fn one_is_checked_at_a_time_within_its_limit_and_offers_do_not_wait_for_it
     for id in 1..=5 {
         server.ask(id, &endless);
     }
-    let offered = server.offer("h1", &machine.stand_in_config("one", ""));
+    let one = machine.stand_in_config("one", "");
+    let offered = server.offer("h1", &one);
     assert_eq!(offered.await.status, APPLIED);
     let seen = server
         .until("five answers", |seen| seen.dry_runs.len() == 5)

@@ -1,5 +1,6 @@
 //! Rollouts: putting a revision in force. The one strategy there is, `all_at_once`, is complete when it is committed.
 
+mod required;
 mod start;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use super::{PageOf, Paged};
 use crate::engine::Engine;
 
 pub(super) use start::{DraftError, Move};
+pub use required::{Refusal, Refusals};
 pub use start::{OnErrors, Release, StartRolloutError, Started};
 
 /// A rollout and how its agents stand.
