@@ -4,13 +4,12 @@ use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
-use utoipa::{PartialSchema, ToSchema};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 
 /// Whether agents are asked, and how: `true`, or an object. `false` is as if it were not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
 pub enum DryRunInput {
     /// Nobody is asked, or agents are asked as it is usual.
     Plain(bool),
@@ -44,6 +43,28 @@ pub struct DryRun {
     pub millis: u64,
 }
 
+/// How many agents said what in a dry run, and how many nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DryRunCounts {
+    /// Agents that were sent the question.
+    pub asked: u64,
+    /// Those of them whose Collector would take it.
+    pub accepted: u64,
+    /// Those whose Collector refuses it.
+    pub refused: u64,
+    /// Those that could not check it.
+    pub failed: u64,
+    /// Those that did not answer in time, or lost their connection.
+    pub no_answer: u64,
+    /// Of all agents that would be given something else: those without a connection.
+    pub offline: u64,
+    /// Of all agents that would be given something else: those that are connected and cannot be asked. They are not
+    /// approved, are connected to another node, or do not announce that they take dry runs.
+    pub not_capable: u64,
+    /// Groups of agents of which none was asked, since 100 agents of larger ones were.
+    pub groups_not_asked: u64,
+}
+
 /// What came of asking an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -54,7 +75,7 @@ pub enum DryRunOutcome {
     Refused,
     /// It was not checked.
     Failed,
-    /// It did not answer in time.
+    /// It did not answer in time, or its connection was lost.
     NoAnswer,
     /// It cannot be asked: it is not connected to this node, or does not announce that it takes dry runs.
     NotCapable,
@@ -68,15 +89,6 @@ impl DryRunInput {
             Self::Plain(false) => None,
             Self::Plain(true) => Some(DryRunOptions::default()),
             Self::With(options) => Some(options),
-        }
-    }
-}
-
-impl Serialize for DryRunInput {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Plain(plain) => plain.serialize(serializer),
-            Self::With(options) => options.serialize(serializer),
         }
     }
 }
@@ -105,25 +117,6 @@ impl<'de> Visitor<'de> for PlainOrOptions {
     }
 }
 
-impl ToSchema for DryRunInput {
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.push((DryRunOptions::name().into_owned(), DryRunOptions::schema()));
-        DryRunOptions::schemas(schemas);
-    }
-}
-
-impl PartialSchema for DryRunInput {
-    fn schema() -> RefOr<Schema> {
-        let plain = ObjectBuilder::new()
-            .schema_type(Type::Boolean)
-            .description(Some("`true`: agents are asked as it is usual"));
-        OneOfBuilder::new()
-            .item(plain)
-            .item(DryRunOptions::schema())
-            .into()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,7 +127,11 @@ mod tests {
 
     #[test]
     fn plain_and_options_are_both_taken() {
-        let options = |json: &str| parse(json).map(DryRunInput::options);
+        let options = |json: &str| {
+            let input = parse(json)?;
+            assert_eq!(parse(&serde_json::to_string(&input).unwrap()), Ok(input));
+            Ok::<_, String>(input.options())
+        };
         assert_eq!(options("true"), Ok(Some(DryRunOptions::default())));
         assert_eq!(options("{}"), Ok(Some(DryRunOptions::default())));
         assert_eq!(options("false"), Ok(None));

@@ -1,12 +1,14 @@
 //! Plans: what a change would do to every agent, before it does.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::checks::Finding;
 use crate::configs::PutConfig;
 use crate::diffs::ConfigChanges;
-use crate::dry_runs::{DryRun, DryRunInput};
+use crate::dry_runs::{DryRun, DryRunCounts, DryRunInput};
 
 /// Asks what a change would do. One of `revision`, `edit` and `remove`, or none: the newest revision.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -38,7 +40,7 @@ pub struct Plan {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_revision: Option<u64>,
     /// Whether a release is refused unless it is forced, for what some agents would get; or an agent refused it in a dry
-    /// run, which a release does not ask for.
+    /// run, which a release heeds that requires one.
     pub blocked: bool,
     /// How many agents are concerned: those that the old or the new revision matches.
     pub agents: u64,
@@ -52,12 +54,23 @@ pub struct Plan {
     /// How many further groups there are, which are counted above and not shown.
     #[serde(default, skip_serializing_if = "crate::is_zero")]
     pub more_groups: u64,
-    /// How many groups would change of which nobody was asked in the dry run: a plan asks at most 100 agents.
-    #[serde(default, skip_serializing_if = "crate::is_zero")]
-    pub groups_not_asked: u64,
+    /// How many agents said what in the dry run, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<DryRunCounts>,
     /// What checks say of the revision alone, where no agent is concerned: what it lacks, another config may have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+}
+
+/// Asks what other labels would do to an agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanAgent {
+    /// Labels to set; `null` removes the operator's label. Others stay as they are.
+    pub labels: BTreeMap<String, Option<String>>,
+    /// `true`, or how: the agent has its own Collector check what it would be given. It applies nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<DryRunInput>,
 }
 
 /// What other labels would do to an agent.
@@ -65,7 +78,8 @@ pub struct Plan {
 pub struct AgentPlan {
     /// The agent.
     pub agent: String,
-    /// Whether the labels are refused for what it would get.
+    /// Whether the labels are refused for what it would get; or its Collector refused that in a dry run, which a change of
+    /// labels does not ask for.
     pub blocked: bool,
     /// What it would get; absent: the node that was asked does not know the agent yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -379,7 +379,9 @@ impl Engine {
         for (place, question) in asked {
             told[place].push(question.until(deadline).await);
         }
-        told.iter().flatten().for_each(|one| counts.add(&one.verdict));
+        told.iter()
+            .flatten()
+            .for_each(|one| counts.add(&one.verdict));
         (told, counts)
     }
 

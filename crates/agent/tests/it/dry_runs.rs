@@ -49,8 +49,7 @@ async fn what_is_checked_is_not_applied() {
     let good = machine.stand_in_config("good", "");
     assert_eq!(server.dry_run(1, &good).await, DryRunOutcome::Accepted);
     let bad = good.replace("receivers: [otlp]", "receivers: [nope]");
-    let reason =
-        "service::pipelines::traces: references receiver \"nope\" which is not configured";
+    let reason = "service::pipelines::traces: references receiver \"nope\" which is not configured";
     assert_eq!(server.dry_run(2, &bad).await, refused(reason));
     let DryRunOutcome::Refused(reason) = server.dry_run(3, "just text").await else {
         panic!("it is no configuration")
@@ -77,7 +76,9 @@ async fn it_is_checked_with_all_that_the_collector_would_get() {
     machine.put_local(&machine.stand_in_config("local", ""));
     machine.start();
     machine.until_journal("start", "local").await;
-    server.until("a connection", |seen| !seen.uid.is_empty()).await;
+    server
+        .until("a connection", |seen| !seen.uid.is_empty())
+        .await;
     let rest = machine
         .stand_in_config("rest", "")
         .replace("receivers: { otlp: {} }\n", "");
@@ -95,7 +96,9 @@ async fn it_works_while_the_collector_does_not_run() {
     let server = Server::start().await;
     let mut machine = Machine::new(&server.endpoint());
     machine.start();
-    server.until("a connection", |seen| !seen.uid.is_empty()).await;
+    server
+        .until("a connection", |seen| !seen.uid.is_empty())
+        .await;
     let good = machine.stand_in_config("good", "");
     assert_eq!(server.dry_run(1, &good).await, DryRunOutcome::Accepted);
     assert_eq!(machine.collectors(), Vec::<i32>::new());
@@ -108,7 +111,9 @@ async fn what_cannot_be_checked_says_why() {
     let mut machine = Machine::new(&server.endpoint());
     machine.executable = machine.path("no-such-collector");
     machine.start();
-    server.until("a connection", |seen| !seen.uid.is_empty()).await;
+    server
+        .until("a connection", |seen| !seen.uid.is_empty())
+        .await;
     let outcome = server.dry_run(1, &machine.stand_in_config("x", "")).await;
     let DryRunOutcome::Failed(reason) = outcome else {
         panic!("{outcome:?}")
@@ -155,7 +160,9 @@ async fn se_03_a_server_that_may_not_configure_may_not_ask() {
     machine.capabilities = "accepts_remote_config: false".to_owned();
     machine.put_local(&machine.stand_in_config("local", ""));
     machine.start();
-    server.until("a connection", |seen| !seen.uid.is_empty()).await;
+    server
+        .until("a connection", |seen| !seen.uid.is_empty())
+        .await;
     server.ask(1, &machine.stand_in_config("x", ""));
     // The messages are read in order.
     server.assign([9; 16]);

@@ -171,10 +171,8 @@ impl Server {
 
     /// Asks for a dry run of `body`.
     pub fn ask(&self, id: u8, body: &str) {
-        let config = ConfigMap::from([(
-            "config.yaml".to_owned(),
-            ConfigFile::new(body, "text/yaml"),
-        )]);
+        let config =
+            ConfigMap::from([("config.yaml".to_owned(), ConfigFile::new(body, "text/yaml"))]);
         let question = dry_run::ask(DryRunId::new([id; 16]), &config, &[id; 32]);
         self.order(ServerToAgent {
             custom_capabilities: Some(proto::CustomCapabilities {

@@ -17,8 +17,8 @@ use engine::domain::model::{
     RemoteConfigStatus,
 };
 use engine::{
-    ApprovalMode, AskedContent, Attach, AttachRequest, Attachment, DesiredContent, Engine, EngineOptions, Heard,
-    Mailbox, Outgoing, Principal, Secret, Transport,
+    ApprovalMode, AskedContent, Attach, AttachRequest, Attachment, DesiredContent, Engine,
+    EngineOptions, Heard, Mailbox, Outgoing, Principal, Secret, Transport,
 };
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;

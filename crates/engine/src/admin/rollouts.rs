@@ -12,8 +12,8 @@ use super::access::Caller;
 use super::{PageOf, Paged};
 use crate::engine::Engine;
 
-pub(super) use start::{DraftError, Move};
 pub use required::{Refusal, Refusals};
+pub(super) use start::{DraftError, Move};
 pub use start::{OnErrors, Release, StartRolloutError, Started};
 
 /// A rollout and how its agents stand.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use api_types::ProblemKind;
 use api_types::diffs::ConfigChanges;
-use api_types::dry_runs::{DryRun, DryRunOptions, DryRunOutcome};
 use api_types::plans::{Plan, PlanConfig, PlanGroup, PlanOutcome};
 use axum::Json;
 use axum::extract::State;
@@ -12,14 +11,13 @@ use engine::admin::agents::redacted_for_diff;
 use engine::admin::configs::{Plan as Planned, PlanError, Proposal};
 use engine::domain::RevisionNumber;
 use engine::domain::model::ConfigFile;
-use engine::{
-    DesiredContent, DryRunOrder, Engine, Fate, Finding, Group, MOST_ASKED_OF_A_GROUP, Verdict,
-};
+use engine::{DesiredContent, DryRunOrder, Engine, Fate, Finding, Group};
 
 use super::ConfigPath;
 use super::put;
 use crate::access::Acting;
 use crate::diffs::{to_changes, unified};
+use crate::dry_runs::{to_counts, to_dry_run, to_order};
 use crate::extract::{ConfigJson as Body, Path};
 use crate::findings::to_finding;
 use crate::problem::{ApiError, ApiResult, shortened};
@@ -35,11 +33,6 @@ const MOST_FINDINGS: usize = 20;
 const DIFF_MAX_BYTES: usize = 64 << 10;
 /// How long one diff may be worked at before it settles for a coarser one; of [`MOST_DIFFS`] all together a quarter of a second.
 const DIFF_LIMIT: Duration = Duration::from_millis(10);
-
-/// How long agents have for a dry run unless the request says otherwise.
-const DRY_RUN_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a request may give them.
-const DRY_RUN_MAX_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Says what a release, an edit that is not saved, or a deletion would do to every agent that it concerns: alike agents
 /// together, with the diff of what they would run, and what checks find in it. Nothing changes.
@@ -62,20 +55,19 @@ pub(crate) async fn plan_config(
         .engine
         .plan_config(&caller, &name, &proposal, state.now())
         .await?;
-    let mut groups_not_asked = 0;
-    if let Some(order) = dry_run {
+    let dry_run = match dry_run {
         // Releases go on meanwhile.
-        let asking = state.engine.dry_run(&caller, &mut planned.groups, order);
-        groups_not_asked = asking.await;
-    }
+        Some(order) => {
+            let asking = state.engine.dry_run(&caller, &mut planned.groups, order);
+            Some(to_counts(asking.await))
+        }
+        None => None,
+    };
     // Diffs take a while.
     let engine = state.engine.clone();
     let shown = tokio::task::spawn_blocking(move || to_plan(&engine, path.config, planned)).await;
     let shown = shown.map_err(|error| ApiError::internal(&error))?;
-    Ok(Json(Plan {
-        groups_not_asked,
-        ..shown
-    }))
+    Ok(Json(Plan { dry_run, ..shown }))
 }
 
 fn read(body: PlanConfig) -> ApiResult<(Proposal, Option<DryRunOrder>)> {
@@ -85,8 +77,7 @@ fn read(body: PlanConfig) -> ApiResult<(Proposal, Option<DryRunOrder>)> {
         remove,
         dry_run,
     } = body;
-    let dry_run = dry_run.and_then(|input| input.options()).map(to_order);
-    let dry_run = dry_run.transpose()?;
+    let dry_run = to_order("dry_run", dry_run)?;
     let removes = remove.unwrap_or_default();
     let proposal = match (revision, edit, removes) {
         (revision, None, false) => Ok(Proposal::Release(revision.map(RevisionNumber))),
@@ -99,34 +90,6 @@ fn read(body: PlanConfig) -> ApiResult<(Proposal, Option<DryRunOrder>)> {
             .detail("give one of \"revision\", \"edit\" and \"remove\": they are different plans")),
     };
     Ok((proposal?, dry_run))
-}
-
-fn to_order(options: DryRunOptions) -> ApiResult<DryRunOrder> {
-    let refused = |field: &str, detail: String| {
-        ApiError::new(ProblemKind::InvalidField)
-            .field(format!("dry_run.{field}"))
-            .detail(detail)
-    };
-    let agents = options.agents_per_group.unwrap_or(1);
-    let agents_per_group = usize::try_from(agents)
-        .ok()
-        .filter(|agents| (1..=MOST_ASKED_OF_A_GROUP).contains(agents))
-        .ok_or_else(|| {
-            let detail = format!("1 to {MOST_ASKED_OF_A_GROUP} agents of a group can be asked");
-            refused("agents_per_group", detail)
-        })?;
-    let timeout = options
-        .timeout_seconds
-        .map_or(DRY_RUN_TIMEOUT, Duration::from_secs);
-    if timeout.is_zero() || DRY_RUN_MAX_TIMEOUT < timeout {
-        let most = DRY_RUN_MAX_TIMEOUT.as_secs();
-        let detail = format!("agents can be waited for 1 to {most} seconds");
-        return Err(refused("timeout_seconds", detail));
-    }
-    Ok(DryRunOrder {
-        agents_per_group,
-        timeout,
-    })
 }
 
 fn to_plan(engine: &Engine, config: String, planned: Planned) -> Plan {
@@ -146,7 +109,7 @@ fn to_plan(engine: &Engine, config: String, planned: Planned) -> Plan {
         changed: count(|group| matches!(group.fate, Fate::Changed(_)) && !group.is_left_out()),
         refused: count(Group::is_blocked),
         more_groups: groups.len().saturating_sub(MOST_GROUPS) as u64,
-        groups_not_asked: 0,
+        dry_run: None,
         groups: groups
             .into_iter()
             .take(MOST_GROUPS)
@@ -211,22 +174,6 @@ pub(crate) fn to_group(engine: &Engine, group: Group, with_diff: bool) -> PlanGr
             .take(MOST_FINDINGS)
             .map(to_finding)
             .collect(),
-    }
-}
-
-fn to_dry_run(dry_run: engine::DryRun) -> DryRun {
-    let (outcome, reason) = match dry_run.verdict {
-        Verdict::Accepted => (DryRunOutcome::Accepted, None),
-        Verdict::Refused(reason) => (DryRunOutcome::Refused, Some(reason)),
-        Verdict::Failed(reason) => (DryRunOutcome::Failed, Some(reason)),
-        Verdict::NoAnswer => (DryRunOutcome::NoAnswer, None),
-        Verdict::NotCapable(reason) => (DryRunOutcome::NotCapable, Some(reason)),
-    };
-    DryRun {
-        agent: dry_run.agent.to_string(),
-        outcome,
-        reason,
-        millis: u64::try_from(dry_run.took.as_millis()).unwrap_or(u64::MAX),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::{AgentId, ContentHash};
 
@@ -36,6 +37,8 @@ pub struct Refusal {
     pub agent: AgentId,
     /// What its Collector says.
     pub reason: String,
+    /// How long that took.
+    pub took: Duration,
     /// How many agents would get the same.
     pub agents: u64,
 }
@@ -53,12 +56,16 @@ impl fmt::Display for Refusals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.count();
         let s = if count == 1 { "" } else { "s" };
-        write!(f, "{count} agent{s} refused in a dry run what would be given")?;
+        write!(
+            f,
+            "{count} agent{s} refused in a dry run what would be given"
+        )?;
         if let Some(first) = self.refusals.first() {
             let Refusal {
                 agent,
                 reason,
                 agents,
+                ..
             } = first;
             let s = if *agents == 1 { "" } else { "s" };
             write!(f, "; agent {agent}, of {agents} agent{s}: {reason}")?;
@@ -107,14 +114,19 @@ impl Answers {
             .iter()
             .filter_map(|inquiry| self.told.get(&inquiry.content.hash))
         {
-            refusals.extend(dry_runs.iter().filter_map(|dry_run| match &dry_run.verdict {
-                Verdict::Refused(reason) => Some(Refusal {
-                    agent: dry_run.agent,
-                    reason: reason.clone(),
-                    agents: *agents,
-                }),
-                _ => None,
-            }));
+            refusals.extend(
+                dry_runs
+                    .iter()
+                    .filter_map(|dry_run| match &dry_run.verdict {
+                        Verdict::Refused(reason) => Some(Refusal {
+                            agent: dry_run.agent,
+                            reason: reason.clone(),
+                            took: dry_run.took,
+                            agents: *agents,
+                        }),
+                        _ => None,
+                    }),
+            );
         }
         let more = refusals.len().saturating_sub(MOST_REFUSALS);
         refusals.truncate(MOST_REFUSALS);

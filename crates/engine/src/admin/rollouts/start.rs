@@ -440,7 +440,10 @@ async fn note(
         detail.insert("errors".to_owned(), overruled.errors.to_string());
     }
     if 0 < overruled.refusals {
-        detail.insert("refused_by_agents".to_owned(), overruled.refusals.to_string());
+        detail.insert(
+            "refused_by_agents".to_owned(),
+            overruled.refusals.to_string(),
+        );
     }
     if 0 < excluded {
         detail.insert("excluded".to_owned(), excluded.to_string());
