@@ -360,13 +360,14 @@ async fn asked_while_released(world: &World<'_>, agent: &mut Agent, round: usize
 
 pub async fn agents_are_asked_again_where_something_else_came_between(world: &World<'_>) {
     let mut agent = world.connect_with(1, able(&[("env", "prod")])).await;
-    put(world, "edge", "env=prod", 0, BODY).await;
+    let body = BODY.replace("otlp: {}", "otlp: {own: 1}");
+    put(world, "edge", "env=prod", 0, &body).await;
     let request = json!({ "require_dry_run": { "timeout_seconds": 60 } });
     let (refusal, ()) = tokio::join!(world.post(RELEASE, request.clone()), async {
         asked_while_released(world, &mut agent, 1).await;
         let asked = soon(agent.asked(world)).await;
         let body = String::from_utf8(asked.content.files["config.yaml"].body.to_vec()).unwrap();
-        assert!(body.contains("round") && body.contains("debug"), "{body}");
+        assert!(body.contains("round") && body.contains("own"), "{body}");
         agent.answer(world, refused(&asked, "no round"));
     });
     let refusal = refusal.problem(ProblemKind::RefusedByAgent);
