@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::StringMap;
+use crate::configs::SharedBy;
 
 /// Whether an unknown agent has been let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -392,6 +393,10 @@ pub struct LayerRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub values: Option<serde_json::Value>,
+    /// The variables among them that a shared set gives, and which. Absent, too, where the agent does not have yet what is
+    /// released for it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shared: BTreeMap<String, SharedBy>,
 }
 
 /// What was last sent to an agent.

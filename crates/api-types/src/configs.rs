@@ -15,13 +15,16 @@ use crate::rollouts::{Rollout, StartedRollout};
 pub enum ConfigKind {
     /// Configuration of an OpenTelemetry Collector: one YAML file.
     Collector,
+    /// Values by name, a YAML map, that templates see as their `vars`. No agent is sent it.
+    Variables,
 }
 
 /// Makes a revision of a config. It changes no agent: a rollout does.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutConfig {
-    /// What it configures: `collector`. Others are refused until they exist.
+    /// What it configures: `collector`, or `variables` for a set of values that templates share. Others are refused until they
+    /// exist. A config keeps its kind.
     pub kind: String,
     /// The agents it is for: text or a plain map. Absent or empty: all of the namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,7 +32,7 @@ pub struct PutConfig {
     /// Where several configs match an agent they merge by ascending (priority, name). 0 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<i64>,
-    /// The configuration, YAML text.
+    /// The configuration, YAML text; of `variables` a map of values by name.
     pub body: String,
     /// Why, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,7 +44,7 @@ pub struct PutConfig {
     /// `jinja`: the body is a template, rendered for each agent. Absent: it is sent as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
-    /// The template's variables, which it sees as `vars.NAME`.
+    /// The template's variables, which it sees as `vars.NAME`. A shared set that has the name goes before.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = Object)]
     pub variables: BTreeMap<String, serde_json::Value>,
@@ -128,9 +131,21 @@ pub struct RenderedConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub values: Option<serde_json::Value>,
+    /// The variables among them that a shared set gives, and which.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shared: BTreeMap<String, SharedBy>,
     /// Why the text is no configuration, if it is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// The set of variables that gives a value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SharedBy {
+    /// The config, of kind `variables`.
+    pub config: String,
+    /// Its revision.
+    pub revision: u64,
 }
 
 /// Makes a revision of what an agent runs by now. It changes no agent: a rollout does.

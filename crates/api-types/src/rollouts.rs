@@ -114,7 +114,8 @@ pub struct Rollout {
 pub struct StartedRollout {
     /// The rollout.
     pub rollout: Rollout,
-    /// How many agents it concerns: those that the old or the new revision matches.
+    /// How many agents it concerns: those that the old or the new revision matches; of a set of variables those whose
+    /// templates get other values.
     pub affected: u64,
     /// How many of them stay as they are, since what they would get is wrong (`exclude_incompatible`).
     #[serde(default, skip_serializing_if = "crate::is_zero")]
@@ -129,7 +130,7 @@ pub struct StartedRollout {
 pub struct RolloutDetail {
     /// The rollout.
     pub rollout: Rollout,
-    /// The agents that the revision's selector matches now.
+    /// The agents that the revision's selector matches now; of a set of variables those whose templates it gives a value.
     pub agents: RolloutAgents,
 }
 

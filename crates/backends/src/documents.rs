@@ -5,7 +5,7 @@
 //!
 //! ```yaml
 //! name: edge                # required; unique in the source
-//! kind: collector           # the default
+//! kind: collector           # the default; variables: the body is a map of values that templates share
 //! selector: env=prod        # text or a plain map; absent: every agent
 //! priority: 10              # 0 by default; the higher merges later and wins
 //! message: why              # absent: the commit's message

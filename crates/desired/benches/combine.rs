@@ -56,6 +56,7 @@ fn revision(name: &str, priority: i64) -> Arc<Revision> {
             overrides: Vec::new(),
             uses,
         }),
+        variables: None,
         sha256: ContentHash::from_bytes(trust::sha256(body.as_bytes())),
         body: body.into_bytes().into(),
         author: Actor::admin(),
@@ -71,7 +72,7 @@ fn layers(revisions: &[Arc<Revision>], site: usize) -> Vec<Layer> {
         uid: InstanceUid::new([1; 16]),
         labels: &labels,
     };
-    let of = |revision: &Arc<Revision>| Layer::of(Arc::clone(revision), facts);
+    let of = |revision: &Arc<Revision>| Layer::of(Arc::clone(revision), facts, &Arc::default());
     revisions.iter().map(of).collect()
 }
 

@@ -22,6 +22,17 @@ pub enum BodyError {
     /// Nothing but blanks and comments.
     #[error("the body is empty: write at least one section, or delete the config instead")]
     Empty,
+    /// A set of variables without any.
+    #[error("the set is empty: write at least one variable and its value, or delete the config instead")]
+    EmptySet,
+    /// A variable of a set that cannot be.
+    #[error("{at}: {reason}")]
+    Variable {
+        /// Where it stands.
+        at: Position,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// A second document, which the Collector does not read.
     #[error(
         "{at}: a second document begins here, which the Collector ignores: make it a config of its own, or remove it"
@@ -60,8 +71,8 @@ impl BodyError {
         match self {
             Self::Yaml(error) | Self::LooksLikeTemplate(error) => Some(error.position),
             Self::Template(error) => Some(error.at),
-            Self::Further { at } => Some(*at),
-            Self::TooLarge { .. } | Self::Empty | Self::NotUtf8 { .. } => None,
+            Self::Further { at } | Self::Variable { at, .. } => Some(*at),
+            Self::TooLarge { .. } | Self::Empty | Self::EmptySet | Self::NotUtf8 { .. } => None,
         }
     }
 }

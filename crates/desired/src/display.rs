@@ -18,6 +18,16 @@ pub fn redacted_pair(before: &ConfigFile, after: &ConfigFile) -> (String, String
     otelcol::redact_pair(&text(Some(before)), &text(Some(after)))
 }
 
+/// The body of a set of variables with every secret in it replaced, structure and formatting as they were.
+pub fn redacted_variables(body: &[u8]) -> String {
+    otelcol::redact_variables(&String::from_utf8_lossy(body))
+}
+
+/// [`redacted_pair`] for bodies of sets of variables.
+pub fn redacted_variables_pair(before: &ConfigFile, after: &ConfigFile) -> (String, String) {
+    otelcol::redact_variables_pair(&text(Some(before)), &text(Some(after)))
+}
+
 fn text(file: Option<&ConfigFile>) -> String {
     file.map(|file| String::from_utf8_lossy(&file.body).into_owned())
         .unwrap_or_default()

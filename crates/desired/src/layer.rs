@@ -17,15 +17,35 @@ pub struct Layer {
     pub revision: Arc<Revision>,
     /// What its template is given for the agent; nothing: its body is no template.
     pub values: Option<Arc<Values>>,
+    /// The sets of variables that match the agent, where its template looks at any: the later wins. Of a layer as it was
+    /// stored none are known.
+    sets: Arc<[Arc<Revision>]>,
+    /// The variables that its template looks at and that a set gives it, with the place of the set.
+    shared: Vec<(String, usize)>,
 }
 
 impl Layer {
-    /// A revision as it applies to an agent.
+    /// A revision as it applies to an agent that gets these sets of variables, of which the later wins.
     #[must_use]
-    pub fn of(revision: Arc<Revision>, agent: AgentFacts<'_>) -> Self {
-        let template = revision.template.as_ref();
-        let values = template.map(|template| Arc::new(Values::of(template, agent)));
-        Self { revision, values }
+    pub fn of(
+        revision: Arc<Revision>,
+        agent: AgentFacts<'_>,
+        sets: &Arc<[Arc<Revision>]>,
+    ) -> Self {
+        let Some(template) = &revision.template else {
+            return Self::with(revision, None);
+        };
+        let sets = match template.uses.variables.is_empty() {
+            true => Arc::default(),
+            false => Arc::clone(sets),
+        };
+        let (values, shared) = Values::of(template, agent, &sets);
+        Self {
+            values: Some(Arc::new(values)),
+            revision,
+            sets,
+            shared,
+        }
     }
 
     /// A revision as it applied before, with the values that were stored. Of a template without any there are none.
@@ -35,7 +55,28 @@ impl Layer {
             .template
             .is_some()
             .then(|| Arc::new(values.unwrap_or_else(Values::none)));
-        Self { revision, values }
+        Self {
+            revision,
+            values,
+            sets: Arc::default(),
+            shared: Vec::new(),
+        }
+    }
+
+    /// The variables that its template looks at and that a set gives it, each with the revision of the set.
+    pub fn shared(&self) -> impl Iterator<Item = (&str, &Revision)> {
+        let shared = self.shared.iter();
+        shared.map(|(name, place)| (name.as_str(), &*self.sets[*place]))
+    }
+
+    /// Which sets of variables match the agent, in words.
+    pub(crate) fn sets_in_words(&self) -> String {
+        let told = |set: &Arc<Revision>| format!("{} (revision {})", set.config, set.number);
+        match self.sets.iter().map(told).collect::<Vec<_>>().as_slice() {
+            [] => "no set of variables matches it".to_owned(),
+            [only] => format!("the set of variables that matches it is {only}"),
+            several => format!("the sets of variables that match it are {}", several.join(", ")),
+        }
     }
 }
 

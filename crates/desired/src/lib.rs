@@ -7,7 +7,7 @@
 //! Left out: which revisions apply to an agent (`domain` says it), and storing any of it.
 //!
 //! Start at [`Renderer::combine`], whose answer has all that is asked about an agent's layers: content, findings, and why.
-//! [`check_body`] and [`check_template_within`] are for one revision.
+//! [`check_body`], [`check_template_within`] and [`read_variables_within`] are for one revision.
 
 mod body;
 mod check;
@@ -25,12 +25,13 @@ mod template;
 #[cfg(test)]
 mod testing;
 mod values;
+mod variables;
 mod writing;
 
 pub use body::{BodyError, check_body, check_body_within, check_template_within};
 pub use check::Finding;
 pub use compare::difference_of;
-pub use display::{redacted, redacted_pair};
+pub use display::{redacted, redacted_pair, redacted_variables, redacted_variables_pair};
 pub use explain::{Explained, Explanation};
 pub use hash::content_hash;
 pub use layer::{InputsKey, Layer, inputs_key};
@@ -49,6 +50,7 @@ pub use renderer::{Combined, Renderer};
 pub use running::{ImportError, drift_of, importable};
 pub use template::TemplateError;
 pub use values::{AgentFacts, Values};
+pub use variables::{VariableSet, read_variables_within};
 #[cfg(feature = "testing")]
 pub use writing::Otherwise;
 

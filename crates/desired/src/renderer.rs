@@ -7,8 +7,9 @@ use domain::{ConfigName, ContentHash, Revision, RevisionNumber};
 use otelcol::{Document, Position};
 
 use crate::body;
+use crate::hash::sha256;
 use crate::layer::{Layer, in_order};
-use crate::template::{Compiled, Places, Rendered};
+use crate::template::{Compiled, Places, Rendered, TemplateError};
 use crate::values::Values;
 use crate::writing::Writing;
 use crate::{Limits, MaterialiseError};
@@ -17,6 +18,8 @@ use crate::{Limits, MaterialiseError};
 const KEPT_TEXTS: usize = 32 << 20;
 /// How much is kept of compiled templates, in bytes of their texts.
 const KEPT_TEMPLATES: usize = 8 << 20;
+/// How much is kept of which templates were checked with what, in bytes.
+const KEPT_CHECKS: usize = 1 << 20;
 
 /// Makes what agents get, and remembers what templates made: a text is rendered once for each values of the names that
 /// its template uses.
@@ -26,6 +29,8 @@ pub struct Renderer {
     writing: Writing,
     templates: Mutex<Kept<ContentHash, Compiled>>,
     texts: Mutex<Kept<(ContentHash, [u8; 32]), Rendered>>,
+    /// Templates that were checked with these variables, by the hash of their JSON.
+    checked: Mutex<Kept<(ContentHash, ContentHash), ()>>,
 }
 
 /// Layers that are merged.
@@ -106,7 +111,7 @@ impl Renderer {
 
     fn ready(&self, layer: &Layer) -> Result<Ready, MaterialiseError> {
         let rendered = match &layer.values {
-            Some(values) => Some(self.rendered(&layer.revision, values)?),
+            Some(values) => Some(self.rendered(layer, values)?),
             None => None,
         };
         Ok(Ready {
@@ -117,19 +122,29 @@ impl Renderer {
 
     fn rendered(
         &self,
-        revision: &Revision,
+        layer: &Layer,
         values: &Values,
     ) -> Result<Arc<Rendered>, MaterialiseError> {
+        let revision = &layer.revision;
         let key = (revision.sha256, *values.digest());
         if let Some(known) = find(&self.texts, &key) {
             return Ok(known);
         }
-        let failed = |source| MaterialiseError::Template {
-            config: revision.config.clone(),
-            revision: revision.number,
-            source,
+        let failed = |mut source: TemplateError| {
+            let template = revision.template.as_ref();
+            let looks = template.is_some_and(|template| !template.uses.variables.is_empty());
+            if source.lacks_variable && looks {
+                source.message = format!("{}; {}", source.message, layer.sets_in_words());
+            }
+            MaterialiseError::Template {
+                config: revision.config.clone(),
+                revision: revision.number,
+                source,
+            }
         };
         let template = self.compiled(revision).map_err(failed)?;
+        self.check_values(&template, revision, values)
+            .map_err(failed)?;
         let rendered = Arc::new(template.render(values).map_err(failed)?);
         let (bytes, limit) = (rendered.text().len(), self.limits.body_bytes);
         if limit < bytes {
@@ -144,7 +159,33 @@ impl Renderer {
         Ok(rendered)
     }
 
-    fn compiled(&self, revision: &Revision) -> Result<Arc<Compiled>, crate::TemplateError> {
+    /// Checks what a template may cost with values that its revision does not have itself: those of shared sets come after
+    /// it was checked.
+    fn check_values(
+        &self,
+        template: &Compiled,
+        revision: &Revision,
+        values: &Values,
+    ) -> Result<(), TemplateError> {
+        let given = values.variables();
+        let is_own = |(name, value): (&String, &serde_json::Value)| {
+            let own = revision.template.as_ref();
+            own.is_some_and(|own| own.has(name, value))
+        };
+        if given.iter().all(is_own) {
+            return Ok(());
+        }
+        // Maps of what was JSON before always become JSON.
+        let json = serde_json::to_vec(&given).unwrap_or_default();
+        let key = (revision.sha256, sha256(&json));
+        if find(&self.checked, &key).is_none() {
+            template.check(&given)?;
+            keep(&self.checked, key, &Arc::new(()), 0, KEPT_CHECKS);
+        }
+        Ok(())
+    }
+
+    fn compiled(&self, revision: &Revision) -> Result<Arc<Compiled>, TemplateError> {
         if let Some(known) = find(&self.templates, &revision.sha256) {
             return Ok(known);
         }

@@ -1,4 +1,4 @@
-//! Bodies that are written anew for each agent: Jinja, with the agent's labels and the revision's variables.
+//! Bodies that are written anew for each agent: Jinja, with the agent's labels and with variables.
 //!
 //! A template sees `agent.uid`, `agent.labels` and `vars`, and of these just the names that [`uses_with`] found in its text:
 //! what it makes follows from nothing else, so that these values are the key of what it made. A name without a value is
@@ -17,7 +17,7 @@ mod text;
 use otelcol::Position;
 
 pub(crate) use engine::Compiled;
-pub(crate) use names::uses_with;
+pub(crate) use names::{check_values, uses_with};
 pub(crate) use rendered::{Places, Rendered};
 
 /// What is wrong with a template, or with what it is given.
@@ -28,6 +28,8 @@ pub struct TemplateError {
     pub at: Position,
     /// What is wrong there, and what to do.
     pub message: String,
+    /// Whether a variable has no value.
+    pub(crate) lacks_variable: bool,
 }
 
 /// Positions of a text by byte offsets.

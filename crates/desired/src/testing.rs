@@ -18,6 +18,7 @@ pub(crate) fn revision(config: &str, number: u64, priority: i64, body: &str) -> 
         selector: "".parse().unwrap(),
         priority,
         template: None,
+        variables: None,
         body: body.as_bytes().into(),
         sha256: sha256(body.as_bytes()),
         author: Actor::admin(),

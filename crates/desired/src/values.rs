@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use domain::model::InstanceUid;
-use domain::{Labels, Template};
+use domain::{Labels, Revision, SetBy, Template, Variables};
 use minijinja::Value as Seen;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -36,21 +37,46 @@ struct Row<'a> {
     vars: BTreeMap<&'a str, &'a serde_json::Value>,
 }
 
+/// What [`Row`] writes.
+#[derive(serde::Deserialize, Default)]
+#[serde(default)]
+struct Known {
+    labels: BTreeMap<String, String>,
+    uid: Option<String>,
+    vars: Variables,
+}
+
 impl Values {
-    /// The values for an agent.
-    #[must_use]
-    pub fn of(template: &Template, agent: AgentFacts<'_>) -> Self {
+    /// The values for an agent that gets these sets of variables, and which of them come from which set.
+    pub(crate) fn of(
+        template: &Template,
+        agent: AgentFacts<'_>,
+        sets: &[Arc<Revision>],
+    ) -> (Self, Vec<(String, usize)>) {
+        static NONE: Variables = Variables::new();
         let uses = &template.uses;
         let labels = agent.labels.iter();
-        let mut vars = template.values(agent.labels);
+        let shared = sets
+            .iter()
+            .map(|set| set.variables.as_deref().unwrap_or(&NONE));
+        let mut vars = template.values(agent.labels, shared);
         vars.retain(|name, _| uses.variables.contains(name));
-        Self::from_row(&Row {
+        let shared = vars.iter().filter_map(|(name, (_, by))| match by {
+            SetBy::Template => None,
+            SetBy::Shared(place) => Some(((*name).to_owned(), *place)),
+        });
+        let shared = shared.collect();
+        let values = Self::from_row(&Row {
             labels: labels
                 .filter(|(name, _)| uses.labels.contains(name))
                 .collect(),
             uid: uses.uid.then(|| agent.uid.to_string()),
-            vars,
-        })
+            vars: vars
+                .into_iter()
+                .map(|(name, (value, _))| (name, value))
+                .collect(),
+        });
+        (values, shared)
     }
 
     /// No values.
@@ -82,16 +108,18 @@ impl Values {
         &self.digest
     }
 
+    fn known(&self) -> Known {
+        serde_json::from_str(&self.json).unwrap_or_default()
+    }
+
+    /// The variables among them.
+    pub(crate) fn variables(&self) -> Variables {
+        self.known().vars
+    }
+
     /// What a template sees.
     pub(crate) fn context(&self) -> Seen {
-        #[derive(serde::Deserialize, Serialize, Default)]
-        #[serde(default)]
-        struct Known {
-            labels: BTreeMap<String, String>,
-            uid: Option<String>,
-            vars: BTreeMap<String, serde_json::Value>,
-        }
-        let Known { labels, uid, vars } = serde_json::from_str(&self.json).unwrap_or_default();
+        let Known { labels, uid, vars } = self.known();
         let uid = uid.map(|uid| ("uid", Seen::from(uid)));
         let labels = ("labels", Seen::from_pairs(labels));
         let agent = Seen::from_pairs(uid.into_iter().chain([labels]));
@@ -127,7 +155,7 @@ impl fmt::Display for Values {
 
 #[cfg(test)]
 mod tests {
-    use domain::{Names, Override, Uses, Variables};
+    use domain::{Names, Override, Uses};
 
     use super::*;
 
@@ -142,7 +170,7 @@ mod tests {
             uid,
             labels: &labels,
         };
-        Values::of(template, facts).as_json().to_owned()
+        Values::of(template, facts, &[]).0.as_json().to_owned()
     }
 
     /// The form is stored and keys are made of it: it never changes.

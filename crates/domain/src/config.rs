@@ -7,21 +7,27 @@ use jiff::Timestamp;
 
 use crate::ids::{Actor, AgentId, ConfigName, ContentHash, Namespace, RevisionNumber, RolloutId};
 use crate::selector::Selector;
-use crate::template::Template;
+use crate::template::{Template, Variables};
 
 /// What a config's body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// YAML for an OpenTelemetry Collector.
     Collector,
+    /// A YAML map of values by name, which templates of other configs see as their `vars`. It is no layer: no agent is sent it.
+    Variables,
 }
 
 impl Kind {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Collector, Self::Variables];
+
     /// The stable text form.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Collector => "collector",
+            Self::Variables => "variables",
         }
     }
 
@@ -30,6 +36,7 @@ impl Kind {
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "collector" => Some(Self::Collector),
+            "variables" => Some(Self::Variables),
             _ => None,
         }
     }
@@ -88,6 +95,9 @@ pub struct Revision {
     pub priority: i64,
     /// What makes its body a template; nothing: it is sent as it is.
     pub template: Option<Template>,
+    /// What its body says, if it is a set of variables. Read when the revision was made and never again, so that a newer
+    /// reader of YAML makes nothing else of what stands.
+    pub variables: Option<Arc<Variables>>,
     /// The body, byte for byte as written.
     pub body: Arc<[u8]>,
     /// The SHA-256 of the body.

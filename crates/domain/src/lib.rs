@@ -36,4 +36,4 @@ pub use offer::{
 pub use released::{ReleasedConfig, ReleasedSet, released};
 pub use rollout::{InvalidTransition, Rollout, RolloutState, Strategy};
 pub use selector::{Operator, Requirement, Selector, SelectorError};
-pub use template::{Names, Override, Template, Uses, Variables};
+pub use template::{Names, Override, SetBy, Template, Uses, Variables};

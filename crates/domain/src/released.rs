@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::config::Revision;
+use crate::config::{Kind, Revision};
 use crate::ids::{AgentId, ConfigName, RolloutId};
 use crate::labels::Labels;
 
@@ -50,18 +50,33 @@ impl ReleasedSet {
     /// A revision applies when it is released for the agent and its own selector matches the agent's labels.
     #[must_use]
     pub fn layers(&self, agent: AgentId, labels: &Labels) -> Vec<Arc<Revision>> {
+        self.applying(agent, labels, |kind| kind != Kind::Variables)
+    }
+
+    /// The sets of variables that apply to an agent, by the same rule and in the same order: the later wins.
+    #[must_use]
+    pub fn variables(&self, agent: AgentId, labels: &Labels) -> Vec<Arc<Revision>> {
+        self.applying(agent, labels, |kind| kind == Kind::Variables)
+    }
+
+    fn applying(
+        &self,
+        agent: AgentId,
+        labels: &Labels,
+        is_wanted: impl Fn(Kind) -> bool,
+    ) -> Vec<Arc<Revision>> {
         let exceptions = self.exceptions.get(&agent);
-        let mut layers: Vec<Arc<Revision>> = self
+        let mut applying: Vec<Arc<Revision>> = self
             .configs
             .iter()
             .filter_map(|(name, config)| {
                 released(agent, config, exceptions.and_then(|own| own.get(name)))
             })
-            .filter(|revision| revision.selector.matches(labels))
+            .filter(|revision| is_wanted(revision.kind) && revision.selector.matches(labels))
             .cloned()
             .collect();
-        layers.sort_by(|a, b| (a.priority, &a.config).cmp(&(b.priority, &b.config)));
-        layers
+        applying.sort_by(|a, b| (a.priority, &a.config).cmp(&(b.priority, &b.config)));
+        applying
     }
 }
 
@@ -88,7 +103,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::Kind;
     use crate::ids::{Actor, ContentHash, Namespace, RevisionNumber};
     use crate::selector::Selector;
 
@@ -104,6 +118,7 @@ mod tests {
             selector: selector.parse().unwrap(),
             priority,
             template: None,
+            variables: None,
             body: Arc::from(*b"receivers: {}"),
             sha256: ContentHash::from_bytes([0; 32]),
             author: Actor::admin(),
@@ -253,6 +268,37 @@ mod tests {
             let (one, two) = (AgentId::from_bytes([8; 16]), AgentId::from_bytes([9; 16]));
             prop_assert_eq!(set.layers(one, &labels), set.layers(two, &labels));
         }
+    }
+
+    #[test]
+    fn a_set_of_variables_is_no_layer() {
+        let released = |name: &str, kind, priority| {
+            let baseline = Arc::new(Revision {
+                kind,
+                ..Revision::clone(&revision(name, 1, "env=prod", priority))
+            });
+            (
+                ConfigName::new(name).unwrap(),
+                ReleasedConfig {
+                    baseline: Some(baseline),
+                    ..ReleasedConfig::default()
+                },
+            )
+        };
+        let set = ReleasedSet {
+            configs: [
+                released("a", Kind::Variables, 5),
+                released("b", Kind::Collector, 0),
+                released("c", Kind::Variables, 0),
+            ]
+            .into(),
+            ..ReleasedSet::default()
+        };
+        let prod = Labels::from_iter([("env", "prod")]);
+        assert_eq!(numbers(&set.layers(AGENT, &prod)), [("b".to_owned(), 1)]);
+        let sets = numbers(&set.variables(AGENT, &prod));
+        assert_eq!(sets, [("c".to_owned(), 1), ("a".to_owned(), 1)]);
+        assert!(set.variables(AGENT, &Labels::default()).is_empty());
     }
 
     #[test]

@@ -84,18 +84,46 @@ impl Names {
     }
 }
 
+/// Where the value of a variable stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetBy {
+    /// In the revision of the template: its variables or its overrides.
+    Template,
+    /// In the shared set of this place.
+    Shared(usize),
+}
+
 impl Template {
-    /// The values that variables have for an agent with these labels.
-    #[must_use]
-    pub fn values(&self, labels: &Labels) -> BTreeMap<&str, &Value> {
+    /// The values that variables have for an agent with these labels that gets these shared sets, and where each stands. The
+    /// later wins: the template's own variables, the sets in their order, the overrides. Values are replaced whole.
+    pub fn values<'v>(
+        &'v self,
+        labels: &Labels,
+        shared: impl IntoIterator<Item = &'v Variables>,
+    ) -> BTreeMap<&'v str, (&'v Value, SetBy)> {
         let matching = self
             .overrides
             .iter()
             .filter(|values| values.selector.matches(labels));
-        let sets = std::iter::once(&self.variables).chain(matching.map(|values| &values.variables));
-        sets.flatten()
-            .map(|(name, value)| (name.as_str(), value))
-            .collect()
+        let own = |variables| (variables, SetBy::Template);
+        let shared = shared.into_iter().enumerate();
+        let shared = shared.map(|(place, variables)| (variables, SetBy::Shared(place)));
+        let sets = std::iter::once(own(&self.variables))
+            .chain(shared)
+            .chain(matching.map(|values| own(&values.variables)));
+        let named = |(variables, by): (&'v Variables, SetBy)| {
+            let entries = variables.iter();
+            entries.map(move |(name, value)| (name.as_str(), (value, by)))
+        };
+        sets.flat_map(named).collect()
+    }
+
+    /// Whether a value is one that the revision itself has for this name.
+    #[must_use]
+    pub fn has(&self, name: &str, value: &Value) -> bool {
+        let overrides = self.overrides.iter().map(|values| &values.variables);
+        let mut sets = std::iter::once(&self.variables).chain(overrides);
+        sets.any(|set| set.get(name) == Some(value))
     }
 }
 
@@ -125,10 +153,8 @@ mod tests {
         };
         let value = |name, labels: &[(&str, &str)]| {
             let labels: Labels = labels.iter().copied().collect();
-            template
-                .values(&labels)
-                .get(name)
-                .and_then(|value| value.as_i64())
+            let values = template.values(&labels, []);
+            values.get(name).and_then(|(value, _)| value.as_i64())
         };
         let (prod, eu) = (("env", "prod"), ("region", "eu"));
         assert_eq!(value("rate", &[]), Some(1));
@@ -137,6 +163,34 @@ mod tests {
         assert_eq!(value("size", &[eu]), Some(10));
         assert_eq!(value("size", &[prod, eu]), Some(20));
         assert_eq!((value("own", &[]), value("own", &[prod])), (None, Some(5)));
+    }
+
+    #[test]
+    fn shared_sets_stand_between_the_own_values_and_the_overrides() {
+        let template = Template {
+            variables: values(&[("a", 1), ("b", 1), ("c", 1), ("d", 1)]),
+            overrides: vec![Override {
+                selector: "env=prod".parse().unwrap(),
+                variables: values(&[("d", 9)]),
+            }],
+            uses: Uses::default(),
+        };
+        let shared = [
+            values(&[("b", 2), ("c", 2), ("d", 2), ("e", 2)]),
+            values(&[("c", 3)]),
+        ];
+        let told = |labels: &[(&str, &str)]| {
+            let labels: Labels = labels.iter().copied().collect();
+            let values = template.values(&labels, &shared);
+            let told = values.iter().map(|(name, (value, by))| match by {
+                SetBy::Template => format!("{name}={value}"),
+                SetBy::Shared(place) => format!("{name}={value}@{place}"),
+            });
+            told.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(told(&[]), "a=1 b=2@0 c=3@1 d=2@0 e=2@0");
+        assert_eq!(told(&[("env", "prod")]), "a=1 b=2@0 c=3@1 d=9 e=2@0");
+        assert!(template.has("d", &9.into()) && !template.has("b", &2.into()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 
 use desired::{AgentFacts, Finding, InputsKey, Layer, inputs_key};
 use domain::{
-    AgentId, Approval, ConfigName, ContentHash, Hold, HoldScope, LabelsBySource, Namespace,
+    AgentId, Approval, ConfigName, ContentHash, Hold, HoldScope, Kind, LabelsBySource, Namespace,
     Revision, released::ReleasedConfig,
 };
 use jiff::Timestamp;
@@ -467,6 +467,20 @@ impl Change {
         });
     }
 
+    /// Whether all configs whose released revision changes are sets of variables.
+    fn is_of_sets(&self, old: &World) -> bool {
+        self.configs.iter().all(|(namespace, config)| {
+            let of = |world: &World| {
+                let released = world.released.get(namespace)?.configs.get(config)?;
+                Some(released.baseline.as_ref()?.kind)
+            };
+            [of(old), of(&self.world)]
+                .into_iter()
+                .flatten()
+                .all(|kind| kind == Kind::Variables)
+        })
+    }
+
     /// What the agents that may run something else after the change would get, alike ones together.
     pub(crate) fn outcomes(&self) -> Vec<Alike> {
         let old = &self.before;
@@ -474,6 +488,7 @@ impl Change {
         let mut places: HashMap<Outcome, usize> = HashMap::new();
         let mut outcomes: Vec<Alike> = Vec::new();
         let (world, edits, engine) = (&self.world, &self.agents, &self.engine);
+        let is_of_sets = self.is_of_sets(&old);
         engine.inner.registry.for_each(|agent| {
             let edit = edits.get(&agent.id);
             if edit.is_none_or(|edit| edit.forget) && !concerned.by_config(agent) {
@@ -500,6 +515,10 @@ impl Change {
             let candidate = Candidate::of(agent, &state);
             drop(state);
             let after = (!layers.is_empty()).then(|| inputs_key(&layers));
+            // Agents whose templates look at nothing of it have nothing to do with a set that matches them.
+            if is_of_sets && edit.is_none() && after == standing {
+                return;
+            }
             let outcome = Outcome {
                 namespace: agent.namespace.clone(),
                 before: before.as_ref().map(|content| content.hash),

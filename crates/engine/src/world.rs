@@ -6,7 +6,7 @@ use std::{
 };
 
 use desired::{AgentFacts, InputsKey, Layer};
-use domain::{AgentId, ContentHash, Hold, Labels, Namespace, ReleasedSet};
+use domain::{AgentId, ContentHash, Hold, Labels, Namespace, ReleasedSet, Revision};
 use parking_lot::RwLock;
 use store::{Conn, StoreError};
 
@@ -53,10 +53,30 @@ impl World {
         let Some(set) = self.released.get(namespace) else {
             return Vec::new();
         };
-        let revisions = set.layers(agent, facts.labels).into_iter();
+        let revisions = set.layers(agent, facts.labels);
+        let looks = |revision: &Arc<Revision>| {
+            let template = revision.template.as_ref();
+            template.is_some_and(|template| !template.uses.variables.is_empty())
+        };
+        let sets = match revisions.iter().any(looks) {
+            true => self.sets(namespace, agent, facts.labels),
+            false => Arc::default(),
+        };
         revisions
-            .map(|revision| Layer::of(revision, facts))
+            .into_iter()
+            .map(|revision| Layer::of(revision, facts, &sets))
             .collect()
+    }
+
+    /// The sets of variables that are released for an agent; the later wins.
+    pub fn sets(
+        &self,
+        namespace: &Namespace,
+        agent: AgentId,
+        labels: &Labels,
+    ) -> Arc<[Arc<Revision>]> {
+        let set = self.released.get(namespace);
+        set.map_or_else(Arc::default, |set| set.variables(agent, labels).into())
     }
 
     /// What is released for an agent as it stands, in merge order.
@@ -69,13 +89,17 @@ impl World {
         self.layers(&agent.namespace, agent.id, facts)
     }
 
-    /// Whether one of these revisions was put in force whatever checks say.
+    /// Whether one of these revisions, or of the sets that give them values, was put in force whatever checks say.
     pub fn is_forced(&self, namespace: &Namespace, layers: &[Layer]) -> bool {
-        self.released.get(namespace).is_some_and(|set| {
-            layers.iter().any(|layer| {
-                let released = set.configs.get(&layer.revision.config);
-                released.is_some_and(|released| released.forced)
-            })
+        let Some(set) = self.released.get(namespace) else {
+            return false;
+        };
+        let is_forced = |revision: &Revision| {
+            let released = set.configs.get(&revision.config);
+            released.is_some_and(|released| released.forced)
+        };
+        layers.iter().any(|layer| {
+            is_forced(&layer.revision) || layer.shared().any(|(_, given)| is_forced(given))
         })
     }
 

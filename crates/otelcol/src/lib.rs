@@ -52,7 +52,7 @@ pub use error::{Fault, ParseError, Position};
 pub use extensions::{Extension, HealthCheck};
 pub use inventory::{Inventory, Support};
 pub use merge::{Merged, Overridden, merge};
-pub use redact::{redact, redact_pair};
+pub use redact::{redact, redact_pair, redact_variables, redact_variables_pair};
 pub use service::{Ends, Pipeline, Place, Service, ServiceFault, Unreadable, Used};
 pub use tree::{Content, Entry, Key, Map, Node, Origin, Path, Scalar, Step, Style, Typed};
 pub use value::Value;

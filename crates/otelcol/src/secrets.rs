@@ -101,6 +101,13 @@ pub(crate) fn is_secret_name(name: &str) -> bool {
     !innocent && SECRET_PARTS.iter().any(|part| name.contains(part))
 }
 
+/// Whether a value of this name may be a secret where nothing says what it is for.
+pub(crate) fn is_suspect(name: &str) -> bool {
+    const PARTS: [&str; 7] = ["key", "auth", "header", "cred", "secret", "token", "pass"];
+    let name = normalised(name);
+    PARTS.iter().any(|part| name.contains(part))
+}
+
 /// Whether a key of this name holds HTTP or gRPC headers, any of which may be a credential.
 pub(crate) fn is_headers_name(name: &str) -> bool {
     normalised(name).ends_with("headers")

@@ -161,6 +161,7 @@ CREATE TABLE revisions (
     selector   TEXT NOT NULL,
     priority   {int} NOT NULL,
     template   TEXT,              -- JSON: variables, overrides, uses; null: the body is sent as it is
+    variables  TEXT,              -- JSON: what the body of a set of variables says; null: it is none
     sha256     {bytes} NOT NULL,  -- contents, kind revision
     body_bytes {int} NOT NULL,
     author     TEXT NOT NULL,

@@ -24,7 +24,9 @@ use rows::{
     components_from, components_to,
 };
 
-pub(crate) use template::{decode_template, encode_template};
+pub(crate) use template::{
+    decode_template, decode_variables, encode_template, encode_variables,
+};
 
 use crate::StoreError;
 

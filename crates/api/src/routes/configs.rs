@@ -25,7 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) use plan::to_group;
-pub(super) use render::redacted_values;
+pub(super) use render::{redacted_values, to_shared};
 
 use crate::extract::Preconditions;
 use crate::problem::{ApiError, ApiResult};

@@ -2,7 +2,7 @@
 
 use api_types::audit::AuditEntry;
 use api_types::config_source::ConfigSource as Shown;
-use api_types::configs::{Config, DeletedConfig, Revision};
+use api_types::configs::{Config, ConfigKind, DeletedConfig, Revision};
 use api_types::rollouts::Rollout;
 use api_types::{Page, ProblemKind};
 use backends::SourceFile;
@@ -163,6 +163,44 @@ pub async fn a_commit_becomes_revisions_with_its_author_and_message(world: &Worl
     assert_eq!(of_git.len(), 5, "{of_git:?}");
     let verified: serde_json::Value = world.read("/api/v1/audit/verify").await;
     assert_eq!(verified["intact"], true, "{verified}");
+}
+
+/// The template comes first by its name, and waits for the set that gives it its value.
+pub async fn a_set_of_variables_and_what_looks_at_it_come_in_one_commit(world: &World<'_>) {
+    let source = automatic(world);
+    let mut agent = world.connect(1, &[("env", "prod")]).await;
+    let template = "name: edge\ntemplate: jinja\nbody: |\n  receivers: {otlp: {}}\n  exporters: {debug: {verbosity: {{ vars.verbosity }}}}\n  service: {pipelines: {traces: {receivers: [otlp], exporters: [debug]}}}\n";
+    let of = |number: u8, set: &str| {
+        let set = format!("name: shared\nkind: variables\nbody: |\n  {set}\n");
+        let files = [
+            SourceFile::new("edge.config.yaml", template),
+            SourceFile::new("shared.config.yaml", set),
+        ];
+        NewCommit {
+            documents: read_documents(Ok(files.to_vec())).unwrap(),
+            ..commit(number, [])
+        }
+    };
+    take_of(world, &source, &of(1, "verbosity: basic")).await;
+    let taken = agent.takes_config(world, ApplyState::Applied, "").await;
+    assert!(taken.contains("verbosity: basic"), "{taken}");
+    let shown: Config = world.read("/api/v1/configs/shared").await;
+    assert_eq!(shown.kind, ConfigKind::Variables);
+    take_of(world, &source, &of(2, "verbosity: normal")).await;
+    let taken = agent.takes_config(world, ApplyState::Applied, "").await;
+    assert!(taken.contains("verbosity: normal"), "{taken}");
+    // What is wrong with a set is told at its line, and its kind stays.
+    assert_eq!(take_of(world, &source, &of(3, "a-b: 1")).await, Taken::Refused);
+    let told = ("shared.config.yaml:4:3".to_owned(), "config-vars".to_owned());
+    assert_eq!(findings(world).await, [told]);
+    let files = [SourceFile::new("shared.config.yaml", format!("name: shared\nbody: |\n  {}", BODY.replace('\n', "\n  ")))];
+    let other = NewCommit {
+        documents: read_documents(Ok(files.to_vec())).unwrap(),
+        ..commit(4, [])
+    };
+    assert_eq!(take_of(world, &source, &other).await, Taken::Refused);
+    let told = ("shared.config.yaml:1:1".to_owned(), "config-invalid".to_owned());
+    assert_eq!(findings(world).await, [told]);
 }
 
 pub async fn an_invalid_commit_is_refused_whole_with_its_places(world: &World<'_>) {

@@ -24,6 +24,7 @@ mod rollouts;
 mod system;
 mod templates;
 mod tokens;
+mod variables;
 
 /// Makes a test of each function on each database. A function that is not listed is dead code, which lint refuses.
 macro_rules! suite {
@@ -125,6 +126,7 @@ suite! {
     ],
     config_source: [
         a_commit_becomes_revisions_with_its_author_and_message,
+        a_set_of_variables_and_what_looks_at_it_come_in_one_commit,
         an_invalid_commit_is_refused_whole_with_its_places,
         a_source_without_documents_deletes_nothing,
         a_config_of_a_source_is_changed_nowhere_else,
@@ -242,5 +244,18 @@ suite! {
         requests_at_once_with_one_key_make_one_token,
         impossible_tokens_are_refused,
         tokens_are_listed_by_kind,
+    ],
+    variables: [
+        a_set_reaches_the_agents_whose_templates_look_at_it,
+        a_set_alone_is_nothing_to_an_agent,
+        an_agent_that_no_set_gives_a_value_is_told_with_the_sets_that_match,
+        equal_values_are_one_content_whatever_sets_give_them,
+        a_set_that_templates_need_is_not_taken_away,
+        values_that_cost_a_template_too_much_block_the_release_of_their_set,
+        what_a_forced_set_makes_is_not_checked_again,
+        a_set_is_versioned_and_rolled_back_as_a_config,
+        secrets_of_a_set_are_not_shown,
+        bodies_that_are_no_set_are_refused_at_their_place,
+        a_config_keeps_its_kind,
     ],
 }

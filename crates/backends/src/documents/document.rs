@@ -202,7 +202,7 @@ impl<'a> Reader<'a> {
         let kind = Kind::parse(text);
         if kind.is_none() {
             let problem =
-                format!("there is no kind {text:?}: write kind: collector, or leave it out");
+                format!("there is no kind {text:?}: write kind: collector or kind: variables, or leave it out");
             self.faults.add(node.at, FaultCode::InvalidValue, problem);
         }
         kind

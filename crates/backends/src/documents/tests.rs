@@ -83,6 +83,13 @@ fn what_is_absent_has_its_default() {
 }
 
 #[test]
+fn a_document_may_be_a_set_of_variables() {
+    let config = one("name: shared\nkind: variables\nselector: env=prod\nbody: |\n  endpoint: a:1\n");
+    assert_eq!(config.kind, Kind::Variables);
+    assert_eq!((&*config.body.text, config.template), ("endpoint: a:1\n", None));
+}
+
+#[test]
 fn documents_are_known_by_their_names() {
     for path in [
         "config.yaml",
@@ -136,7 +143,7 @@ file: y
         faults(text),
         [
             "config.yaml:1:7: invalid config name: may hold lowercase letters, digits and punctuation ('-', in config names also '.' and '_') only",
-            "config.yaml:2:7: there is no kind \"ottl\": write kind: collector, or leave it out",
+            "config.yaml:2:7: there is no kind \"ottl\": write kind: collector or kind: variables, or leave it out",
             "config.yaml:3:11: selector does not parse: expected ',' or ')', found the end at byte 8 of its text",
             "config.yaml:4:11: priority must be a whole number of at most 64 bits, not a text",
             "config.yaml:5:1: unknown key templat: remove or correct it (known here: name, kind, selector, priority, message, template, vars, overrides, body, file)",

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
+use domain::Variables;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 
@@ -156,6 +157,11 @@ impl Compiled {
         Ok(Rendered::new(text, &spans, Arc::clone(&self.source)))
     }
 
+    /// Checks what rendering with these variables may cost, as [`super::uses_with`] does with those that were known to it.
+    pub(crate) fn check(&self, variables: &Variables) -> Result<(), TemplateError> {
+        super::check_values(&self.source, variables)
+    }
+
     /// How long its text is, in bytes.
     pub(crate) fn size(&self) -> usize {
         self.source.len()
@@ -166,7 +172,10 @@ impl Compiled {
 pub(super) fn told(error: &Error, source: &str) -> TemplateError {
     let lines = Lines::of(source);
     let range = error.range().filter(|range| range.end <= source.len());
-    let range = range.map(|range| from_its_name(source, range));
+    let range = range.map(|range| match error.kind() {
+        ErrorKind::UndefinedError => what_is_undefined(source, range),
+        _ => from_its_name(source, range),
+    });
     let offset = range.as_ref().map_or_else(
         || {
             let line = error.line().unwrap_or(1).saturating_sub(1);
@@ -180,6 +189,23 @@ pub(super) fn told(error: &Error, source: &str) -> TemplateError {
     TemplateError {
         at: lines.position(offset),
         message: message(error, what),
+        lacks_variable: error.kind() == ErrorKind::UndefinedError
+            && (what.is_empty() || what.contains("vars")),
+    }
+}
+
+/// A filter that is given nothing points at its own name.
+fn what_is_undefined(source: &str, range: Range<usize>) -> Range<usize> {
+    let before = source.get(..range.start).unwrap_or_default();
+    let Some(given) = before.trim_end().strip_suffix('|') else {
+        return from_its_name(source, range);
+    };
+    let given = given.trim_end();
+    let name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
+    match given.trim_end_matches(name).len() {
+        // What ends in a bracket is told without its text.
+        start if start == given.len() => range.start..range.start,
+        start => start..given.len(),
     }
 }
 

@@ -36,6 +36,27 @@ pub(crate) fn uses_with<'v>(
     Ok(walk.uses)
 }
 
+/// The most bytes of all values that a template is given for an agent, as JSON.
+const VALUES_MAX_BYTES: usize = 256 << 10;
+
+/// Checks a template that was taken before with values that were not known then: those of shared sets.
+///
+/// # Errors
+/// Some value can have too many parts with them, or they are too large.
+pub(crate) fn check_values(source: &str, variables: &Variables) -> Result<(), TemplateError> {
+    let sizes = variables
+        .iter()
+        .map(|(name, value)| name.len() + value.to_string().len());
+    let bytes: usize = sizes.sum();
+    if VALUES_MAX_BYTES < bytes {
+        let message = format!(
+            "the variables that this looks at have {bytes} bytes for this agent, allowed are {VALUES_MAX_BYTES}: name those that it needs, or make the sets smaller"
+        );
+        return Err(refused(&Lines::of(source), Span::default(), message));
+    }
+    uses_with(source, [variables]).map(drop)
+}
+
 /// Nothing that the parser would follow deeper than there is stack.
 fn check_lengths(source: &str) -> Result<(), TemplateError> {
     let (mut tokens, mut elifs) = (0, 0);
@@ -67,6 +88,7 @@ pub(super) fn refused(lines: &Lines<'_>, span: Span, message: String) -> Templat
     TemplateError {
         at: lines.position(span.start_offset as usize),
         message,
+        lacks_variable: false,
     }
 }
 

@@ -50,6 +50,7 @@ fn flow(value: &Value, text: &mut String, levels: usize) -> Result<(), Error> {
         ));
     };
     match value.kind() {
+        ValueKind::Undefined => return Err(ErrorKind::UndefinedError.into()),
         ValueKind::None => text.push_str("null"),
         ValueKind::Bool => text.push_str(if value.is_true() { "true" } else { "false" }),
         ValueKind::Number => number(value, text),

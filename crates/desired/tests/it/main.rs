@@ -6,6 +6,7 @@ mod bodies;
 mod content;
 mod explained;
 mod hashes;
+mod shared_sets;
 mod templates;
 
 use std::sync::Arc;
@@ -55,6 +56,7 @@ impl Given {
             selector: "".parse().unwrap(),
             priority: self.priority,
             template: self.values.map(|_| Template::default()),
+            variables: None,
             body: self.body.as_slice().into(),
             sha256: ContentHash::from_bytes(trust::sha256(&self.body)),
             author: Actor::admin(),

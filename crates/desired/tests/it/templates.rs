@@ -128,6 +128,21 @@ fn a_template_that_fails_says_where_and_why() {
             r#"{"vars":{}}"#,
             "line 1, column 7: `vars.a",
         ),
+        (
+            "a: {{ vars.a | quote }}\n",
+            r#"{"vars":{}}"#,
+            "line 1, column 7: `vars.a` has no value",
+        ),
+        (
+            "a: {{ vars['a'] | yaml }}\n",
+            r#"{"vars":{}}"#,
+            "line 1, column 19: something here has no value",
+        ),
+        (
+            "a: {{ vars.a|upper | quote }}\n",
+            r#"{"vars":{}}"#,
+            "line 1, column 7: `vars.a` has no value",
+        ),
         ("a: {{ 1 / 0 }}\n", "{}", "line 1, column 7: "),
         ("a: {{ nofunction(1) }}\n", "{}", "line 1, column 7: "),
         (

@@ -27,12 +27,14 @@ pub use import::ImportConfigError;
 pub use owned::OwnedBySource;
 pub use plan::{Plan, PlanError, Proposal};
 pub use put::{NewRevision, Origin, Put, PutConfigError};
-pub use render::{RenderError, RenderFor, RenderWhat, RenderedBody};
+pub use render::{GivenBySet, RenderError, RenderFor, RenderWhat, RenderedBody};
 pub use rollback::RollbackError;
 pub use store::configs::Tag;
 pub use tags::TagError;
 pub use template::{InvalidVariables, NewTemplate};
 pub use version::{InvalidVersion, Version};
+
+pub use desired::{redacted_variables, redacted_variables_pair};
 
 use super::access::Caller;
 use super::audit::Act;
@@ -249,14 +251,15 @@ pub(super) fn read_kind(text: &str) -> Result<Kind, UnknownKind> {
 
 /// A kind of config that does not exist (yet).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("configs of kind {kind:?} do not exist yet: this version has \"collector\"")]
+#[error("configs of kind {kind:?} do not exist yet: this version has \"collector\" and \"variables\"")]
 pub struct UnknownKind {
     /// What was asked for.
     pub kind: String,
 }
 
 impl Engine {
-    /// What differs between two bodies in the Collector's own terms; nothing where one of them cannot be read.
+    /// What differs between two bodies of kind `collector` in the Collector's own terms; nothing where one of them cannot be
+    /// read.
     #[must_use]
     pub fn difference(
         &self,

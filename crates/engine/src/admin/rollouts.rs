@@ -5,12 +5,16 @@ mod start;
 
 use std::collections::BTreeMap;
 
-use domain::{AgentId, ConfigName, ConfigState, Labels, Namespace, Rollout, RolloutId, Selector};
+use desired::{AgentFacts, Layer};
+use domain::model::InstanceUid;
+use domain::{
+    AgentId, ConfigName, ConfigState, Kind, Labels, Namespace, Rollout, RolloutId, Selector,
+};
 use store::{StoreError, configs, rollouts};
 
 use super::access::Caller;
 use super::{PageOf, Paged};
-use crate::engine::Engine;
+use crate::engine::{AgentStanding, Engine};
 
 pub use required::{Refusal, Refusals};
 pub(super) use start::{DraftError, Move};
@@ -21,7 +25,7 @@ pub use start::{OnErrors, Release, StartRolloutError, Started};
 pub struct RolloutDetail {
     /// It.
     pub rollout: Rollout,
-    /// The agents that its revision's selector matches now.
+    /// The agents that its revision's selector matches now; of a set of variables those whose templates it gives a value.
     pub agents: AgentCounts,
 }
 
@@ -81,8 +85,11 @@ impl Engine {
             None => None,
         };
         drop(conn);
-        let agents =
-            revision.map(|revision| self.count_agents(&caller.namespace, &revision.selector));
+        let namespace = &caller.namespace;
+        let agents = revision.map(|revision| match revision.kind {
+            Kind::Collector => self.count_agents(namespace, &revision.selector),
+            Kind::Variables => self.count_given(namespace, &revision.config),
+        });
         Ok(Some(RolloutDetail {
             rollout,
             agents: agents.unwrap_or_else(AgentCounts::none),
@@ -91,19 +98,38 @@ impl Engine {
 
     /// Counts from memory, which is ahead of what is stored.
     pub(super) fn count_agents(&self, namespace: &Namespace, selector: &Selector) -> AgentCounts {
-        let mut counts = AgentCounts::none();
-        for (_, standing) in self.standings(namespace, |_: AgentId, labels: &Labels| {
-            selector.matches(labels)
-        }) {
+        AgentCounts::of(
+            self.standings(namespace, |_: AgentId, labels: &Labels| {
+                selector.matches(labels)
+            }),
+        )
+    }
+
+    /// Counts the agents whose templates a set of variables gives a value.
+    fn count_given(&self, namespace: &Namespace, set: &ConfigName) -> AgentCounts {
+        let world = self.inner.world.get();
+        let is_given = |agent: AgentId, labels: &Labels| {
+            // Which set gives a value does not depend on the uid.
+            let uid = InstanceUid::new([0; 16]);
+            let layers = world.layers(namespace, agent, AgentFacts { uid, labels });
+            let mut given = layers.iter().flat_map(Layer::shared);
+            given.any(|(_, revision)| revision.config == *set)
+        };
+        AgentCounts::of(self.standings(namespace, is_given))
+    }
+}
+
+impl AgentCounts {
+    fn of(standings: Vec<(AgentId, AgentStanding)>) -> Self {
+        let mut counts = Self::none();
+        for (_, standing) in standings {
             counts.total += 1;
             counts.disconnected += u64::from(!standing.connected);
             *counts.by_state.entry(standing.config_state).or_default() += 1;
         }
         counts
     }
-}
 
-impl AgentCounts {
     fn none() -> Self {
         Self {
             by_state: ConfigState::ALL

@@ -110,6 +110,7 @@ impl World {
             selector: selector.parse::<Selector>().unwrap(),
             priority,
             template: None,
+            variables: None,
             body: Arc::from(body.as_bytes()),
             sha256: ContentHash::from_bytes(trust::sha256(body.as_bytes())),
             author: Actor::server(),

@@ -170,3 +170,27 @@ fn a_source_beyond_a_limit_is_refused() {
     assert!(found.is_refused);
     assert_eq!(found.findings[0].code.name, "source-too-large");
 }
+
+#[test]
+fn sets_of_variables_are_given_to_templates_and_are_nothing_alone() {
+    let set = "name: shared\nkind: variables\nselector: env=prod\nbody: |\n  verbosity: basic\n";
+    let template = "name: base\ntemplate: jinja\nbody: |\n  receivers: {otlp: {}}\n  exporters: {debug: {verbosity: {{ vars.verbosity }}}}\n  service: {pipelines: {traces: {receivers: [otlp], exporters: [debug]}}}\n";
+    let files = [("a.config.yaml", template), ("b.config.yaml", set)];
+    let prod: &[(&str, &str)] = &[("env", "prod")];
+    let whole = check(&files, &[prod]);
+    assert_eq!(told(&whole), []);
+    let names: Vec<_> = whole.agents[0].iter().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["base"], "a set is no layer");
+    let alone = check(&files, &[]);
+    let codes: Vec<_> = alone.findings.iter().map(|found| found.code.name).collect();
+    assert_eq!(codes, ["template-not-rendered"], "{alone:#?}");
+    let lacking = check(&files, &[&[]]);
+    let [found] = &lacking.findings[..] else {
+        panic!("{lacking:#?}")
+    };
+    assert_eq!(found.place.to_string(), "a.config.yaml:5:37");
+    assert!(
+        found.message.ends_with("no set of variables matches it"),
+        "{found:?}"
+    );
+}

@@ -151,6 +151,7 @@ pub fn revision(body: &[u8]) -> Arc<Revision> {
         selector: "".parse().unwrap(),
         priority: 0,
         template: None,
+        variables: None,
         body: Arc::from(body),
         sha256: ContentHash::from_bytes(trust::sha256(body)),
         author: Actor::server(),

@@ -22,7 +22,25 @@ use std::ops::Range;
 /// assert_eq!(shown, "exporters:\n  otlp: {headers: {x-key: \"[REDACTED]\"}, endpoint: \"h:1\"} # ok\n");
 /// ```
 pub fn redact(text: &str) -> String {
-    apply(text, &edits(text), |_| "")
+    apply(text, &edits(text, Naming::Settings), |_| "")
+}
+
+/// [`redact`] for a map of variables by name: it is not known where they go, so their names count for more than those of
+/// settings do.
+///
+/// ```
+/// let shown = otelcol::redact_variables("honeycomb_key: abc\nport: 1\n");
+/// assert_eq!(shown, "honeycomb_key: \"[REDACTED]\"\nport: 1\n");
+/// ```
+pub fn redact_variables(text: &str) -> String {
+    apply(text, &edits(text, Naming::Variables), |_| "")
+}
+
+/// What the names of the outermost map are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Naming {
+    Settings,
+    Variables,
 }
 
 /// Both texts with their secrets replaced, such that a secret that changed still differs.
@@ -30,7 +48,16 @@ pub fn redact(text: &str) -> String {
 /// A value that is another one in the second text is marked `(old)` in the first and `(new)` in
 /// the second, so that a diff shows the change and not the secret.
 pub fn redact_pair(before: &str, after: &str) -> (String, String) {
-    let (old, new) = (edits(before), edits(after));
+    pair(before, after, Naming::Settings)
+}
+
+/// [`redact_pair`] for maps of variables.
+pub fn redact_variables_pair(before: &str, after: &str) -> (String, String) {
+    pair(before, after, Naming::Variables)
+}
+
+fn pair(before: &str, after: &str, naming: Naming) -> (String, String) {
+    let (old, new) = (edits(before, naming), edits(after, naming));
     let old_values = by_place(before, &old);
     let new_values = by_place(after, &new);
     let differs = |edit: &Edit| {
@@ -122,8 +149,8 @@ fn apply(text: &str, edits: &[Edit], mark: impl Fn(&Edit) -> &'static str) -> St
 }
 
 /// All edits in the order of the text.
-fn edits(text: &str) -> Vec<Edit> {
-    let mut edits = walk::edits(text);
+fn edits(text: &str, naming: Naming) -> Vec<Edit> {
+    let mut edits = walk::edits(text, naming);
     edits.sort_by_key(|edit| (edit.range.start, usize::MAX - edit.range.end));
     edits
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 
 use super::lines::{Pieces, indentation};
-use super::{Edit, Form, Place};
+use super::{Edit, Form, Naming, Place};
 use crate::resolve::{self, Typed};
 use crate::secrets::{self, Extent};
 use crate::syntax;
@@ -15,8 +15,8 @@ use crate::syntax;
 const DEPTH: usize = 200;
 
 /// The secrets of a text, in no order.
-pub(super) fn edits(text: &str) -> Vec<Edit> {
-    let mut redactor = Redactor::new(text);
+pub(super) fn edits(text: &str, naming: Naming) -> Vec<Edit> {
+    let mut redactor = Redactor::new(text, naming);
     redactor.run();
     redactor.edits
 }
@@ -77,6 +77,7 @@ struct Seen {
 
 struct Redactor<'t> {
     text: &'t str,
+    naming: Naming,
     frames: Vec<Frame>,
     scalars: Vec<Seen>,
     /// The anchors that aliases of values name, in the order of the text.
@@ -91,9 +92,10 @@ struct Redactor<'t> {
 }
 
 impl<'t> Redactor<'t> {
-    fn new(text: &'t str) -> Self {
+    fn new(text: &'t str, naming: Naming) -> Self {
         Self {
             text,
+            naming,
             frames: Vec::new(),
             scalars: Vec::new(),
             aliases: Vec::new(),
@@ -317,6 +319,7 @@ impl<'t> Redactor<'t> {
             Mode::Header if matches!(name, "value" | "values" | "default_value") => Mode::Secret,
             Mode::Open | Mode::Header if !frame.is_map || self.names_a_component() => Mode::Open,
             Mode::Open | Mode::Header if secrets::is_secret_name(name) => Mode::Secret,
+            Mode::Open if self.names_a_variable() && secrets::is_suspect(name) => Mode::Secret,
             Mode::Open if secrets::is_secret_below(self.outer_key(), name) => Mode::Secret,
             Mode::Open | Mode::Header if secrets::is_headers_name(name) => Mode::Headers,
             Mode::Open | Mode::Header => Mode::Open,
@@ -344,6 +347,10 @@ impl<'t> Redactor<'t> {
         Some(indentation(self.text, frame.start))
     }
 
+    fn names_a_variable(&self) -> bool {
+        self.naming == Naming::Variables && self.frames.len() == 1
+    }
+
     /// Whether the next value is a component, whose id says nothing: `bearertokenauth/x` is no token.
     fn names_a_component(&self) -> bool {
         const SECTIONS: [&str; 5] = [
@@ -356,6 +363,9 @@ impl<'t> Redactor<'t> {
         let [root, _] = self.frames.as_slice() else {
             return false;
         };
+        if self.naming == Naming::Variables {
+            return false;
+        }
         root.key
             .as_deref()
             .is_some_and(|key| SECTIONS.contains(&key))

@@ -1,4 +1,4 @@
-//! What makes a revision's body a template.
+//! What makes a revision's body a template, and what a set of variables says.
 
 use std::collections::BTreeSet;
 
@@ -42,6 +42,14 @@ fn to_names(names: &Names) -> Option<BTreeSet<String>> {
         Names::All => None,
         Names::Only(names) => Some(names.clone()),
     }
+}
+
+pub(crate) fn encode_variables(variables: &Variables) -> String {
+    to_json(variables)
+}
+
+pub(crate) fn decode_variables(text: &str) -> Result<Variables, StoreError> {
+    from_json("variables", text.as_bytes())
 }
 
 pub(crate) fn encode_template(template: &Template) -> String {

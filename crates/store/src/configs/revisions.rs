@@ -1,7 +1,10 @@
 //! Revisions of configs: immutable, numbered one after the other; retention may leave gaps.
 
+use std::sync::Arc;
+
 use domain::{
     Actor, ConfigName, ContentHash, Kind, Namespace, Revision, RevisionNumber, Selector, Template,
+    Variables,
 };
 use jiff::Timestamp;
 
@@ -24,6 +27,8 @@ pub struct RevisionHead {
     pub priority: i64,
     /// What makes its body a template.
     pub template: Option<Template>,
+    /// What its body says, if it is a set of variables.
+    pub variables: Option<Arc<Variables>>,
     /// The SHA-256 of its body.
     pub sha256: ContentHash,
     /// The size of its body.
@@ -40,8 +45,8 @@ pub struct RevisionHead {
 
 /// The columns of [`RevisionHead`], of a table named `r`.
 pub(super) const HEAD: &str =
-    "r.number, r.version, r.kind, r.selector, r.priority, r.template, r.sha256, r.body_bytes,
-    r.author, r.message, r.created_at, r.origin";
+    "r.number, r.version, r.kind, r.selector, r.priority, r.template, r.variables, r.sha256,
+    r.body_bytes, r.author, r.message, r.created_at, r.origin";
 
 pub(super) fn read_head(row: &mut Columns<'_>) -> Result<RevisionHead, StoreError> {
     Ok(RevisionHead {
@@ -53,6 +58,11 @@ pub(super) fn read_head(row: &mut Columns<'_>) -> Result<RevisionHead, StoreErro
         selector: row.parsed("selector")?,
         priority: row.int()?,
         template: row.opt_text()?.map(codec::decode_template).transpose()?,
+        variables: row
+            .opt_text()?
+            .map(codec::decode_variables)
+            .transpose()?
+            .map(Arc::new),
         sha256: row.hash()?,
         body_bytes: row.count()?,
         author: Actor::named(row.text()?),
@@ -73,6 +83,7 @@ impl RevisionHead {
             selector: self.selector,
             priority: self.priority,
             template: self.template,
+            variables: self.variables,
             body: body.into(),
             sha256: self.sha256,
             author: self.author,
@@ -103,9 +114,9 @@ pub async fn add_revision(tx: &mut Tx, revision: &Revision) -> Result<bool, Stor
     .await?;
     query(
         "storing a revision",
-        "INSERT INTO revisions (namespace, config, number, version, kind, selector, priority, template, sha256,
-             body_bytes, author, message, created_at, origin)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        "INSERT INTO revisions (namespace, config, number, version, kind, selector, priority, template, variables,
+             sha256, body_bytes, author, message, created_at, origin)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
     )
     .bind(&revision.namespace)
     .bind(revision.config.as_str())
@@ -115,6 +126,12 @@ pub async fn add_revision(tx: &mut Tx, revision: &Revision) -> Result<bool, Stor
     .bind(revision.selector.to_string())
     .bind(revision.priority)
     .bind(revision.template.as_ref().map(codec::encode_template))
+    .bind(
+        revision
+            .variables
+            .as_deref()
+            .map(codec::encode_variables),
+    )
     .bind(&stored)
     .bind(revision.body.len() as u64)
     .bind(revision.author.as_str())

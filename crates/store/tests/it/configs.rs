@@ -131,8 +131,8 @@ pub(crate) async fn revisions_are_paged_from_the_newest(t: &TestDb) {
     assert_eq!(numbers(&rest), [2, 1]);
     let (head, whole) = (&first[0], revision("edge", 5));
     assert_eq!(
-        (&head.selector, head.priority, &head.template),
-        (&whole.selector, -5, &whole.template)
+        (&head.selector, head.priority, &head.template, &head.variables),
+        (&whole.selector, -5, &whole.template, &whole.variables)
     );
     assert_eq!(
         (head.sha256, &head.author, &*head.origin),

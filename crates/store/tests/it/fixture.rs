@@ -1,6 +1,7 @@
 //! Agents, revisions and the like with ordinary values, and shorthands to store and read them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use domain::model::{
     AgentCapabilities, AgentDescription, ApplyState, Attribute, Health, HealthTimes, InstanceUid,
@@ -185,6 +186,7 @@ pub(crate) fn revision(name: &str, number: u64) -> Revision {
         selector: "env=prod".parse().unwrap(),
         priority: -5,
         template: Some(template()),
+        variables: Some(Arc::new(variables(r#"{"endpoint": ["a", {"b": null}], "rate": 0.5}"#))),
         body: format!("receivers: {{}} # {name} {number}\n")
             .into_bytes()
             .into(),
@@ -198,7 +200,6 @@ pub(crate) fn revision(name: &str, number: u64) -> Revision {
 
 /// A template that has all that one can have.
 pub(crate) fn template() -> Template {
-    let variables = |json: &str| serde_json::from_str::<Variables>(json).unwrap();
     Template {
         variables: variables(r#"{"port": 4317, "list": ["a", {"b": null}], "rate": 0.5}"#),
         overrides: vec![Override {
@@ -211,6 +212,10 @@ pub(crate) fn template() -> Template {
             variables: Names::All,
         },
     }
+}
+
+fn variables(json: &str) -> Variables {
+    serde_json::from_str(json).unwrap()
 }
 
 fn sha256(bytes: &[u8]) -> ContentHash {

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use api_types::diffs::{DiffQuery, NumberChange, RevisionDiff, TextChange};
+use api_types::diffs::{ConfigChanges, DiffQuery, NumberChange, RevisionDiff, TextChange};
 use axum::Json;
 use axum::extract::State;
 use engine::Engine;
 use engine::admin::agents::redacted_for_diff;
+use engine::admin::configs::redacted_variables_pair;
 use engine::domain;
+use engine::domain::Kind;
 use engine::domain::model::ConfigFile;
 
 use super::revision::RevisionPath;
@@ -23,7 +25,7 @@ const DIFF_LIMIT: Duration = Duration::from_millis(200);
 /// The longest unified diff, in bytes.
 const DIFF_MAX_BYTES: usize = 1 << 20;
 
-/// What differs between two revisions of a config: as text, and in the Collector's own terms. Secrets are redacted; one
+/// What differs between two revisions of a config: as text, and in the Collector's own terms; of a set of variables as text alone. Secrets are redacted; one
 /// that differs shows as different.
 #[utoipa::path(get, path = "/configs/{config}/revisions/{revision}/diff", tag = "configs",
     params(
@@ -74,7 +76,10 @@ fn to_diff(
     let body = |revision: &domain::Revision| ConfigFile::new(&*revision.body, "");
     let (old, new) = (before.map(body).unwrap_or_default(), body(after));
     let templates = [before, Some(after)].map(|revision| template_text(revision?));
-    let (old_shown, new_shown) = redacted_for_diff(&old, &new);
+    let (old_shown, new_shown) = match after.kind {
+        Kind::Collector => redacted_for_diff(&old, &new),
+        Kind::Variables => redacted_variables_pair(&old, &new),
+    };
     let name = |revision: &domain::Revision| format!("{}@{}", revision.config, revision.number);
     let old_name = before.map_or_else(|| "empty".to_owned(), name);
     let mut text = unified(
@@ -102,9 +107,12 @@ fn to_diff(
             .filter(|(from, to)| from != to)
             .map(|(from, to)| NumberChange { from, to }),
         unified: shortened(text, DIFF_MAX_BYTES),
-        changes: engine
-            .difference(&old.body, &new.body)
-            .map(to_changes)
-            .unwrap_or_default(),
+        changes: match after.kind {
+            Kind::Collector => engine
+                .difference(&old.body, &new.body)
+                .map(to_changes)
+                .unwrap_or_default(),
+            Kind::Variables => ConfigChanges::default(),
+        },
     }
 }

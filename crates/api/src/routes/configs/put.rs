@@ -88,6 +88,8 @@ impl From<PutConfigError> for ApiError {
         let refuse = |kind, field: &str| Self::new(kind).field(field).detail(text.clone());
         match error {
             PutConfigError::Kind(_) => refuse(ProblemKind::UnsupportedKind, "kind"),
+            PutConfigError::OtherKind { .. } => refuse(ProblemKind::InvalidField, "kind"),
+            PutConfigError::SetIsTemplate => refuse(ProblemKind::InvalidField, "template"),
             PutConfigError::Version(_) => refuse(ProblemKind::InvalidField, "version"),
             PutConfigError::MessageTooLong { .. } => refuse(ProblemKind::InvalidField, "message"),
             PutConfigError::Variables(error) => refuse(ProblemKind::InvalidField, &error.field),

@@ -1,17 +1,19 @@
 //! `POST /configs/{config}/render`: what a revision comes to for one agent, or for labels that nobody has yet.
 
+use std::collections::BTreeMap;
+
 use api_types::ProblemKind;
-use api_types::configs::{RenderConfig, RenderedConfig};
+use api_types::configs::{RenderConfig, RenderedConfig, SharedBy};
 use axum::Json;
 use axum::extract::State;
-use engine::admin::agents::{hash_of_body, redacted_body};
-use engine::admin::configs::{RenderError, RenderFor, RenderWhat, RenderedBody};
+use engine::admin::agents::hash_of_body;
+use engine::admin::configs::{GivenBySet, RenderError, RenderFor, RenderWhat, RenderedBody};
 use engine::domain::labels::Labels;
 use engine::domain::model::InstanceUid;
 use engine::domain::{AgentId, RevisionNumber};
 use serde_json::Value;
 
-use super::{ConfigPath, put, template};
+use super::{ConfigPath, put, template, view};
 use crate::access::Acting;
 use crate::extract::{ConfigJson as Body, Path};
 use crate::problem::{ApiError, ApiResult};
@@ -59,7 +61,7 @@ pub(crate) async fn render_config(
         .render_config(&caller, &name, &what, &whom, state.now())
         .await?;
     // Redacting a megabyte takes a while.
-    let shown = tokio::task::spawn_blocking(move || view(path.config, rendered)).await;
+    let shown = tokio::task::spawn_blocking(move || to_rendered(path.config, rendered)).await;
     Ok(Json(shown.map_err(|error| ApiError::internal(&error))?))
 }
 
@@ -88,7 +90,7 @@ fn made_up(body: &RenderConfig) -> ApiResult<RenderFor> {
     })
 }
 
-fn view(config: String, rendered: RenderedBody) -> RenderedConfig {
+fn to_rendered(config: String, rendered: RenderedBody) -> RenderedConfig {
     let values = rendered
         .values
         .and_then(|json| serde_json::from_str::<Value>(&json).ok());
@@ -97,10 +99,23 @@ fn view(config: String, rendered: RenderedBody) -> RenderedConfig {
         revision: rendered.revision.map(|number| number.0),
         matches: rendered.matches,
         sha256: hash_of_body(&rendered.body).to_string(),
-        body: redacted_body(&rendered.body),
+        body: view::body(rendered.kind, &rendered.body),
         values: values.map(redacted_values),
+        shared: to_shared(rendered.given),
         error: rendered.error,
     }
+}
+
+/// Which sets give which values.
+pub(crate) fn to_shared(given: Vec<GivenBySet>) -> BTreeMap<String, SharedBy> {
+    let shared = given.into_iter().map(|given| {
+        let by = SharedBy {
+            config: given.set.to_string(),
+            revision: given.revision.0,
+        };
+        (given.name, by)
+    });
+    shared.collect()
 }
 
 /// The values that a template was given, as they may be shown.

@@ -3,7 +3,7 @@
 use api_types::configs::{Config, ConfigKind, ConfigOwner, Revision, RevisionSummary, Tag};
 use api_types::rollouts::Rollout;
 use engine::admin::agents::redacted_body;
-use engine::admin::configs::{ConfigOverview, RevisionHead};
+use engine::admin::configs::{ConfigOverview, RevisionHead, redacted_variables};
 use engine::domain;
 use engine::domain::{ConfigName, Kind};
 
@@ -55,7 +55,7 @@ pub(super) fn to_head(config: &ConfigName, head: RevisionHead) -> RevisionSummar
 
 /// A revision with its secrets replaced.
 pub(super) fn to_revision(revision: &domain::Revision) -> Revision {
-    let body = redacted_body(&revision.body);
+    let body = body(revision.kind, &revision.body);
     let template = revision.template.as_ref();
     let (shown, whole) = (
         template.map(template::redacted),
@@ -67,6 +67,14 @@ pub(super) fn to_revision(revision: &domain::Revision) -> Revision {
         body,
         template: shown,
         redacted,
+    }
+}
+
+/// A body of this kind with its secrets replaced.
+pub(super) fn body(kind: Kind, body: &[u8]) -> String {
+    match kind {
+        Kind::Collector => redacted_body(body),
+        Kind::Variables => redacted_variables(body),
     }
 }
 
@@ -102,5 +110,6 @@ fn to_summary(revision: &domain::Revision) -> RevisionSummary {
 fn to_kind(kind: Kind) -> ConfigKind {
     match kind {
         Kind::Collector => ConfigKind::Collector,
+        Kind::Variables => ConfigKind::Variables,
     }
 }

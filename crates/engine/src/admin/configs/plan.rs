@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use desired::{Finding, Layer};
-use domain::{ConfigName, Revision, RevisionNumber, Template};
+use domain::{ConfigName, Kind, Revision, RevisionNumber};
 use jiff::Timestamp;
 use store::{Conn, StoreError, configs};
 
-use super::put::revision_of;
-use super::{NewRevision, NoSuch, PutConfigError, find_config, find_revision};
+use super::put::{ReadBody, check_kind, revision_of};
+use super::{NewRevision, NoSuch, PutConfigError, find_config, find_revision, standing};
 use crate::admin::access::Caller;
 use crate::engine::Engine;
 use crate::preview::Group;
@@ -63,16 +63,16 @@ impl Engine {
         proposal: &Proposal,
         now: Timestamp,
     ) -> Result<Plan, PlanError> {
-        let template = match proposal {
+        let read = match proposal {
             Proposal::Edit(new) => self.check_new_revision(new)?,
-            Proposal::Release(_) | Proposal::Remove => None,
+            Proposal::Release(_) | Proposal::Remove => ReadBody::default(),
         };
         let mut change = self.begin_change(now).await?;
         let mut conn = self.db().read().await?;
         let previous = configs::baseline(&mut conn, &caller.namespace, config).await?;
         let target = match proposal {
             Proposal::Edit(new) => {
-                Some(edited(&mut conn, caller, config, (new, template), now).await?)
+                Some(edited(&mut conn, caller, config, (new, read), now).await?)
             }
             Proposal::Release(number) => {
                 Some(find_revision::<PlanError>(&mut conn, caller, config, *number).await?)
@@ -95,14 +95,18 @@ impl Engine {
         let groups = change.preview(now).await?;
         drop(change);
         let alone = match &target {
-            Some(revision) if groups.is_empty() && revision.template.is_none() => {
+            Some(revision)
+                if groups.is_empty()
+                    && revision.kind == Kind::Collector
+                    && revision.template.is_none() =>
+            {
                 let layer = Layer::with(Arc::clone(revision), None);
                 let combined = self.inner.renderer.combine(&[layer]);
                 combined
                     .map(|combined| combined.findings())
                     .unwrap_or_default()
             }
-            // What a template makes of no agent is not known.
+            // What a template makes of no agent is not known, and a set makes nothing alone.
             _ => Vec::new(),
         };
         Ok(Plan {
@@ -119,9 +123,11 @@ pub(super) async fn edited(
     conn: &mut Conn,
     caller: &Caller,
     config: &ConfigName,
-    (new, template): (&NewRevision, Option<Template>),
+    (new, read): (&NewRevision, ReadBody),
     now: Timestamp,
 ) -> Result<Revision, PutConfigError> {
+    let record = standing(configs::find(conn, &caller.namespace, config).await?);
     let before = configs::revisions(conn, &caller.namespace, config, None, 1).await?;
-    revision_of(caller, config, (new, template), before.first(), now)
+    check_kind(record.as_ref(), before.first(), &new.kind)?;
+    revision_of(caller, config, (new, read), before.first(), now)
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use backends::git::CommitId;
 use desired::BodyError;
 use domain::{
-    AgentId, ConfigName, ConfigRecord, ContentHash, EventKind, Namespace, NewEvent, Revision,
-    RevisionNumber, Template,
+    AgentId, ConfigName, ConfigRecord, ContentHash, EventKind, Kind, Namespace, NewEvent, Revision,
+    RevisionNumber, Template, Variables,
 };
 use jiff::Timestamp;
 use store::configs::RevisionHead;
 use store::{StoreError, Tx, configs, events};
 
+use super::template::read_set;
 use super::version::{InvalidVersion, Version};
 use super::{
     Aim, InvalidVariables, NewTemplate, OwnedBySource, Precondition, PreconditionFailed,
@@ -119,6 +120,21 @@ pub enum PutConfigError {
         /// The mark.
         mark: &'static str,
     },
+    /// A set of variables that is to be a template.
+    #[error(
+        "a set of variables is no template: its body is the map of their values; for other values for some agents make another set with their selector"
+    )]
+    SetIsTemplate,
+    /// The config has another kind.
+    #[error(
+        "the config {config} is of kind {kind}, and stays so: give this one another name, or delete that one first"
+    )]
+    OtherKind {
+        /// The config.
+        config: ConfigName,
+        /// Its kind.
+        kind: Kind,
+    },
     /// The message is too long.
     #[error("the message has {bytes} bytes, allowed are {MESSAGE_MAX_BYTES}")]
     MessageTooLong {
@@ -165,15 +181,15 @@ impl Engine {
         precondition: &Precondition,
         now: Timestamp,
     ) -> Result<Put, PutConfigError> {
-        let template = self.check_new_revision(new)?;
-        retry_contended!(self.try_put_config(caller, name, (new, &template), precondition, now))
+        let read = self.check_new_revision(new)?;
+        retry_contended!(self.try_put_config(caller, name, (new, &read), precondition, now))
     }
 
     /// [`check_new_revision`] within this engine's limits.
     pub(in crate::admin) fn check_new_revision(
         &self,
         new: &NewRevision,
-    ) -> Result<Option<Template>, PutConfigError> {
+    ) -> Result<ReadBody, PutConfigError> {
         check_new_revision(new, &self.options().limits.desired)
     }
 
@@ -181,7 +197,7 @@ impl Engine {
         &self,
         caller: &Caller,
         name: &ConfigName,
-        (new, template): (&NewRevision, &Option<Template>),
+        (new, read): (&NewRevision, &ReadBody),
         precondition: &Precondition,
         now: Timestamp,
     ) -> Result<Put, PutConfigError> {
@@ -191,6 +207,7 @@ impl Engine {
         OwnedBySource::check(standing_config.as_ref())?;
         precondition.check(standing_config.as_ref())?;
         let before = newest(&mut tx, &caller.namespace, name).await?;
+        check_kind(standing_config.as_ref(), before.as_ref(), &new.kind)?;
         if let (Some(config), Some(latest)) = (standing_config, &before)
             && is_same(latest, new)
         {
@@ -202,7 +219,7 @@ impl Engine {
                 version: config.version,
             });
         }
-        let new = (new, template.clone());
+        let new = (new, read.clone());
         let revision = revision_of(caller, name, new, before.as_ref(), now)?;
         if !configs::add_revision(&mut tx, &revision).await? {
             return Err(PutConfigError::Raced);
@@ -221,31 +238,59 @@ impl Engine {
     }
 }
 
+/// What was found in a body when it was checked.
+#[derive(Debug, Clone, Default)]
+pub(in crate::admin) struct ReadBody {
+    /// What makes it a template.
+    pub template: Option<Template>,
+    /// Its values, if it is a set of variables.
+    pub variables: Option<Arc<Variables>>,
+}
+
+/// A config that stands keeps its kind: what it once was may be in force, or somebody may go back to it.
+pub(in crate::admin) fn check_kind(
+    standing: Option<&ConfigRecord>,
+    before: Option<&RevisionHead>,
+    kind: &str,
+) -> Result<(), PutConfigError> {
+    match (standing, before) {
+        (Some(config), Some(before)) if before.kind.as_str() != kind => {
+            Err(PutConfigError::OtherKind {
+                config: config.name.clone(),
+                kind: before.kind,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Checks what can be checked of a revision alone; of a template with the names that it uses.
 pub(in crate::admin) fn check_new_revision(
     new: &NewRevision,
     limits: &desired::Limits,
-) -> Result<Option<Template>, PutConfigError> {
-    read_kind(&new.kind)?;
+) -> Result<ReadBody, PutConfigError> {
+    let kind = read_kind(&new.kind)?;
     if MESSAGE_MAX_BYTES < new.message.len() {
         return Err(PutConfigError::MessageTooLong {
             bytes: new.message.len(),
         });
     }
-    let template = match &new.template {
-        Some(template) => {
+    let mut read = ReadBody::default();
+    match (kind, &new.template) {
+        (Kind::Collector, Some(template)) => {
             template.check()?;
             let uses = desired::check_template_within(&new.body, template.sets(), limits)?;
-            Some(template.using(uses))
+            read.template = Some(template.using(uses));
         }
-        None => {
-            desired::check_body_within(&new.body, limits)?;
-            None
+        (Kind::Collector, None) => desired::check_body_within(&new.body, limits)?,
+        (Kind::Variables, Some(_)) => return Err(PutConfigError::SetIsTemplate),
+        (Kind::Variables, None) => {
+            read.variables = Some(Arc::new(read_set(&new.body, limits)?));
         }
-    };
+    }
     match redacted_line(&new.body) {
         Some((line, mark)) => Err(PutConfigError::Redacted { line, mark }),
-        None => Ok(template),
+        None => Ok(read),
     }
 }
 
@@ -291,7 +336,7 @@ fn body_hash(new: &NewRevision) -> ContentHash {
 pub(in crate::admin) fn revision_of(
     caller: &Caller,
     name: &ConfigName,
-    (new, template): (&NewRevision, Option<Template>),
+    (new, read): (&NewRevision, ReadBody),
     before: Option<&RevisionHead>,
     now: Timestamp,
 ) -> Result<Revision, PutConfigError> {
@@ -303,7 +348,8 @@ pub(in crate::admin) fn revision_of(
         kind: read_kind(&new.kind)?,
         selector: new.aim.selector.clone(),
         priority: new.aim.priority,
-        template,
+        template: read.template,
+        variables: read.variables,
         body: Arc::from(new.body.as_slice()),
         sha256: body_hash(new),
         author: caller.actor.clone(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use desired::{AgentFacts, Layer, MaterialiseError};
 use domain::model::InstanceUid;
-use domain::{AgentId, ConfigName, Labels, RevisionNumber};
+use domain::{AgentId, ConfigName, Kind, Labels, RevisionNumber};
 use jiff::Timestamp;
 use store::StoreError;
 
@@ -41,14 +41,42 @@ pub enum RenderFor {
 pub struct RenderedBody {
     /// The revision; `None`: it is not made yet.
     pub revision: Option<RevisionNumber>,
+    /// What its body is.
+    pub kind: Kind,
     /// Whether its selector matches.
     pub matches: bool,
     /// The text.
     pub body: Vec<u8>,
     /// The values that the template was given, JSON; `None`: the body is no template.
     pub values: Option<String>,
+    /// The values among them that shared sets of variables give.
+    pub given: Vec<GivenBySet>,
     /// Why the text is no configuration, if it is none.
     pub error: Option<String>,
+}
+
+/// A variable whose value a shared set gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenBySet {
+    /// Its name.
+    pub name: String,
+    /// The set.
+    pub set: ConfigName,
+    /// The revision of the set.
+    pub revision: RevisionNumber,
+}
+
+impl GivenBySet {
+    /// What sets give the template of a layer.
+    #[must_use]
+    pub fn of(layer: &Layer) -> Vec<Self> {
+        let given = layer.shared().map(|(name, set)| Self {
+            name: name.to_owned(),
+            set: set.config.clone(),
+            revision: set.number,
+        });
+        given.collect()
+    }
 }
 
 /// Why nothing was rendered.
@@ -96,27 +124,35 @@ impl Engine {
                 (found, Some(number))
             }
             RenderWhat::Edit(new) => {
-                let template = self.check_new_revision(new)?;
-                let made = edited(&mut conn, caller, config, (new, template), now).await?;
+                let read = self.check_new_revision(new)?;
+                let made = edited(&mut conn, caller, config, (new, read), now).await?;
                 (made, None)
             }
         };
         drop(conn);
-        let (uid, labels) = self.facts_of(caller, whom)?;
+        let (agent, uid, labels) = self.facts_of(caller, whom)?;
         let facts = AgentFacts {
             uid,
             labels: &labels,
         };
         let matches = revision.selector.matches(&labels);
-        let layer = Layer::of(Arc::new(revision), facts);
+        let kind = revision.kind;
+        let sets = self.inner.world.get();
+        let sets = sets.sets(&caller.namespace, agent, &labels);
+        let layer = Layer::of(Arc::new(revision), facts, &sets);
         let renderer = &self.inner.renderer;
         let failed = |error| RenderError::Template(Box::new(error));
         let body = renderer.text(&layer).map_err(failed)?;
-        let unusable = renderer.combine(std::slice::from_ref(&layer)).err();
+        let unusable = match kind {
+            Kind::Collector => renderer.combine(std::slice::from_ref(&layer)).err(),
+            Kind::Variables => None,
+        };
         Ok(RenderedBody {
             revision: number,
+            kind,
             matches,
             body,
+            given: GivenBySet::of(&layer),
             values: layer.values.map(|values| values.as_json().to_owned()),
             error: unusable.map(|error| crate::drive::error_chain(&error)),
         })
@@ -126,9 +162,12 @@ impl Engine {
         &self,
         caller: &Caller,
         whom: &RenderFor,
-    ) -> Result<(InstanceUid, Labels), RenderError> {
+    ) -> Result<(AgentId, InstanceUid, Labels), RenderError> {
         match whom {
-            RenderFor::MadeUp { labels, uid } => Ok((*uid, labels.clone())),
+            // No agent has this id, so that none of its exceptions apply.
+            RenderFor::MadeUp { labels, uid } => {
+                Ok((AgentId::from_bytes([0; 16]), *uid, labels.clone()))
+            }
             RenderFor::Agent(id) => {
                 let agent = self.inner.registry.get(*id);
                 let agent = agent
@@ -136,7 +175,7 @@ impl Engine {
                     .ok_or(RenderError::NoAgent { agent: *id })?;
                 let state = agent.lock();
                 let labels = state.effective_labels();
-                Ok((state.uid, Labels::clone(&labels)))
+                Ok((agent.id, state.uid, Labels::clone(&labels)))
             }
         }
     }

@@ -1,5 +1,6 @@
-//! What callers say about a template, and what of it can be.
+//! What callers say about a template, and what of it can be; and the variables of shared sets, to which the same applies.
 
+use desired::BodyError;
 use domain::{Override, Template, Uses, Variables};
 use serde_json::Value;
 
@@ -63,14 +64,22 @@ impl NewTemplate {
             );
             return Err(InvalidVariables { field, reason });
         }
-        check_set("variables", &self.variables)?;
+        let invalid = |field: &str, refused: Refused<'_>| InvalidVariables {
+            field: match refused.name {
+                Some(name) => {
+                    let name: String = name.chars().take(NAME_MAX_BYTES).collect();
+                    format!("{field}.{name}")
+                }
+                None => field.to_owned(),
+            },
+            reason: refused.reason,
+        };
+        check_set(&self.variables).map_err(|refused| invalid("variables", refused))?;
         for (place, values) in self.overrides.iter().enumerate() {
-            check_set(&format!("overrides.{place}.variables"), &values.variables)?;
+            check_set(&values.variables)
+                .map_err(|refused| invalid(&format!("overrides.{place}.variables"), refused))?;
         }
-        let entries = self.sets().flatten();
-        let bytes: usize = entries
-            .map(|(name, value)| name.len() + value.to_string().len())
-            .sum();
+        let bytes = bytes_of(self.sets().flatten());
         if VALUES_MAX_BYTES < bytes {
             return Err(InvalidVariables {
                 field: "variables".to_owned(),
@@ -83,10 +92,38 @@ impl NewTemplate {
     }
 }
 
-fn check_set(field: &str, variables: &Variables) -> Result<(), InvalidVariables> {
+/// Reads the body of a set of variables, and checks its names, sizes and counts as those of a template's own.
+pub(super) fn read_set(body: &[u8], limits: &desired::Limits) -> Result<Variables, BodyError> {
+    let set = desired::read_variables_within(body, limits)?;
+    check_set(set.values()).map_err(|Refused { name, reason }| set.refused(name, reason))?;
+    let bytes = bytes_of(set.values());
+    if VALUES_MAX_BYTES < bytes {
+        let reason = format!(
+            "the values have {bytes} bytes, allowed are {VALUES_MAX_BYTES}: split them into several sets"
+        );
+        return Err(set.refused(None, reason));
+    }
+    Ok(set.into_values())
+}
+
+fn bytes_of<'v>(variables: impl IntoIterator<Item = (&'v String, &'v Value)>) -> usize {
+    let sizes = variables
+        .into_iter()
+        .map(|(name, value)| name.len() + value.to_string().len());
+    sizes.sum()
+}
+
+/// Why variables cannot be.
+struct Refused<'v> {
+    /// The one that is at fault; nothing: there are too many.
+    name: Option<&'v str>,
+    reason: String,
+}
+
+fn check_set(variables: &Variables) -> Result<(), Refused<'_>> {
     if MOST_VARIABLES < variables.len() {
-        return Err(InvalidVariables {
-            field: field.to_owned(),
+        return Err(Refused {
+            name: None,
             reason: format!(
                 "there are {} variables, allowed are {MOST_VARIABLES}",
                 variables.len()
@@ -95,9 +132,8 @@ fn check_set(field: &str, variables: &Variables) -> Result<(), InvalidVariables>
     }
     for (name, value) in variables {
         let refuse = |reason: String| {
-            let name: String = name.chars().take(NAME_MAX_BYTES).collect();
-            Err(InvalidVariables {
-                field: format!("{field}.{name}"),
+            Err(Refused {
+                name: Some(name),
                 reason,
             })
         };
@@ -169,6 +205,24 @@ mod tests {
         assert!(reason.contains("allowed are 65536"), "{reason}");
         let many: Value = (0..257).map(|n| (format!("v{n}"), Value::Null)).collect();
         assert!(refusal(&many).unwrap().1.contains("allowed are 256"));
+    }
+
+    #[test]
+    fn variables_of_a_set_are_refused_as_those_of_a_template_with_line_and_column() {
+        let told = |body: &str| match read_set(body.as_bytes(), &desired::Limits::default()) {
+            Ok(values) => format!("{} values", values.len()),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(told("rate: 5\n_x9: [null]\n"), "2 values");
+        assert!(
+            told("ok: 1\na-b: 2\n").starts_with("line 2, column 1: a variable's name has at most 64")
+        );
+        let hidden = told("ok: 1\nkeys:\n  - {x: '[REDACTED]'}\n");
+        assert!(hidden.starts_with("line 2, column 1: the value holds \"[REDACTED\""), "{hidden}");
+        let long = told(&format!("a: {}\n", "x".repeat(65 << 10)));
+        assert!(long.contains("allowed are 65536: split"), "{long}");
+        let many: String = (0..257).map(|n| format!("v{n}: 1\n")).collect();
+        assert!(told(&many).contains("allowed are 256"), "{}", told(&many));
     }
 
     #[test]

@@ -141,6 +141,7 @@ mod tests {
             selector: "env=prod".parse().unwrap(),
             priority: 10,
             template: None,
+            variables: None,
             sha256: ContentHash::from_bytes([0; 32]),
             body_bytes: 1,
             author: Actor::admin(),

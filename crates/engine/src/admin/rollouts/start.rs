@@ -60,7 +60,8 @@ pub enum OnErrors {
 pub struct Started {
     /// It.
     pub rollout: Rollout,
-    /// How many agents it concerns: those that the old or the new revision matches.
+    /// How many agents it concerns: those that the old or the new revision matches; of a set of variables those whose
+    /// templates get other values.
     pub affected: u64,
     /// How many of them stay as they are, since what they would get is wrong.
     pub excluded: u64,

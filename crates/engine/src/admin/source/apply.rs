@@ -9,14 +9,14 @@ use store::configs::RevisionHead;
 use store::sources::{AppliedCommit, SourceFinding, SourceRecord, SourceRelease};
 use store::{StoreError, Tx, configs, events, sources};
 
-use super::document::Checked;
+use super::document::{Checked, of_revision};
 use super::finding::{self, finding};
 use super::{ConfigSource, NewCommit, ReleaseBy};
 use crate::admin::access::Caller;
 use crate::admin::audit::Act;
 use crate::admin::configs::delete::{deleted, deletion};
 use crate::admin::configs::put::{
-    GIT_ORIGIN, PutConfigError, created, creation, is_same, newest, revision_of,
+    GIT_ORIGIN, PutConfigError, check_kind, created, creation, is_same, newest, revision_of,
 };
 use crate::admin::configs::{Origin, standing};
 use crate::admin::retry_contended;
@@ -180,7 +180,7 @@ impl Engine {
     }
 }
 
-/// Names that belong to others. A config whose newest revision came from a source may be taken again.
+/// Names that belong to others, or to configs of another kind. A config whose newest revision came from a source may be taken again.
 async fn taken_names(
     tx: &mut Tx,
     source: &ConfigSource,
@@ -189,12 +189,14 @@ async fn taken_names(
     let mut findings = Vec::new();
     for Checked { config, .. } in checked {
         let found = standing(configs::lock(tx, &source.namespace, &config.name).await?);
-        if found.is_none_or(|found| found.source.is_some()) {
-            continue;
-        }
         let newest = newest(tx, &source.namespace, &config.name).await?;
-        if newest.is_none_or(|newest| !newest.origin.starts_with(GIT_ORIGIN)) {
+        let kind = check_kind(found.as_ref(), newest.as_ref(), config.kind.as_str());
+        if found.is_some_and(|found| found.source.is_none())
+            && newest.is_none_or(|newest| !newest.origin.starts_with(GIT_ORIGIN))
+        {
             findings.push(taken(config));
+        } else if let Err(error) = kind {
+            findings.push(of_revision(config, &error));
         }
     }
     Ok(findings)
@@ -226,7 +228,7 @@ async fn revise(
         return Ok(None);
     }
     let caller = Caller::git(namespace);
-    let new = (&document.new, document.template.clone());
+    let new = (&document.new, document.read.clone());
     let revision = revision_of(&caller, name, new, before.as_ref(), now).map_err(unexpected)?;
     let revision = Revision {
         author: commit.actor(),

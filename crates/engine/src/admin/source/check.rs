@@ -14,7 +14,7 @@ use std::sync::Arc;
 use backends::documents::SourceConfig;
 use backends::{LimitBroken, SourceFile};
 use desired::Renderer;
-use domain::{ConfigName, Labels, Namespace, Revision};
+use domain::{ConfigName, Kind, Labels, Namespace, Revision};
 use jiff::Timestamp;
 use store::sources::SourceFinding;
 
@@ -82,12 +82,17 @@ pub fn check_source(
 }
 
 impl<'a> Written<'a> {
+    /// Whether it is a set of variables, which no agent is sent.
+    fn is_set(&self) -> bool {
+        self.revision.kind == Kind::Variables
+    }
+
     fn of(config: &'a SourceConfig, limits: &desired::Limits) -> Result<Self, SourceFinding> {
         let from = (Origin::Api, "");
-        let Checked { new, template, .. } = Checked::of(config, from, limits)?;
+        let Checked { new, read, .. } = Checked::of(config, from, limits)?;
         let caller = Caller::git(&Namespace::default());
         let (name, now) = (&config.name, Timestamp::UNIX_EPOCH);
-        let revision = revision_of(&caller, name, (&new, template), None, now)
+        let revision = revision_of(&caller, name, (&new, read), None, now)
             .map_err(|error| of_revision(config, &error))?;
         Ok(Self {
             config,

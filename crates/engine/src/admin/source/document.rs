@@ -1,18 +1,18 @@
 //! One document as a revision, and what is wrong with that. Needs no database, so that a working copy is judged as a commit.
 
 use backends::documents::{SourceConfig, SourceTemplate};
-use domain::{Override, Template};
+use domain::{Kind, Override};
 use store::sources::SourceFinding;
 
 use super::finding::{self, finding};
-use crate::admin::configs::put::check_new_revision;
+use crate::admin::configs::put::{ReadBody, check_new_revision};
 use crate::admin::configs::{Aim, NewRevision, NewTemplate, Origin, PutConfigError, Version};
 
 /// A document that can be a revision.
 pub(super) struct Checked<'a> {
     pub(super) config: &'a SourceConfig,
     pub(super) new: NewRevision,
-    pub(super) template: Option<Template>,
+    pub(super) read: ReadBody,
 }
 
 impl<'a> Checked<'a> {
@@ -28,11 +28,7 @@ impl<'a> Checked<'a> {
             return Err(finding(&config.place, finding::NUL, problem.to_owned()));
         }
         match check_new_revision(&new, limits) {
-            Ok(template) => Ok(Self {
-                config,
-                new,
-                template,
-            }),
+            Ok(read) => Ok(Self { config, new, read }),
             Err(error) => Err(of_revision(config, &error)),
         }
     }
@@ -74,9 +70,10 @@ pub(super) fn of_revision(config: &SourceConfig, error: &PutConfigError) -> Sour
                 Some((line, column)) => config.body.place(line.into(), column.into()),
                 None => config.body.place(1, 1),
             };
-            let code = match config.template {
-                Some(_) => finding::TEMPLATE,
-                None => finding::BODY,
+            let code = match (config.kind, &config.template) {
+                (Kind::Variables, _) => finding::VARS,
+                (Kind::Collector, Some(_)) => finding::TEMPLATE,
+                (Kind::Collector, None) => finding::BODY,
             };
             finding(&place, code, text)
         }

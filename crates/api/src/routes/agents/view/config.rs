@@ -11,6 +11,7 @@ use engine::admin::agents::{
     AgentView, DesiredView, drift_of, hash_of_body, hash_of_files, redacted_files,
     redacted_for_diff,
 };
+use engine::admin::configs::GivenBySet;
 use engine::difference::{self, How};
 
 use engine::Layer;
@@ -19,7 +20,7 @@ use engine::domain::model::ConfigMap;
 
 use super::hex;
 use super::report::to_apply_status;
-use crate::routes::configs::redacted_values;
+use crate::routes::configs::{redacted_values, to_shared};
 
 /// How long a comparison may take before it settles for a coarser one.
 const DIFF_LIMIT: Duration = Duration::from_millis(200);
@@ -111,6 +112,7 @@ fn to_layer(layer: &Layer, secrets: Secrets) -> LayerRef {
             Secrets::Shown => values,
             Secrets::Redacted => values.map(redacted_values),
         },
+        shared: to_shared(GivenBySet::of(layer)),
         config: revision.config.to_string(),
         revision: revision.number.0,
         version: revision.version.clone(),

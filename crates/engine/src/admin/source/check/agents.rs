@@ -25,14 +25,16 @@ pub(super) fn check(
     let agents = agents.iter().enumerate();
     agents
         .map(|(agent, labels)| {
-            let matching = matching(documents, labels);
+            let (sets, matching): (Vec<_>, Vec<_>) = matching(documents, labels)
+                .into_iter()
+                .partition(|written| written.is_set());
             if matching.is_empty() {
                 let message =
                     "no config matches these labels: correct them, or leave them out".to_owned();
                 report.tell(UNASSIGNED, Place::file(""), message, Some(agent));
                 return Vec::new();
             }
-            match findings(documents, &matching, labels) {
+            match findings(documents, (&matching, &sets), labels) {
                 Ok(findings) => findings.iter().for_each(|found| {
                     report.tell_of(by_name[&found.source.config], found, Some(agent));
                 }),
@@ -59,16 +61,18 @@ fn matching<'d>(documents: &'d Documents<'_>, labels: &Labels) -> Vec<&'d Writte
 
 fn findings(
     documents: &Documents<'_>,
-    matching: &[&Written<'_>],
+    (matching, sets): (&[&Written<'_>], &[&Written<'_>]),
     labels: &Labels,
 ) -> Result<Vec<desired::Finding>, MaterialiseError> {
     let facts = AgentFacts {
         uid: NOBODY,
         labels,
     };
-    let layers = matching.iter();
+    let revision = |written: &&Written<'_>| Arc::clone(&written.revision);
+    let sets = sets.iter().map(revision).collect();
+    let layers = matching.iter().map(revision);
     let layers: Vec<Layer> = layers
-        .map(|written| Layer::of(Arc::clone(&written.revision), facts))
+        .map(|revision| Layer::of(revision, facts, &sets))
         .collect();
     let combined = documents.renderer.combine(&layers)?;
     combined.content()?;

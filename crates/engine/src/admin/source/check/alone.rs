@@ -25,25 +25,30 @@ enum Others {
 /// Checks each document alone, and tells what is not told of it together with others.
 pub(super) fn check(documents: &Documents<'_>, agents: &[Vec<ConfigName>], report: &mut Report) {
     let checked: BTreeSet<&ConfigName> = agents.iter().flatten().collect();
-    for written in &documents.written {
+    let has_sets = documents.written.iter().any(Written::is_set);
+    let layers = || documents.written.iter().filter(|written| !written.is_set());
+    for written in layers() {
         let others = match checked.contains(&written.config.name) {
             true => Others::Checked,
-            false if documents.written.len() == 1 => Others::None,
+            false if layers().count() == 1 => Others::None,
             false => Others::Possible,
         };
         match (&written.revision.template, others) {
             // Of its agents each text was checked.
             (Some(_), Others::Checked) => {}
-            (Some(template), _) if depends_on_the_agent(template) => not_rendered(written, report),
+            (Some(template), _) if depends_on_the_agent(template, has_sets) => {
+                not_rendered(written, report);
+            }
             _ => body(documents, written, others, report),
         }
     }
 }
 
-/// Whether agents get different texts of a template.
-fn depends_on_the_agent(template: &Template) -> bool {
+/// Whether agents get different texts of a template. Sets of variables may be for some agents alone.
+fn depends_on_the_agent(template: &Template, has_sets: bool) -> bool {
     let uses = &template.uses;
-    uses.uid || !uses.labels.is_empty() || !template.overrides.is_empty()
+    let may_differ = !template.overrides.is_empty() || has_sets && !uses.variables.is_empty();
+    uses.uid || !uses.labels.is_empty() || may_differ
 }
 
 fn not_rendered(written: &Written<'_>, report: &mut Report) {
@@ -73,7 +78,7 @@ fn findings(
         uid: NOBODY,
         labels: &Labels::default(),
     };
-    let layer = Layer::of(Arc::clone(&written.revision), facts);
+    let layer = Layer::of(Arc::clone(&written.revision), facts, &Arc::default());
     Ok(documents.renderer.combine(&[layer])?.findings())
 }
 
