@@ -98,11 +98,9 @@ impl Engine {
 
     /// Counts from memory, which is ahead of what is stored.
     pub(super) fn count_agents(&self, namespace: &Namespace, selector: &Selector) -> AgentCounts {
-        AgentCounts::of(
-            self.standings(namespace, |_: AgentId, labels: &Labels| {
-                selector.matches(labels)
-            }),
-        )
+        AgentCounts::of(self.standings(namespace, |_: AgentId, labels: &Labels| {
+            selector.matches(labels)
+        }))
     }
 
     /// Counts the agents whose templates a set of variables gives a value.

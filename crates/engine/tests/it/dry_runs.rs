@@ -105,9 +105,8 @@ async fn who_waits_for_approval_is_shown_nothing() {
         assert!(matches!(dry_run.verdict, Verdict::NotCapable(_)));
     }
     let id = agent.attachment.agent_id();
-    let approved = world
-        .engine
-        .approve_agent(&Caller::anonymous(), id, world.now);
+    let caller = Caller::anonymous();
+    let approved = world.engine.approve_agent(&caller, id, world.now);
     approved.await.unwrap();
     assert_eq!(ask(&world, 1).await.1, [id]);
 }

@@ -200,10 +200,7 @@ async fn e_the_real_collector_is_asked_before_anything_is_released() {
     let first = push(&api, &good).await;
     let running = until_agent(&api, "the process", |agent| pid(agent).is_i64()).await;
 
-    let (plan, start) = (
-        "/api/v1/configs/edge/plan",
-        "/api/v1/configs/edge/rollouts",
-    );
+    let (plan, start) = ("/api/v1/configs/edge/plan", "/api/v1/configs/edge/rollouts");
     let misspelled = pipeline
         .config(100, "green")
         .replace("sampling_percentage", "sampling_percentag");
