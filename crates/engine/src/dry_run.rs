@@ -324,7 +324,8 @@ impl Engine {
         let mut places = Vec::new();
         let mut inquiries = Vec::new();
         for (place, group) in groups.iter().enumerate() {
-            let (Fate::Changed(content), true) = (&group.fate, group.is_moved) else {
+            let is_given = group.is_moved && !group.is_left_out();
+            let (Fate::Changed(content), true) = (&group.fate, is_given) else {
                 continue;
             };
             places.push(place);
