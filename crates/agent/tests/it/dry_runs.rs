@@ -4,7 +4,7 @@ use std::fs;
 
 use opamp::model::{DRY_RUN, DryRunOutcome};
 
-use crate::harness::Machine;
+use crate::harness::{Machine, until};
 use crate::server::{APPLIED, Server};
 
 async fn running(server: &Server, collector: &str) -> Machine {
@@ -45,7 +45,16 @@ async fn what_is_checked_is_not_applied() {
         })
         .await;
     assert_eq!(seen.custom_capabilities, [DRY_RUN]);
-    let (config, before) = (machine.config(), state(&machine));
+    // The record of the process is written beside its start.
+    let before = until("a state that is written", || {
+        let names = state(&machine);
+        let has = |wanted: &str| names.iter().any(|(name, _)| name == wanted);
+        let is_written = has("process.json") && !has(".process.json.new");
+        is_written.then_some(names)
+    })
+    .await
+    .unwrap();
+    let config = machine.config();
     let good = machine.stand_in_config("good", "");
     assert_eq!(server.dry_run(1, &good).await, DryRunOutcome::Accepted);
     let bad = good.replace("receivers: [otlp]", "receivers: [nope]");
