@@ -488,7 +488,7 @@ impl Change {
         let mut places: HashMap<Outcome, usize> = HashMap::new();
         let mut outcomes: Vec<Alike> = Vec::new();
         let (world, edits, engine) = (&self.world, &self.agents, &self.engine);
-        let is_of_sets = self.is_of_sets(&old);
+        let is_of_sets = self.is_of_sets(old);
         engine.inner.registry.for_each(|agent| {
             let edit = edits.get(&agent.id);
             if edit.is_none_or(|edit| edit.forget) && !concerned.by_config(agent) {

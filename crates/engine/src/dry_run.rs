@@ -239,7 +239,7 @@ impl Verdict {
 
 impl DryRunCounts {
     /// All counts in the order of the fields.
-    pub(crate) const fn to_array(&self) -> [u64; 8] {
+    pub(crate) const fn to_array(self) -> [u64; 8] {
         [
             self.asked,
             self.accepted,

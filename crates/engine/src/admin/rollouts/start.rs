@@ -497,7 +497,7 @@ fn reference(started: &Started) -> String {
         "{} {} {}",
         started.rollout.id, started.affected, started.excluded
     );
-    for count in started.dry_run.iter().flat_map(DryRunCounts::to_array) {
+    for count in started.dry_run.into_iter().flat_map(DryRunCounts::to_array) {
         reference.push_str(&format!(" {count}"));
     }
     reference
