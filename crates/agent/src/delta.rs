@@ -24,9 +24,8 @@ impl Bases {
 
     /// Tells the server that this agent takes deltas.
     pub fn announce(&self, session: &mut ClientSession) {
-        let capabilities = CustomCapabilities(vec![CustomCapabilities::DELTA.to_owned()]);
         session
-            .set_custom_capabilities(&capabilities)
+            .add_custom_capability(CustomCapabilities::DELTA)
             .expect("it is the name of a capability");
     }
 

@@ -8,9 +8,11 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("the agent watches and adopts processes by pidfd and /proc, so far on Linux alone");
 
+pub mod check;
 pub mod collector;
 pub mod delta;
 pub mod description;
+pub mod dry_run;
 pub mod health;
 pub mod identity;
 pub mod ledger;

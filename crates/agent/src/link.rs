@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opamp::client::{BackoffOptions, ClientSession, Event, RemoteConfigOffer, SessionOptions};
-use opamp::model::{AgentCapabilities, InstanceUid};
+use opamp::model::{AgentCapabilities, CustomMessage, DRY_RUN, DryRunAnswer, InstanceUid};
 use opamp::runner::{Client, ClientEvent, client};
 use opamp::transport::{ConnectOptions, Endpoint, TlsOptions, Transport};
+use opamp::{Limits, dry_run};
 use runtime::CancellationToken;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -16,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use crate::delta::{Bases, ask_for_whole};
+use crate::dry_run::DryRunDesk;
 use crate::ledger::OfferHash;
 use crate::report::Report;
 use crate::retry::FailedOffer;
@@ -35,6 +37,8 @@ pub struct Asks {
     pub commands: mpsc::Sender<Command>,
     /// The newest assigned uid.
     pub uids: watch::Sender<Option<InstanceUid>>,
+    /// Configurations to check and not to apply.
+    pub dry_runs: DryRunDesk,
 }
 
 /// The link to the server.
@@ -103,8 +107,15 @@ impl Link {
                 "opamp.server.tls.insecure: the server's certificate is not checked, anyone on the way can command this agent"
             );
         }
+        let mut session = ClientSession::new(options);
+        // A check resolves what the configuration refers to, files among it: that is for servers that may change it.
+        if capabilities.contains(AgentCapabilities::ACCEPTS_REMOTE_CONFIG) {
+            session
+                .add_custom_capability(DRY_RUN)
+                .expect("it has a name as the protocol wants it");
+        }
         Ok(Self {
-            session: ClientSession::new(options),
+            session,
             connect,
             settings: settings.clone(),
             report,
@@ -128,7 +139,7 @@ impl Link {
             mut connect,
             settings,
             mut report,
-            asks,
+            mut asks,
             bases,
         } = self;
         let endpoint = settings.endpoint.as_str();
@@ -156,6 +167,7 @@ impl Link {
                     note(&mut failed, &next, Some(&told));
                     told = next;
                 }
+                Some(answer) = asks.dry_runs.answer() => reply(&client, &answer),
                 event = events.next() => match event {
                     Some(event) => {
                         if is_dialed_after(&event)
@@ -164,8 +176,10 @@ impl Link {
                             connect.tls = tls;
                             client.reconnect(connect.clone());
                         }
-                        if let Some(event) = whole(event, bases.as_ref(), &client) {
-                            act(event, &asks, &mut failed, endpoint);
+                        if let Some(event) = whole(event, bases.as_ref(), &client)
+                            && let Some(answer) = act(event, &asks, &mut failed, endpoint)
+                        {
+                            reply(&client, &answer);
                         }
                     }
                     None => break,
@@ -210,6 +224,14 @@ fn tell(client: &Client, report: &Report, told: Option<&Report>) {
     });
 }
 
+/// Answers a dry run. One that the server no longer wants is let go.
+fn reply(client: &Client, answer: &DryRunAnswer) {
+    let message = dry_run::answer(answer);
+    if let Err(error) = client.session(|session| session.send_custom_message(message)) {
+        debug!(error = %error, "the answer to a dry run was not sent");
+    }
+}
+
 /// Notes a verdict that is told.
 fn note(failed: &mut FailedOffer, report: &Report, told: Option<&Report>) {
     if let Some(status) = &report.remote_config_status
@@ -245,7 +267,13 @@ fn whole(event: ClientEvent, bases: Option<&Bases>, client: &Client) -> Option<C
     }
 }
 
-fn act(event: ClientEvent, asks: &Asks, failed: &mut FailedOffer, endpoint: &str) {
+/// Acts on an event. Gives the answer to a dry run that is refused at once.
+fn act(
+    event: ClientEvent,
+    asks: &Asks,
+    failed: &mut FailedOffer,
+    endpoint: &str,
+) -> Option<DryRunAnswer> {
     match event {
         ClientEvent::Connected => {
             failed.connected(Instant::now());
@@ -273,8 +301,25 @@ fn act(event: ClientEvent, asks: &Asks, failed: &mut FailedOffer, endpoint: &str
                 "the connection to the server is gone"
             );
         }
+        ClientEvent::Server(Event::CustomMessage(message)) => return consider(&message, asks),
         ClientEvent::Server(event) => obey(event, asks, failed),
         other => debug!(event = ?other, "an event of the client was ignored"),
+    }
+    None
+}
+
+/// Puts the question in a custom message; gives the answer if there is one at once.
+fn consider(message: &CustomMessage, asks: &Asks) -> Option<DryRunAnswer> {
+    match dry_run::read_question(message, &Limits::CLIENT) {
+        Ok(question) => asks.dry_runs.ask(question?),
+        Err(error) => {
+            let error = runtime::logging::error_chain(&error);
+            warn!(
+                event = "dry_run_unreadable",
+                error, "the server asked for a dry run that cannot be read"
+            );
+            None
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use crate::collector::{Inventory, inventory};
 use crate::delta::Bases;
 use crate::description::describe;
+use crate::dry_run::DryRuns;
 use crate::health::{HealthWatch, ProcessView};
 use crate::identity::{Identity, machine_id};
 use crate::link::{Asks, Link, LinkError};
@@ -73,6 +74,8 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     let (uids, assigned) = watch::channel(None);
     let (started, starts) = watch::channel(String::new());
     let (instance_ids, instance_id) = watch::channel(identity.service_instance_id());
+    let site = Site::new(settings.collector.clone(), &directory, instance_id);
+    let (dry_runs, desk) = DryRuns::new(site.clone());
     let mut link = Link::new(
         &settings.opamp.server,
         identity.uid(),
@@ -82,6 +85,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
             offers,
             commands,
             uids,
+            dry_runs: desk,
         },
     )?;
 
@@ -92,7 +96,6 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
 
     let mut tasks = Tasks::under(shutdown.clone(), settings.collector.stop_timeout + GRACE);
     let stopping = tasks.shutdown_token();
-    let site = Site::new(settings.collector.clone(), &directory, instance_id);
     let program = site.bare_launch();
     let (begun, described) = (CancellationToken::new(), CancellationToken::new());
     let parts = Parts {
@@ -110,6 +113,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
             commands: commanded,
         }))
     });
+    tasks.start("dry_runs", |token| endless(dry_runs.run(token)));
     let watch = HealthWatch {
         process,
         report: report.clone(),

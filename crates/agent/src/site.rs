@@ -24,13 +24,22 @@ const CONTENT_TYPE: &str = "text/yaml";
 const MOST_PARTS: usize = 64;
 
 /// Where a collector's files lie.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Site {
     settings: CollectorSettings,
     directory: PathBuf,
     contents: Contents,
     /// The newest; the server may assign another while the agent runs.
     instance_id: watch::Receiver<String>,
+}
+
+/// Where a configuration is tried beside what runs. Those of different stages do not disturb each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// One that is to be applied.
+    Offer,
+    /// One that is not.
+    DryRun,
 }
 
 /// What an offer comes to.
@@ -188,10 +197,11 @@ impl Site {
     ///
     /// # Errors
     /// When they cannot be written.
-    pub fn stage(&self, bytes: &[u8]) -> Result<Launch, SiteError> {
+    pub fn stage(&self, stage: Stage, bytes: &[u8]) -> Result<Launch, SiteError> {
+        let directory = self.stage_path(stage);
         let (config, additions) = (
-            self.directory.join("staging/config.yaml"),
-            self.directory.join("staging/additions.yaml"),
+            directory.join("config.yaml"),
+            directory.join("additions.yaml"),
         );
         write(&config, bytes)?;
         write(&additions, self.additions_to(Some(bytes)).as_bytes())?;
@@ -202,6 +212,27 @@ impl Site {
             .cloned()
             .chain([config, additions]);
         Ok(Launch::new(&self.settings, configs.collect()))
+    }
+
+    /// Removes what is on a stage.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn clear(&self, stage: Stage) -> Result<(), SiteError> {
+        let path = self.stage_path(stage);
+        match fs::remove_dir_all(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(SiteError::Write { path, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn stage_path(&self, stage: Stage) -> PathBuf {
+        self.directory.join(match stage {
+            Stage::Offer => "staging",
+            Stage::DryRun => "dry-run",
+        })
     }
 
     /// Makes the files say `content`. What says so already is not written again.

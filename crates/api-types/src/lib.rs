@@ -12,6 +12,7 @@ pub mod checks;
 pub mod config_source;
 pub mod configs;
 pub mod diffs;
+pub mod dry_runs;
 pub mod events;
 pub mod explain;
 pub mod fleet;

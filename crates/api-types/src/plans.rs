@@ -1,13 +1,16 @@
 //! Plans: what a change would do to every agent, before it does.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::checks::Finding;
 use crate::configs::PutConfig;
 use crate::diffs::ConfigChanges;
+use crate::dry_runs::{DryRun, DryRunCounts, DryRunInput};
 
-/// Asks what a change would do. One of the fields, or none: the newest revision.
+/// Asks what a change would do. One of `revision`, `edit` and `remove`, or none: the newest revision.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlanConfig {
@@ -20,6 +23,9 @@ pub struct PlanConfig {
     /// `true`: the config is deleted and taken away from its agents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remove: Option<bool>,
+    /// `true`, or how: agents have their own Collector check what they would be given. They apply nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<DryRunInput>,
 }
 
 /// What a change would do.
@@ -33,22 +39,38 @@ pub struct Plan {
     /// The revision that is in force; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_revision: Option<u64>,
-    /// Whether a release is refused unless it is forced, for what some agents would get.
+    /// Whether a release is refused unless it is forced, for what some agents would get; or an agent refused it in a dry
+    /// run, which a release heeds that requires one.
     pub blocked: bool,
     /// How many agents are concerned: those that the old or the new revision matches.
     pub agents: u64,
     /// How many of them would be given something else than they should run now.
     pub changed: u64,
-    /// How many of them would be given what a Collector refuses, or what cannot be made.
+    /// How many of them would be given what a Collector refuses, or what cannot be made; of agents in whose group one
+    /// refused it in a dry run: all.
     pub refused: u64,
     /// The agents, alike ones together: those first that block the release, then the largest groups.
     pub groups: Vec<PlanGroup>,
     /// How many further groups there are, which are counted above and not shown.
     #[serde(default, skip_serializing_if = "crate::is_zero")]
     pub more_groups: u64,
+    /// How many agents said what in the dry run, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<DryRunCounts>,
     /// What checks say of the revision alone, where no agent is concerned: what it lacks, another config may have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+}
+
+/// Asks what other labels would do to an agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanAgent {
+    /// Labels to set; `null` removes the operator's label. Others stay as they are.
+    pub labels: BTreeMap<String, Option<String>>,
+    /// `true`, or how: the agent has its own Collector check what it would be given. It applies nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<DryRunInput>,
 }
 
 /// What other labels would do to an agent.
@@ -56,7 +78,8 @@ pub struct Plan {
 pub struct AgentPlan {
     /// The agent.
     pub agent: String,
-    /// Whether the labels are refused for what it would get.
+    /// Whether the labels are refused for what it would get; or its Collector refused that in a dry run, which a change of
+    /// labels does not ask for.
     pub blocked: bool,
     /// What it would get; absent: the node that was asked does not know the agent yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,6 +100,8 @@ pub enum PlanOutcome {
     CheckErrors,
     /// Its Collector was built without components of what it would be given.
     MissingComponents,
+    /// Its own Collector refused what it would be given, in a dry run.
+    RefusedByAgent,
     /// A template of what it would be given fails, or makes no configuration.
     TemplateFailed,
     /// What it would be given cannot be made.
@@ -115,6 +140,9 @@ pub struct PlanGroup {
     /// which line wants each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing_components: Vec<String>,
+    /// What agents said that were asked in the dry run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dry_runs: Vec<DryRun>,
     /// What checks say of what they would be given, errors first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,

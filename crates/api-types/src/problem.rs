@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::checks::Finding;
+use crate::dry_runs::DryRun;
 
 /// What kind of problem it is: the stable part of an error, for programs to match on.
 ///
@@ -53,6 +54,8 @@ pub enum ProblemKind {
     SecretFailed,
     /// Some agent would get what its Collector refuses; `findings` tell what. 422
     CheckFailed,
+    /// Agents' own Collectors refused in the dry run what they would get; `dry_runs` tell why. 422
+    RefusedByAgent,
     /// The thing is not in a state that allows this. 409
     Conflict,
     /// The config is in force; deleting it takes `?agents=remove`. 409
@@ -109,6 +112,9 @@ pub struct Problem {
     /// The errors that checks found, the most widespread first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+    /// What the first 20 agents say that refused in a dry run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dry_runs: Vec<DryRun>,
 }
 
 /// What precedes the kind in [`Problem::type_uri`].
@@ -188,6 +194,11 @@ impl ProblemKind {
                 422,
                 "A Collector would refuse what agents would get",
             ),
+            Self::RefusedByAgent => (
+                "refused-by-agent",
+                422,
+                "An agent refused what it would get",
+            ),
             Self::Conflict => ("conflict", 409, "The present state does not allow this"),
             Self::ConfigInForce => ("config-in-force", 409, "The config is in force"),
             Self::ReadOnlyConfig => (
@@ -243,6 +254,7 @@ impl Problem {
             line: None,
             column: None,
             findings: Vec::new(),
+            dry_runs: Vec::new(),
         }
     }
 

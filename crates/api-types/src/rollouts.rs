@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::agents::ConfigState;
+use crate::dry_runs::{DryRunCounts, DryRunInput};
 
 /// Starts a rollout. The fields stand at the top or under `rollout`, not both.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -27,6 +28,10 @@ pub struct StartRollout {
     /// `true`: agents stay as they are that would get what checks find errors in, or for which nothing can be made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exclude_incompatible: Option<bool>,
+    /// `true`, or how: agents are asked first to have their own Collector check what they would get. The release is refused
+    /// where one of them refuses, unless it is forced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_dry_run: Option<DryRunInput>,
     /// The same fields, one level deeper.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutSpec>,
@@ -51,6 +56,10 @@ pub struct RolloutSpec {
     /// `true`: agents stay as they are that would get what checks find errors in, or for which nothing can be made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exclude_incompatible: Option<bool>,
+    /// `true`, or how: agents are asked first to have their own Collector check what they would get. The release is refused
+    /// where one of them refuses, unless it is forced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_dry_run: Option<DryRunInput>,
 }
 
 /// How a rollout moves on.
@@ -111,6 +120,9 @@ pub struct StartedRollout {
     /// How many of them stay as they are, since what they would get is wrong (`exclude_incompatible`).
     #[serde(default, skip_serializing_if = "crate::is_zero")]
     pub excluded: u64,
+    /// How many agents said what in the dry run, where one was required.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<DryRunCounts>,
 }
 
 /// A rollout and how its agents stand.

@@ -9,6 +9,7 @@
 
 mod access;
 mod diffs;
+mod dry_runs;
 mod extract;
 mod findings;
 mod gate;

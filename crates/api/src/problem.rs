@@ -4,6 +4,7 @@ use api_types::{Problem, ProblemKind};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
+use crate::dry_runs::to_refusal;
 use crate::extract::etag;
 use crate::findings::to_found;
 
@@ -198,6 +199,14 @@ impl From<engine::CheckErrors> for ApiError {
     fn from(errors: engine::CheckErrors) -> Self {
         let mut refusal = Self::new(ProblemKind::CheckFailed).detail(errors.to_string());
         refusal.problem.findings = errors.errors.into_iter().map(to_found).collect();
+        refusal
+    }
+}
+
+impl From<engine::admin::rollouts::Refusals> for ApiError {
+    fn from(refusals: engine::admin::rollouts::Refusals) -> Self {
+        let mut refusal = Self::new(ProblemKind::RefusedByAgent).detail(refusals.to_string());
+        refusal.problem.dry_runs = refusals.refusals.into_iter().map(to_refusal).collect();
         refusal
     }
 }

@@ -23,6 +23,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::{
     builds::KnownBuild,
     content::DesiredContent,
+    dry_run::AskedContent,
     mailbox::{CloseReason, Mailbox},
     pending::Pending,
     principal::AuthMethod,
@@ -156,6 +157,8 @@ pub(crate) struct Flags {
     pub uid_unconfirmed: bool,
     /// It said over this connection that it takes deltas.
     pub takes_deltas: bool,
+    /// It announces that it takes dry runs.
+    pub dry_runs: bool,
     /// Left the registry; nothing is written for it any more.
     pub forgotten: bool,
 }
@@ -179,10 +182,11 @@ impl Link {
 }
 
 /// Something that waits for an agent in order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Queued {
     Command(Command),
     Custom(CustomMessage),
+    DryRun(AskedContent),
 }
 
 /// A command of the server. It travels alone.
@@ -270,6 +274,16 @@ impl State {
             return Cow::Borrowed(&self.labels.reported);
         }
         Cow::Owned(self.labels.effective())
+    }
+
+    /// Whether the agent can be asked for a dry run. It is shown a config, secrets included, so it must be one that may
+    /// be offered some.
+    pub fn is_askable(&self) -> bool {
+        let accepts = AgentCapabilities::ACCEPTS_REMOTE_CONFIG;
+        self.link.is_some()
+            && self.flags.dry_runs
+            && self.approval == Approval::Approved
+            && self.wire.capabilities.contains(accepts)
     }
 
     /// Wakes the connection that serves this agent, if one can be woken.

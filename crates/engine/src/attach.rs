@@ -278,6 +278,7 @@ impl Engine {
         }
         // Commands are for the process that was there; a new connection may be another one.
         state.queue = None;
+        self.inner.questions.close(agent.id);
         events::agent_disconnected(
             agent,
             reason.as_str(),

@@ -22,6 +22,7 @@ use crate::{
     builds::{KnownBuild, id_of},
     content::DesiredContent,
     desire::{DesireError, Made},
+    dry_run::{Candidate, Candidates},
     engine::Engine,
     mailbox::CloseReason,
     prepared::{Place, Prepared, place},
@@ -70,12 +71,21 @@ pub(crate) struct Alike {
     pub free: Vec<Arc<LiveAgent>>,
     /// What they are built of, where they say so.
     pub build: Option<Arc<KnownBuild>>,
+    /// Those that can be asked for a dry run.
+    pub candidates: Candidates,
 }
 
 impl Alike {
     /// The same outcome for some of the agents.
     pub fn of(&self, agents: Vec<Arc<LiveAgent>>) -> Self {
         let is_gone = |agent: &&Arc<LiveAgent>| agent.lock().link.is_none();
+        let mut candidates = Candidates::default();
+        for agent in &agents {
+            let candidate = Candidate::of(agent, &agent.lock());
+            if let Some(candidate) = candidate {
+                candidates.add(candidate);
+            }
+        }
         Self {
             examples: agents.iter().take(EXAMPLES).map(Arc::clone).collect(),
             agents: agents.len() as u64,
@@ -87,6 +97,7 @@ impl Alike {
             not_given: self.not_given.clone(),
             free: Vec::new(),
             build: self.build.clone(),
+            candidates,
         }
     }
 
@@ -98,6 +109,7 @@ impl Alike {
         self.disconnected += other.disconnected;
         self.takes_deltas |= other.takes_deltas;
         self.free.extend(other.free);
+        self.candidates.join(other.candidates);
     }
 }
 
@@ -287,12 +299,17 @@ impl Change {
     /// Whether these agents would get another content than they should run, and it is this change that gives it to them.
     /// Contents are made.
     pub(crate) fn changes(&self, alike: &Alike) -> bool {
-        let Some(agent) = alike.examples.first() else {
+        if alike.examples.is_empty() {
             return false;
-        };
-        let made = self.made.get(&place(agent, &alike.layers));
+        }
         let hash = |content: &Arc<DesiredContent>| content.hash;
-        alike.is_moved && made.map(hash) != alike.before.as_ref().map(hash)
+        alike.is_moved && self.made_for(alike).map(hash) != alike.before.as_ref().map(hash)
+    }
+
+    /// What was made for these agents.
+    pub(crate) fn made_for(&self, alike: &Alike) -> Option<&Arc<DesiredContent>> {
+        let agent = alike.examples.first()?;
+        self.made.get(&place(agent, &alike.layers))
     }
 
     /// Whether this very revision is in force already, and by force.
@@ -521,6 +538,7 @@ impl Change {
             let (before, disconnected) = (state.desired.clone(), state.link.is_none());
             let takes_deltas = state.flags.takes_deltas;
             let build = state.build().cloned();
+            let candidate = Candidate::of(agent, &state);
             drop(state);
             let after = (!layers.is_empty()).then(|| inputs_key(&layers));
             // Agents whose templates look at nothing of it have nothing to do with a set that matches them.
@@ -551,6 +569,7 @@ impl Change {
                     },
                     free: Vec::new(),
                     build,
+                    candidates: Candidates::default(),
                 });
                 outcomes.len() - 1
             });
@@ -561,6 +580,9 @@ impl Change {
             alike.agents += 1;
             alike.disconnected += u64::from(disconnected);
             alike.takes_deltas |= takes_deltas;
+            if let Some(candidate) = candidate {
+                alike.candidates.add(candidate);
+            }
             if alike.examples.len() < EXAMPLES {
                 alike.examples.push(Arc::clone(agent));
             }

@@ -11,7 +11,7 @@ use std::{
 use desired::{Layer, Renderer};
 use domain::{
     AgentId, Approval, ConfigState, ContentHash, EventId, Namespace, NodeName, config_state,
-    model::{AgentCapabilities, ApplyState, CustomMessage, InstanceUid, WireState},
+    model::{AgentCapabilities, ApplyState, CustomMessage, DRY_RUN, InstanceUid, WireState},
 };
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -29,6 +29,7 @@ use crate::{
     delta::Wanted,
     desire::Pointer,
     drive::Missing,
+    dry_run::OpenQuestions,
     events::ConnectionLines,
     mailbox::CloseReason,
     options::EngineOptions,
@@ -58,6 +59,7 @@ pub(crate) struct Inner {
     pub pending: PendingQueue,
     pub missing: Missing,
     pub wanted_deltas: Wanted,
+    pub questions: OpenQuestions,
     /// Some agent's desired or offered content is not known to the database yet.
     pub standings_dirty: AtomicBool,
     pub change_lock: Arc<tokio::sync::Mutex<()>>,
@@ -155,6 +157,7 @@ impl Engine {
             pending: PendingQueue::default(),
             missing: Missing::default(),
             wanted_deltas: Wanted::default(),
+            questions: OpenQuestions::default(),
             standings_dirty: AtomicBool::new(true),
             change_lock: Arc::default(),
             write_lock: tokio::sync::Mutex::default(),
@@ -236,6 +239,9 @@ impl Engine {
         });
         state.flags = Flags {
             fresh: false,
+            dry_runs: stored
+                .custom_capabilities
+                .is_some_and(|custom| custom.contains(DRY_RUN)),
             ..Flags::default()
         };
         let agent = LiveAgent::new(stored.id, stored.namespace.clone(), stored.last_seen, state);
@@ -389,7 +395,7 @@ impl Engine {
         self.enqueue(ns, id, Queued::Custom(message))
     }
 
-    fn enqueue(
+    pub(crate) fn enqueue(
         &self,
         namespace: &Namespace,
         id: AgentId,
@@ -397,6 +403,7 @@ impl Engine {
     ) -> Result<(), NotDelivered> {
         let agent = self.find_agent_of(namespace, id)?;
         let mut state = agent.lock();
+        self.drop_closed_questions(&mut state);
         self.check_queue(&state, &item)?;
         state.queue.get_or_insert_default().push_back(item);
         state.wake(&agent);
@@ -418,11 +425,15 @@ impl Engine {
         if state.link.is_none() {
             return Err(NotDelivered::NotConnected);
         }
-        let needed = match item {
-            Queued::Command(Command::Restart) => AgentCapabilities::ACCEPTS_RESTART_COMMAND,
-            Queued::Custom(_) => AgentCapabilities::NONE,
+        let is_capable = match item {
+            Queued::Command(Command::Restart) => {
+                let needed = AgentCapabilities::ACCEPTS_RESTART_COMMAND;
+                state.wire.capabilities.contains(needed)
+            }
+            Queued::DryRun(_) => state.is_askable(),
+            Queued::Custom(_) => true,
         };
-        if !state.wire.capabilities.contains(needed) {
+        if !is_capable {
             return Err(NotDelivered::NotCapable);
         }
         let waiting = state.queue.as_ref().map_or(0, |queue| queue.len());

@@ -7,7 +7,8 @@ use domain::{
     Answered, EventKind, ReportedHash, labels_of,
     model::{
         AgentDescription, ApplyState, AvailableComponents, Changes, CustomCapabilities,
-        CustomMessage, Health, HealthReport, RemoteConfigStatus, WireState,
+        CustomMessage, DRY_RUN, DryRunAnswer, DryRunOutcome, Health, HealthReport,
+        RemoteConfigStatus, WireState,
     },
 };
 use jiff::Timestamp;
@@ -34,6 +35,8 @@ pub struct Heard {
     pub components_wanted: bool,
     /// Whether the agent takes deltas, where the message tells.
     pub takes_deltas: Option<bool>,
+    /// The answer to a dry run that the message brought.
+    pub dry_run: Option<DryRunAnswer>,
 }
 
 /// Why a received message got no ordinary reply.
@@ -118,6 +121,13 @@ impl Engine {
             self.apply(agent, &mut state, heard.changes, now);
             self.inner.pending.weigh(&mut state);
         }
+        if let Some(mut answer) = heard.dry_run {
+            if let DryRunOutcome::Refused(why) | DryRunOutcome::Failed(why) = &mut answer.outcome {
+                let vault = self.inner.world.get().vault.clone();
+                vault.hide_text(&agent.namespace, why);
+            }
+            self.inner.questions.answer(agent.id, answer);
+        }
         if state.flags.fresh && !heard.full_state_needed {
             self.redesire(agent, &mut state, now);
         }
@@ -179,6 +189,9 @@ impl Engine {
         }
         if let Some(message) = changes.custom_message {
             tracing::debug!(event = "custom_message", agent_id = %agent.id, capability = message.capability, kind = message.kind);
+        }
+        if let Some(custom) = &changes.custom_capabilities {
+            state.flags.dry_runs = custom.contains(DRY_RUN);
         }
         let rest = (
             changes.package_statuses,
@@ -362,7 +375,7 @@ fn note_delta_refused(agent: &LiveAgent, state: &mut State, message: &CustomMess
 }
 
 /// Cuts a text off at [`REPORTED_TEXT_MAX_BYTES`], between two characters.
-fn clip(text: &mut String) {
+pub(crate) fn clip(text: &mut String) {
     text.truncate(text.floor_char_boundary(REPORTED_TEXT_MAX_BYTES));
     text.shrink_to_fit();
 }

@@ -19,6 +19,7 @@ mod content;
 mod delta;
 mod desire;
 mod drive;
+mod dry_run;
 #[allow(clippy::module_inception)]
 mod engine;
 mod events;
@@ -44,6 +45,10 @@ pub use desire::DesireError;
 pub use desired::Limits as ContentLimits;
 pub use desired::{Code, Finding, Layer, MaterialiseError, Renderer, Severity, difference};
 pub use domain;
+pub use dry_run::{
+    Askable, AskedContent, DryRun, DryRunCounts, DryRunOrder, MOST_ASKED, MOST_ASKED_OF_A_GROUP,
+    Verdict,
+};
 pub use engine::{AgentStanding, Engine, NotDelivered, OpenError};
 pub use events::register_metrics;
 pub use exchange::{ExchangeError, Heard};

@@ -17,6 +17,7 @@ use crate::{
     agent::{Attachment, Command, LiveAgent, Offered, Queued, State, Transport},
     content::DesiredContent,
     delta::Delta,
+    dry_run::AskedContent,
     engine::Engine,
     events,
 };
@@ -44,8 +45,10 @@ pub struct Outgoing {
     pub delta: Option<Bytes>,
     /// A command.
     pub command: Option<Command>,
-    /// A custom message; a message carries at most one.
+    /// A custom message; a message carries at most one, this or a dry run.
     pub custom: Option<CustomMessage>,
+    /// A question whether the agent's program would take a content.
+    pub dry_run: Option<AskedContent>,
     /// The message just received could not be processed: answer with `BadRequest` and this text, and nothing else.
     pub error: Option<String>,
     /// Something else waits for this agent: take again after this message.
@@ -57,8 +60,9 @@ impl Outgoing {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let flags = self.full_state || self.components_wanted || self.more;
-        let content = self.config.is_some() || self.command.is_some() || self.custom.is_some();
-        !flags && !content && self.new_uid.is_none() && self.error.is_none()
+        let content = self.config.is_some() || self.command.is_some();
+        let message = self.custom.is_some() || self.dry_run.is_some();
+        !flags && !content && !message && self.new_uid.is_none() && self.error.is_none()
     }
 
     pub(crate) fn bad_request(text: String) -> Self {
@@ -103,8 +107,12 @@ impl Engine {
                 ..Outgoing::default()
             };
         }
-        let custom = take_custom(state);
         let (config, delta) = self.due_config(agent, state, occasion, now).unzip();
+        let (custom, dry_run) = match self.take_message(state) {
+            Some(Queued::Custom(message)) => (Some(message), None),
+            Some(Queued::DryRun(question)) => (None, Some(question)),
+            Some(Queued::Command(_)) | None => (None, None),
+        };
         Outgoing {
             new_uid: state.flags.uid_unconfirmed.then_some(state.uid),
             full_state: std::mem::take(&mut state.flags.full_state_wanted),
@@ -112,10 +120,23 @@ impl Engine {
             config,
             delta: delta.flatten(),
             custom,
+            dry_run,
             command: None,
             error: None,
             more: state.queue.is_some(),
         }
+    }
+
+    /// The next in the queue, if it travels as a custom message.
+    fn take_message(&self, state: &mut State) -> Option<Queued> {
+        self.drop_closed_questions(state);
+        let queue = state.queue.as_mut()?;
+        let message = match queue.front()? {
+            Queued::Custom(_) | Queued::DryRun(_) => queue.pop_front(),
+            Queued::Command(_) => None,
+        };
+        drop_empty(state);
+        message
     }
 
     /// The config that is to be offered now, noted as offered, and its offer as a delta if it is to be sent as one.
@@ -234,19 +255,8 @@ fn take_command(state: &mut State) -> Option<Command> {
     Some(command)
 }
 
-fn take_custom(state: &mut State) -> Option<CustomMessage> {
-    let queue = state.queue.as_mut()?;
-    let Some(Queued::Custom(_)) = queue.front() else {
-        return None;
-    };
-    let Some(Queued::Custom(message)) = queue.pop_front() else {
-        return None;
-    };
-    drop_empty(state);
-    Some(message)
-}
-
-fn drop_empty(state: &mut State) {
+/// Gives up a queue in which nothing waits.
+pub(crate) fn drop_empty(state: &mut State) {
     if state.queue.as_ref().is_some_and(|queue| queue.is_empty()) {
         state.queue = None;
     }

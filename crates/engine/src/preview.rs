@@ -14,6 +14,7 @@ use crate::agent::LiveAgent;
 use crate::change::{Alike, Change, distinct};
 use crate::content::DesiredContent;
 use crate::desire::DesireError;
+use crate::dry_run::{Askable, DryRun, Verdict};
 use crate::engine::Engine;
 use crate::prepared::{Place, place};
 
@@ -41,6 +42,10 @@ pub struct Group {
     pub findings: Arc<[Finding]>,
     /// The components of what they would be given that their build lacks: `receiver kafka`. Each is also a finding.
     pub lacking: Vec<String>,
+    /// Those that can be asked for a dry run.
+    pub askable: Askable,
+    /// What agents said that were asked.
+    pub dry_runs: Vec<DryRun>,
     /// Whether it is the change that gives them these revisions.
     pub is_moved: bool,
     /// Whether one of these revisions was forced: errors in it do not matter.
@@ -65,9 +70,22 @@ pub enum Fate {
 }
 
 impl Group {
-    /// Whether a release is refused for what these agents would get.
+    /// Whether a release should not be made for what these agents would get: it is refused, or one of them refuses it.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
+        self.fails_checks() || self.is_refused_by_agent()
+    }
+
+    /// Whether the Collector of one of them refuses what they would get.
+    #[must_use]
+    pub fn is_refused_by_agent(&self) -> bool {
+        let is_refusal = |dry_run: &DryRun| matches!(dry_run.verdict, Verdict::Refused(_));
+        !self.is_forced && self.dry_runs.iter().any(is_refusal)
+    }
+
+    /// Whether a release is refused for what these agents would get.
+    #[must_use]
+    pub fn fails_checks(&self) -> bool {
         match self.fate {
             Fate::Unrenderable(_) | Fate::Unmergeable(_) => self.is_moved,
             Fate::Changed(_) | Fate::Running(_) => {
@@ -202,6 +220,8 @@ impl Change {
                     layers: alike.layers,
                     findings: Arc::clone(&findings),
                     lacking: lacking.clone(),
+                    askable: alike.candidates.askable(),
+                    dry_runs: Vec::new(),
                 });
             }
         }

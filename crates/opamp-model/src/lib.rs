@@ -11,6 +11,7 @@ mod components;
 mod config;
 mod custom;
 mod description;
+mod dry_run;
 mod health;
 mod packages;
 mod settings;
@@ -24,6 +25,10 @@ pub use components::{AvailableComponents, ComponentDetails};
 pub use config::{ApplyState, ConfigFile, ConfigMap, RemoteConfigStatus};
 pub use custom::{CUSTOM_CAPABILITY_BYTES, CustomCapabilities, CustomMessage};
 pub use description::{AgentDescription, Attribute, Value};
+pub use dry_run::{
+    DRY_RUN, DRY_RUN_CONFIG_BYTES, DryRunAnswer, DryRunId, DryRunOutcome, DryRunQuestion,
+    dry_run_bytes,
+};
 pub use health::{Health, HealthTimes, InvalidHealthTimes};
 pub use packages::{DownloadDetails, PackageState, PackageStatus, PackageStatuses};
 pub use settings::ConnectionSettingsStatus;

@@ -4,12 +4,14 @@
 //! and read no clock. [`server`] has the server's side, [`client`] the agent's, [`ws`] frames for
 //! WebSockets; the features `client-ws`, `client-http` and `client-grpc` (with `tls`) add client
 //! transports and a runner that stays connected, and `grpc-server` a gRPC service.
+//! [`dry_run`] has the messages of a custom capability of ours.
 //! What a server does with its agents, and an agent with its offers, is left out.
 
 mod canonical;
 pub mod client;
 mod convert;
 pub mod delta;
+pub mod dry_run;
 mod error;
 mod fields;
 pub mod gzip;

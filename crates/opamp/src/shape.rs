@@ -104,6 +104,7 @@ pub(crate) static PACKAGE_STATUSES: Shape = shape(&[map(1, &LEAF)]);
 pub(crate) static COMPONENTS: Shape = shape(&[map(1, &DETAILS)]);
 /// Names of capabilities are strings, but each costs as much as a small message.
 pub(crate) static CUSTOM_CAPABILITIES: Shape = shape(&[plain(1, &LEAF)]);
+pub(crate) static DRY_RUN_QUESTION: Shape = shape(&[maps(2, &REMOTE_CONFIG)]);
 pub(crate) static FLAT: Shape = shape(&[]);
 pub(crate) static SERVER_TO_AGENT: Shape = shape(&[
     maps(3, &REMOTE_CONFIG),

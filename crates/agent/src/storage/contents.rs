@@ -16,7 +16,7 @@ use super::atomic;
 pub struct ContentId(String);
 
 /// The directory of configurations.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Contents {
     directory: PathBuf,
 }

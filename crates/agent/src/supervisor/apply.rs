@@ -6,25 +6,13 @@ use tracing::{error, info, warn};
 
 use super::lifecycle::StartError;
 use super::{Offer, Supervisor, millis};
-use crate::collector::{Redactor, ToolError, trim, validate};
+use crate::check::{Rejection, check};
 use crate::health::Phase;
 use crate::ledger::{Consideration, Content, Ledger, OfferHash, Outcome, Status};
 use crate::process::{Launch, Running};
 use crate::settings::ReloadMode;
-use crate::site::{Offered, Site, SiteError};
+use crate::site::{Offered, SiteError, Stage};
 use crate::storage::contents::ContentId;
-
-/// Why an offer is not tried.
-enum Rejection {
-    /// It is bad, and will be the next time.
-    Bad(String),
-    /// It could not be checked or kept; that says nothing about it.
-    Unable(String),
-}
-
-fn unable(error: SiteError) -> Rejection {
-    Rejection::Unable(runtime::logging::error_chain(&error))
-}
 
 impl Supervisor {
     /// Serves the newest offer, and any newer one that comes before it is committed.
@@ -59,7 +47,7 @@ impl Supervisor {
                     info!(event = "config_superseded", config_hash = hash, "a newer configuration came before this one was checked");
                     continue;
                 }
-                checked = self.tail.poll_during(check(&self.site, &self.redactor, &offer)) => checked,
+                checked = self.tail.poll_during(check(&self.site, Stage::Offer, &self.redactor, &offer.config)) => checked,
             };
             match checked {
                 Ok(offered) => self.take(offer, &offered, begun).await,
@@ -250,19 +238,5 @@ impl Supervisor {
             self.show(Phase::Crashed, "");
         }
         outcome.map_err(StartError::Configuration)
-    }
-}
-
-/// Checks an offer without touching what runs.
-async fn check(site: &Site, redactor: &Redactor, offer: &Offer) -> Result<Offered, Rejection> {
-    let offered = Offered::of(&offer.config).map_err(Rejection::Bad)?;
-    let Offered::Bytes(bytes) = &offered else {
-        return Ok(offered);
-    };
-    let launch = site.stage(bytes).map_err(unable)?;
-    match validate(&launch, site.settings().command_timeout).await {
-        Ok(()) => Ok(offered),
-        Err(ToolError::Refused { reason }) => Err(Rejection::Bad(trim(&redactor.redact(&reason)))),
-        Err(error) => Err(Rejection::Unable(runtime::logging::error_chain(&error))),
     }
 }

@@ -7,7 +7,6 @@ mod apply;
 mod lifecycle;
 mod settle;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::{error, info};
 
+use crate::check::redactor;
 use crate::collector::Redactor;
 use crate::health::{Phase, ProcessView, nanos};
 use crate::ledger::{Ledger, OfferHash};
@@ -269,16 +269,6 @@ impl Supervisor {
             }
         }
     }
-}
-
-/// Knows the secrets among the variables that a collector gets: the agent's own and those for it.
-fn redactor(env: &BTreeMap<String, String>) -> Redactor {
-    let own: Vec<(String, String)> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    let own = own.iter().map(|(name, value)| (&**name, &**value));
-    let given = env.iter().map(|(name, value)| (&**name, &**value));
-    Redactor::new(own.chain(given))
 }
 
 /// The end of what runs; never, while nothing runs. Cancel-safe.

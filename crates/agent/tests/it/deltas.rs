@@ -28,7 +28,8 @@ fn push(server: &Server, config: &ConfigMap) {
 /// Offers a config as something that is said to be a delta of it.
 fn push_delta(server: &Server, delta: &ConfigMap, config: &ConfigMap) {
     let hash = delta::config_hash(config);
-    server.order_bytes(&encode_remote_config_delta(delta, &hash));
+    let capabilities = CustomCapabilities(vec![CustomCapabilities::DELTA.to_owned()]);
+    server.order_bytes(&encode_remote_config_delta(delta, &hash, &capabilities));
 }
 
 async fn applied(server: &Server, config: &ConfigMap) {

@@ -4,6 +4,7 @@
 
 mod applies;
 mod deltas;
+mod dry_runs;
 mod fails;
 mod harness;
 mod offline;

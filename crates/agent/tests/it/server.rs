@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use opamp::dry_run;
+use opamp::model::{ConfigFile, ConfigMap, DRY_RUN, DryRunAnswer, DryRunId, DryRunOutcome};
 use opamp::proto::{self, AgentToServer, ServerToAgent};
 use prost::Message as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -35,9 +37,11 @@ pub struct Seen {
     pub health: Option<proto::ComponentHealth>,
     pub effective: Option<proto::AgentConfigMap>,
     pub components: Vec<proto::AvailableComponents>,
+    pub custom_capabilities: Vec<String>,
+    /// Every answer to a dry run in the order it came.
+    pub dry_runs: Vec<DryRunAnswer>,
     /// Every status in the order it came.
     pub statuses: Vec<proto::RemoteConfigStatus>,
-    pub custom_capabilities: Vec<String>,
     /// Every custom message: its type and data.
     pub custom: Vec<(String, Vec<u8>)>,
 }
@@ -172,6 +176,34 @@ impl Server {
         self.order(ServerToAgent::decode(bytes).unwrap());
     }
 
+    /// Asks for a dry run of `body`.
+    pub fn ask(&self, id: u8, body: &str) {
+        let config =
+            ConfigMap::from([("config.yaml".to_owned(), ConfigFile::new(body, "text/yaml"))]);
+        let question = dry_run::ask(DryRunId::new([id; 16]), &config, &[id; 32]);
+        self.order(ServerToAgent {
+            custom_capabilities: Some(proto::CustomCapabilities {
+                capabilities: vec![DRY_RUN.to_owned()],
+            }),
+            custom_message: Some(proto::CustomMessage::from(&question)),
+            ..ServerToAgent::default()
+        });
+    }
+
+    /// Asks for a dry run of `body` and waits for the answer.
+    pub async fn dry_run(&self, id: u8, body: &str) -> DryRunOutcome {
+        self.ask(id, body);
+        let is_it = |answer: &&DryRunAnswer| answer.id == DryRunId::new([id; 16]);
+        let seen = self
+            .until("the answer to a dry run", |seen| {
+                seen.dry_runs.iter().any(|answer| is_it(&answer))
+            })
+            .await;
+        let answer = seen.dry_runs.iter().find(is_it).unwrap();
+        assert_eq!(answer.hash, [id; 32]);
+        answer.outcome.clone()
+    }
+
     fn order(&self, order: ServerToAgent) {
         self.orders.send(order).expect("an agent is connected");
     }
@@ -258,9 +290,12 @@ impl Seen {
         if let Some(custom) = report.custom_capabilities {
             self.custom_capabilities = custom.capabilities;
         }
-        let custom = report.custom_message;
-        self.custom
-            .extend(custom.map(|message| (message.r#type, message.data)));
+        if let Some(message) = report.custom_message {
+            self.custom
+                .push((message.r#type.clone(), message.data.clone()));
+            let answer = dry_run::read_answer(&message.into()).unwrap();
+            self.dry_runs.extend(answer);
+        }
         if let Some(status) = report.remote_config_status
             && self.statuses.last() != Some(&status)
         {

@@ -13,12 +13,12 @@ use axum::body::Body;
 use engine::admin::source::{ConfigSource, ReleaseBy, SourceDesk};
 use engine::domain::Namespace;
 use engine::domain::model::{
-    AgentCapabilities, AgentDescription, ApplyState, Attribute, Changes, InstanceUid,
+    AgentCapabilities, AgentDescription, ApplyState, Attribute, Changes, DryRunAnswer, InstanceUid,
     RemoteConfigStatus,
 };
 use engine::{
-    ApprovalMode, Attach, AttachRequest, Attachment, DesiredContent, Engine, EngineOptions, Heard,
-    Mailbox, Outgoing, Principal, SealingKey, Secret, Transport,
+    ApprovalMode, AskedContent, Attach, AttachRequest, Attachment, DesiredContent, Engine,
+    EngineOptions, Heard, Mailbox, Outgoing, Principal, SealingKey, Secret, Transport,
 };
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -302,6 +302,41 @@ impl Agent {
 
     /// Sends a message with these changes.
     pub fn say(&mut self, world: &World<'_>, changes: Changes) -> Outgoing {
+        let carried_status = changes.remote_config_status.is_some();
+        self.send(
+            world,
+            Heard {
+                carried_status,
+                changes,
+                ..Heard::default()
+            },
+        )
+    }
+
+    /// Sends the answer to a dry run.
+    pub fn answer(&mut self, world: &World<'_>, answer: DryRunAnswer) {
+        self.send(
+            world,
+            Heard {
+                dry_run: Some(answer),
+                ..Heard::default()
+            },
+        );
+    }
+
+    /// Waits until it is asked for a dry run.
+    pub async fn asked(&self, world: &World<'_>) -> AskedContent {
+        loop {
+            for attachment in self.mailbox.wait().await.agents {
+                let taken = world.engine.take(&attachment, world.now());
+                if let Some(asked) = taken.dry_run {
+                    return asked;
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, world: &World<'_>, heard: Heard) -> Outgoing {
         self.sequence += 1;
         let sequence = self.sequence;
         let answer = world.engine.exchange(
@@ -309,15 +344,10 @@ impl Agent {
             world.now(),
             |wire| -> Result<Heard, Infallible> {
                 wire.sequence_num = Some(sequence);
-                if let Some(capabilities) = changes.capabilities {
+                if let Some(capabilities) = heard.changes.capabilities {
                     wire.capabilities = capabilities;
                 }
-                let carried_status = changes.remote_config_status.is_some();
-                Ok(Heard {
-                    carried_status,
-                    changes,
-                    ..Heard::default()
-                })
+                Ok(heard)
             },
         );
         let answer = answer.unwrap();

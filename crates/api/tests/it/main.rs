@@ -11,6 +11,7 @@ mod bad_input;
 mod builds;
 mod config_source;
 mod configs;
+mod dry_runs;
 mod events;
 mod fleet;
 mod harness;
@@ -139,6 +140,20 @@ suite! {
         a_database_that_fails_leaves_a_commit_undone,
         a_webhook_is_let_in_by_its_secret_alone,
         a_look_is_asked_for_and_told,
+    ],
+    dry_runs: [
+        a_collector_that_refuses_blocks_the_plan_and_nothing_is_applied,
+        only_the_agent_that_was_asked_answers_and_in_few_words,
+        nobody_is_waited_for_for_good_and_releases_go_on_meanwhile,
+        who_cannot_be_asked_is_told_and_counted,
+        an_agent_that_goes_away_is_not_waited_for,
+        an_agent_is_asked_what_other_labels_would_give_it,
+        a_release_is_refused_that_an_agent_refuses,
+        a_release_goes_out_that_agents_accept_or_do_not_answer,
+        agents_are_asked_again_where_something_else_came_between,
+        what_is_too_large_is_not_sent,
+        a_plan_asks_100_agents,
+        impossible_dry_runs_are_refused,
     ],
     events: [
         the_stream_resumes_after_an_id,

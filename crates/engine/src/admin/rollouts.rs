@@ -1,5 +1,6 @@
 //! Rollouts: putting a revision in force. The one strategy there is, `all_at_once`, is complete when it is committed.
 
+mod required;
 mod start;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use super::access::Caller;
 use super::{PageOf, Paged};
 use crate::engine::{AgentStanding, Engine};
 
+pub use required::{Refusal, Refusals};
 pub(super) use start::{DraftError, Move};
 pub use start::{OnErrors, Release, StartRolloutError, Started};
 

@@ -6,6 +6,7 @@ mod actions;
 mod attachments;
 mod clock;
 mod deltas;
+mod dry_runs;
 mod harness;
 mod limits;
 mod offers;

@@ -135,6 +135,7 @@ async fn a_release_whose_commit_was_lost_is_in_force_when_it_is_asked_for_again(
         message: String::new(),
         precondition: engine::admin::configs::Precondition::None,
         on_errors: engine::admin::rollouts::OnErrors::Force,
+        require_dry_run: None,
     };
     let creation = Creation {
         key: Some("once".to_owned()),

@@ -2,8 +2,8 @@
 
 use engine::{Command, Delta, DesiredContent, Outgoing};
 use opamp::{
-    delta,
-    model::{ServerCapabilities, WireUid},
+    delta, dry_run,
+    model::{CustomCapabilities, DRY_RUN, ServerCapabilities, WireUid},
     server::{self, Encoded, Reply, encode_remote_config, encode_remote_config_delta},
 };
 
@@ -33,6 +33,14 @@ pub(super) fn encode(uid: WireUid, outgoing: &Outgoing) -> Encoded {
     if let Some(message) = &outgoing.custom {
         reply = reply.custom_message(message);
     }
+    if let Some(question) = &outgoing.dry_run {
+        let content = &question.content;
+        let asked = dry_run::ask(question.id, &content.offered(), content.hash.as_bytes());
+        // Each time: a process that took the place of another has not heard it. For all others it changes nothing.
+        reply = reply
+            .custom_capabilities(&custom_capabilities())
+            .custom_message(&asked);
+    }
     if let Some(content) = &outgoing.config {
         let whole = || content.encoded(encode_content).clone();
         reply = reply.remote_config(outgoing.delta.clone().unwrap_or_else(whole));
@@ -44,13 +52,23 @@ pub(super) fn encode(uid: WireUid, outgoing: &Outgoing) -> Encoded {
 /// for less, nobody is to look for a base.
 pub fn encode_delta(base: &DesiredContent, content: &DesiredContent) -> Option<Delta> {
     let files = delta::encode(&base.offered(), &content.offered())?;
-    let encoded = encode_remote_config_delta(&files, content.hash.as_bytes());
+    let hash = content.hash.as_bytes();
+    let encoded = encode_remote_config_delta(&files, hash, &custom_capabilities());
     let whole_bytes = content.encoded(encode_content).len();
     let saved_bytes = whole_bytes.checked_sub(encoded.len())?;
     (whole_bytes / 4 <= saved_bytes && 0 < saved_bytes).then(|| Delta {
         encoded,
         saved_bytes: u32::try_from(saved_bytes).unwrap_or(u32::MAX),
     })
+}
+
+/// All that this server has, whichever of them a message is about: the list that comes last is the one that counts.
+fn custom_capabilities() -> CustomCapabilities {
+    CustomCapabilities(
+        [CustomCapabilities::DELTA, DRY_RUN]
+            .map(str::to_owned)
+            .into(),
+    )
 }
 
 fn encode_content(content: &DesiredContent) -> bytes::Bytes {

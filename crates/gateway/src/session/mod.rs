@@ -16,8 +16,8 @@ use engine::{
     Outgoing, Principal, Transport,
 };
 use opamp::{
-    Malformed,
-    model::{InstanceUid, WireUid},
+    Malformed, dry_run,
+    model::{CustomMessage, DryRunAnswer, InstanceUid, WireUid},
     server::{self, Encoded, ErrorKind, Reply},
 };
 use tokio::time::Instant;
@@ -253,7 +253,9 @@ impl Conversation {
             let received = server::receive(wire, message, limits)
                 .inspect_err(|_| server::skip(wire, message))?;
             disconnecting = received.changes.disconnecting;
+            let message = received.changes.custom_message.as_ref();
             Ok::<_, Malformed>(Heard {
+                dry_run: message.and_then(dry_run_in),
                 changes: received.changes,
                 full_state_needed: received.full_state_needed,
                 carried_status: received.carried_status,
@@ -407,4 +409,17 @@ fn describe(malformed: &Malformed) -> String {
         cause = error.source();
     }
     text
+}
+
+/// The answer to a dry run in a custom message. What cannot be read is no answer.
+fn dry_run_in(message: &CustomMessage) -> Option<DryRunAnswer> {
+    dry_run::read_answer(message)
+        .inspect_err(|malformed| {
+            tracing::debug!(
+                event = "custom_message_unreadable",
+                error = describe(malformed)
+            );
+        })
+        .ok()
+        .flatten()
 }

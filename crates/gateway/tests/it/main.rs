@@ -9,6 +9,7 @@
 mod admission;
 mod deltas;
 mod drain;
+mod dry_runs;
 mod grpc;
 mod hostile;
 mod metrics;

@@ -86,24 +86,8 @@ impl Plane {
 
     /// Puts a body in force as the newest revision of the config `base` for every agent.
     pub async fn release(&self, body: &[u8]) -> ContentHash {
-        let sha256 = ContentHash::from_bytes(trust::sha256(body));
-        let revision = Arc::new(Revision {
-            namespace: Namespace::default(),
-            config: ConfigName::new("base").unwrap(),
-            number: RevisionNumber(1),
-            version: "v0.0.1".to_owned(),
-            kind: Kind::Collector,
-            selector: "".parse().unwrap(),
-            priority: 0,
-            template: None,
-            variables: None,
-            body: Arc::from(body),
-            sha256,
-            author: Actor::server(),
-            message: String::new(),
-            created_at: epoch(),
-            origin: "test".to_owned(),
-        });
+        let revision = revision(body);
+        let sha256 = revision.sha256;
         let mut change = self.engine.begin_change(epoch()).await.unwrap();
         change.set_baseline(revision);
         change.materialise(epoch()).await.unwrap();
@@ -154,6 +138,27 @@ impl Plane {
         let agent = self.engine.find_by_uid(&namespace, uid)?;
         self.engine.standing(&namespace, agent)
     }
+}
+
+/// The newest revision of the config `base`, for every agent.
+pub fn revision(body: &[u8]) -> Arc<Revision> {
+    Arc::new(Revision {
+        namespace: Namespace::default(),
+        config: ConfigName::new("base").unwrap(),
+        number: RevisionNumber(1),
+        version: "v0.0.1".to_owned(),
+        kind: Kind::Collector,
+        selector: "".parse().unwrap(),
+        priority: 0,
+        template: None,
+        variables: None,
+        body: Arc::from(body),
+        sha256: ContentHash::from_bytes(trust::sha256(body)),
+        author: Actor::server(),
+        message: String::new(),
+        created_at: epoch(),
+        origin: "test".to_owned(),
+    })
 }
 
 /// When every test begins.

@@ -256,6 +256,18 @@ impl ClientSession {
         Ok(())
     }
 
+    /// Adds to the agent's custom capabilities.
+    ///
+    /// # Errors
+    /// As [`set_custom_capabilities`](Self::set_custom_capabilities).
+    pub fn add_custom_capability(&mut self, name: &str) -> Result<(), InvalidCustomCapability> {
+        let mut all = self.custom_capabilities.clone();
+        if !all.contains(name) {
+            all.0.push(name.to_owned());
+        }
+        self.set_custom_capabilities(&all)
+    }
+
     /// Replaces the inventory of components; the map travels only when the server asks for it.
     pub fn set_available_components(&mut self, components: &AvailableComponents) {
         let hash_alone = AvailableComponents {

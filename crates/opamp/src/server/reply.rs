@@ -327,12 +327,14 @@ pub fn encode_remote_config(config: &ConfigMap, hash: &[u8]) -> Bytes {
     put_remote_config(Vec::new(), config, hash)
 }
 
-/// The same for a configuration that [`delta::encode`](crate::delta::encode) made of one. It says beside it that the
-/// server has the capability, under which the agent may ask for the whole.
-pub fn encode_remote_config_delta(config: &ConfigMap, hash: &[u8]) -> Bytes {
-    let capabilities = proto::CustomCapabilities {
-        capabilities: vec![CustomCapabilities::DELTA.to_owned()],
-    };
+/// The same for a configuration that [`delta::encode`](crate::delta::encode) made of one. It says beside it which custom
+/// capabilities the server has: with that for deltas among them the agent may ask for the whole.
+pub fn encode_remote_config_delta(
+    config: &ConfigMap,
+    hash: &[u8],
+    capabilities: &CustomCapabilities,
+) -> Bytes {
+    let capabilities = proto::CustomCapabilities::from(capabilities);
     let mut out = Vec::new();
     encoding::message::encode(field::CUSTOM_CAPABILITIES, &capabilities, &mut out);
     put_remote_config(out, config, hash)

@@ -49,7 +49,7 @@ pub async fn load_page(
              s.answered_hash, s.answered_state, s.offered_hash, s.offered_at,
              s.desired_hash, s.healthy, s.health_times, s.health_at, l.health_times, l.flushed_at,
              CASE WHEN l.follows = s.reports THEN l.last_seen ELSE COALESCE(s.reported_at, l.last_seen) END,
-             s.components_content
+             s.components_content, s.custom_capabilities
          FROM agents a CROSS JOIN agent_status s CROSS JOIN agent_liveness l
          WHERE (a.namespace, a.id) > ($1, $2) AND s.namespace = a.namespace AND s.agent_id = a.id
              AND l.namespace = a.namespace AND l.agent_id = a.id
@@ -81,6 +81,10 @@ fn read_agent(row: &mut Columns<'_>) -> Result<StoredAgent, StoreError> {
         start_time_unix_nano: read_times(row)?.map_or(0, |times| times.root_start_time_unix_nano()),
         last_seen: row.time()?,
         components: row.opt_hash()?,
+        custom_capabilities: row
+            .opt_text()?
+            .map(codec::decode_custom_capabilities)
+            .transpose()?,
     })
 }
 

@@ -49,6 +49,8 @@ pub struct StoredAgent {
     pub last_seen: Timestamp,
     /// Under which hash the components are stored that it reports.
     pub components: Option<ContentHash>,
+    /// Its custom capabilities; `None`: it never said.
+    pub custom_capabilities: Option<CustomCapabilities>,
 }
 
 /// One agent as lists show it.

@@ -3,7 +3,12 @@
 
 use std::time::{Duration, Instant};
 
+use api_types::ProblemKind;
 use api_types::agents::{Agent as AgentView, ApplyStatus, ConfigState};
+use api_types::dry_runs::DryRunOutcome;
+use api_types::plans::{Plan, PlanOutcome};
+use api_types::rollouts::StartedRollout;
+use serde_json::json;
 use testkit::Api;
 use testkit::TestServer;
 use testkit::wait_until_some;
@@ -178,4 +183,52 @@ async fn e_a_restart_from_the_api_gives_a_new_process() {
     .await;
     pipeline.send("restarted", 10).await;
     assert_eq!(pipeline.teams("restarted", 10).await, ["red"; 10]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e_the_real_collector_is_asked_before_anything_is_released() {
+    let Some(collector) = collector() else { return };
+    let server = TestServer::start().await;
+    let api = server.api();
+    let agent = Agent::start(
+        &collector,
+        &format!("ws://{}/v1/opamp", server.agent_addr()),
+    );
+    let pipeline = Pipeline::new(agent.directory.path().join("out.json"));
+    until_agent(&api, "the agent", |agent| agent.summary.connected).await;
+    let good = pipeline.config(100, "red");
+    let first = push(&api, &good).await;
+    let running = until_agent(&api, "the process", |agent| pid(agent).is_i64()).await;
+
+    let (plan, start) = ("/api/v1/configs/edge/plan", "/api/v1/configs/edge/rollouts");
+    let misspelled = pipeline
+        .config(100, "green")
+        .replace("sampling_percentage", "sampling_percentag");
+    api.put_config("edge", "env=prod", &misspelled).await;
+    let planned: Plan = api.post(plan, &json!({ "dry_run": true })).await.ok();
+    assert!(planned.blocked, "{planned:?}");
+    let group = &planned.groups[0];
+    assert_eq!(group.outcome, PlanOutcome::RefusedByAgent);
+    let asked = &group.dry_runs[0];
+    assert_eq!(asked.outcome, DryRunOutcome::Refused);
+    let reason = asked.reason.as_ref().expect("its own words");
+    assert!(reason.contains("sampling_percentag"), "{reason}");
+    let required = json!({ "require_dry_run": true });
+    let refusal = api.post(start, &required).await.problem(422);
+    assert!(refusal.is(ProblemKind::RefusedByAgent), "{refusal:?}");
+    let now = until_agent(&api, "the agent", |_| true).await;
+    assert_eq!(now.config.desired, first.config.desired);
+    assert_eq!(agent.config(), good, "nothing was applied");
+    assert!(!agent.directory.path().join("state/dry-run").exists());
+
+    let better = pipeline.config(100, "blue");
+    api.put_config("edge", "env=prod", &better).await;
+    let started: StartedRollout = api.post(start, &required).await.ok();
+    let counts = started.dry_run.expect("it was required");
+    assert_eq!((counts.asked, counts.accepted), (1, 1));
+    let second = answered(&api, &better).await;
+    assert_eq!(second.config.state, ConfigState::Applied);
+    pipeline.send("asked", 10).await;
+    assert_eq!(pipeline.teams("asked", 10).await, ["blue"; 10]);
+    assert_eq!(pid(&second), pid(&running), "the same process");
 }

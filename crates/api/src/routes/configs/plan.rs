@@ -11,12 +11,13 @@ use engine::admin::agents::redacted_for_diff;
 use engine::admin::configs::{Plan as Planned, PlanError, Proposal};
 use engine::domain::RevisionNumber;
 use engine::domain::model::ConfigFile;
-use engine::{DesiredContent, Engine, Fate, Finding, Group};
+use engine::{DesiredContent, DryRunOrder, Engine, Fate, Finding, Group};
 
 use super::ConfigPath;
 use super::put;
 use crate::access::Acting;
 use crate::diffs::{to_changes, unified};
+use crate::dry_runs::{to_counts, to_dry_run, to_order};
 use crate::extract::{ConfigJson as Body, Path};
 use crate::findings::to_finding;
 use crate::problem::{ApiError, ApiResult, shortened};
@@ -35,6 +36,9 @@ const DIFF_LIMIT: Duration = Duration::from_millis(10);
 
 /// Says what a release, an edit that is not saved, or a deletion would do to every agent that it concerns: alike agents
 /// together, with the diff of what they would run, and what checks find in it. Nothing changes.
+///
+/// With `dry_run`, some agents of each group that would change, connected to the node that answers, have their own
+/// Collector check it. They apply nothing.
 #[utoipa::path(post, path = "/configs/{config}/plan", tag = "configs",
     params(("config" = String, Path, description = "The config's name")),
     request_body = PlanConfig,
@@ -46,25 +50,36 @@ pub(crate) async fn plan_config(
     Body(body): Body<PlanConfig>,
 ) -> ApiResult<Json<Plan>> {
     let name = path.name()?;
-    let proposal = read(body)?;
-    let planned = state
+    let (proposal, dry_run) = read(body)?;
+    let mut planned = state
         .engine
         .plan_config(&caller, &name, &proposal, state.now())
         .await?;
+    let dry_run = match dry_run {
+        // Releases go on meanwhile.
+        Some(order) => {
+            let asking = state.engine.dry_run(&caller, &mut planned.groups, order);
+            Some(to_counts(asking.await))
+        }
+        None => None,
+    };
     // Diffs take a while.
     let engine = state.engine.clone();
     let shown = tokio::task::spawn_blocking(move || to_plan(&engine, path.config, planned)).await;
-    Ok(Json(shown.map_err(|error| ApiError::internal(&error))?))
+    let shown = shown.map_err(|error| ApiError::internal(&error))?;
+    Ok(Json(Plan { dry_run, ..shown }))
 }
 
-fn read(body: PlanConfig) -> ApiResult<Proposal> {
+fn read(body: PlanConfig) -> ApiResult<(Proposal, Option<DryRunOrder>)> {
     let PlanConfig {
         revision,
         edit,
         remove,
+        dry_run,
     } = body;
+    let dry_run = to_order("dry_run", dry_run)?;
     let removes = remove.unwrap_or_default();
-    match (revision, edit, removes) {
+    let proposal = match (revision, edit, removes) {
         (revision, None, false) => Ok(Proposal::Release(revision.map(RevisionNumber))),
         (None, Some(edit), false) => put::read(edit)
             .map(Proposal::Edit)
@@ -73,7 +88,8 @@ fn read(body: PlanConfig) -> ApiResult<Proposal> {
         _ => Err(ApiError::new(ProblemKind::InvalidField)
             .field("revision")
             .detail("give one of \"revision\", \"edit\" and \"remove\": they are different plans")),
-    }
+    };
+    Ok((proposal?, dry_run))
 }
 
 fn to_plan(engine: &Engine, config: String, planned: Planned) -> Plan {
@@ -93,6 +109,7 @@ fn to_plan(engine: &Engine, config: String, planned: Planned) -> Plan {
         changed: count(|group| matches!(group.fate, Fate::Changed(_)) && !group.is_left_out()),
         refused: count(Group::is_blocked),
         more_groups: groups.len().saturating_sub(MOST_GROUPS) as u64,
+        dry_run: None,
         groups: groups
             .into_iter()
             .take(MOST_GROUPS)
@@ -104,7 +121,7 @@ fn to_plan(engine: &Engine, config: String, planned: Planned) -> Plan {
 }
 
 pub(crate) fn to_group(engine: &Engine, group: Group, with_diff: bool) -> PlanGroup {
-    let is_blocked = group.is_blocked();
+    let fails_checks = group.fails_checks();
     let (after, error) = match &group.fate {
         Fate::Changed(content) | Fate::Running(content) => (Some(&**content), None),
         Fate::Unchanged => (group.before.as_deref(), None),
@@ -115,7 +132,8 @@ pub(crate) fn to_group(engine: &Engine, group: Group, with_diff: bool) -> PlanGr
         Fate::Unrenderable(_) => PlanOutcome::TemplateFailed,
         Fate::Unmergeable(_) => PlanOutcome::MergeFailed,
         _ if group.is_left_out() => PlanOutcome::MissingComponents,
-        _ if is_blocked => PlanOutcome::CheckErrors,
+        _ if fails_checks => PlanOutcome::CheckErrors,
+        _ if group.is_refused_by_agent() => PlanOutcome::RefusedByAgent,
         Fate::Unchanged | Fate::Running(_) => PlanOutcome::NoChange,
         Fate::Changed(_) => PlanOutcome::Change,
         Fate::Unassigned => PlanOutcome::Unassigned,
@@ -149,6 +167,7 @@ pub(crate) fn to_group(engine: &Engine, group: Group, with_diff: bool) -> PlanGr
         changes,
         error,
         missing_components: group.lacking,
+        dry_runs: group.dry_runs.into_iter().map(to_dry_run).collect(),
         more_findings: findings.len().saturating_sub(MOST_FINDINGS) as u64,
         findings: findings
             .into_iter()

@@ -11,6 +11,7 @@ use http::StatusCode;
 
 use super::ConfigPath;
 use crate::access::Acting;
+use crate::dry_runs::to_order;
 use crate::extract::{IdempotencyKey, Json as Body, Path, Preconditions};
 use crate::problem::{ApiError, ApiResult};
 use crate::routes::rollouts::to_started;
@@ -50,6 +51,7 @@ pub(crate) async fn start_rollout(
         message: spec.message.unwrap_or_default(),
         precondition: preconditions.into(),
         on_errors,
+        require_dry_run: to_order("require_dry_run", spec.require_dry_run)?,
     };
     match state
         .engine
@@ -69,6 +71,7 @@ fn read(body: StartRollout) -> ApiResult<RolloutSpec> {
         message: body.message,
         force: body.force,
         exclude_incompatible: body.exclude_incompatible,
+        require_dry_run: body.require_dry_run,
     };
     match body.rollout {
         None => Ok(flat),
@@ -95,7 +98,7 @@ pub(super) fn on_errors(force: Option<bool>, exclude: Option<bool>) -> ApiResult
 
 /// What an idempotency key is bound to.
 fn request(config: &str, spec: &RolloutSpec) -> Vec<u8> {
-    format!(
+    let mut request = format!(
         "rollout of {config} {:?}",
         (
             spec.revision,
@@ -104,8 +107,12 @@ fn request(config: &str, spec: &RolloutSpec) -> Vec<u8> {
             spec.force,
             spec.exclude_incompatible
         )
-    )
-    .into_bytes()
+    );
+    // Keys of versions that did not know it stay good.
+    if let Some(dry_run) = spec.require_dry_run {
+        request.push_str(&format!(" {dry_run:?}"));
+    }
+    request.into_bytes()
 }
 
 impl From<StartRolloutError> for ApiError {
@@ -124,6 +131,9 @@ impl From<StartRolloutError> for ApiError {
             StartRolloutError::UnderWay => refuse(ProblemKind::Conflict),
             StartRolloutError::Checks(errors) => ApiError::from(*errors)
                 .hint("correct it, or release it with \"exclude_incompatible\": true, or \"force\": true, which is recorded"),
+            StartRolloutError::Refused(refusals) => ApiError::from(*refusals)
+                .hint("correct it, or release it with \"force\": true, which is recorded; \"exclude_incompatible\" does not leave these agents out"),
+            StartRolloutError::Unasked => refuse(ProblemKind::Conflict).hint("release it again"),
             StartRolloutError::Desire(error) => error.into(),
             StartRolloutError::Key(error) => error.into(),
             StartRolloutError::Raced => Self::new(ProblemKind::Conflict).detail(text),
@@ -145,6 +155,7 @@ mod tests {
             message: None,
             force: None,
             exclude_incompatible: None,
+            require_dry_run: None,
         };
         let flat = StartRollout {
             revision: spec.revision,

@@ -5,6 +5,7 @@ use engine::admin::rollouts::{AgentCounts, RolloutDetail as Detail, Started};
 use engine::domain;
 use engine::domain::{ConfigState, RolloutState};
 
+use crate::dry_runs::to_counts;
 use crate::routes::agents::to_config_state;
 
 pub(crate) fn to_rollout(rollout: domain::Rollout) -> Rollout {
@@ -34,6 +35,7 @@ pub(crate) fn to_started(started: Started) -> StartedRollout {
         rollout: to_rollout(started.rollout),
         affected: started.affected,
         excluded: started.excluded,
+        dry_run: started.dry_run.map(to_counts),
     }
 }
 

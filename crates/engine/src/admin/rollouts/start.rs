@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use store::rollouts::AddRolloutError;
 use store::{Conn, StoreError, Tx, configs, desired, events, rollouts};
 
+use super::required::{Answers, Refusals};
 use crate::admin::access::Caller;
 use crate::admin::audit::Act;
 use crate::admin::configs::{NoSuch, Precondition, PreconditionFailed, find_revision, standing};
@@ -18,6 +19,7 @@ use crate::admin::idempotency::{Created, Creation, KeyReused};
 use crate::admin::{retry_contended, unix_ms};
 use crate::change::{Alike, Change};
 use crate::desire::DesireError;
+use crate::dry_run::{DryRunCounts, DryRunOrder, Inquiry};
 use crate::engine::Engine;
 use crate::preview::CheckErrors;
 
@@ -37,6 +39,8 @@ pub struct Release {
     pub precondition: Precondition,
     /// What becomes of agents that would get what their Collector refuses, or for which nothing can be made.
     pub on_errors: OnErrors,
+    /// Agents are asked before whether their own Collector would take it: a refusal of one is an error.
+    pub require_dry_run: Option<DryRunOrder>,
 }
 
 /// What a release does where some agent would get errors.
@@ -61,6 +65,8 @@ pub struct Started {
     pub affected: u64,
     /// How many of them stay as they are, since what they would get is wrong.
     pub excluded: u64,
+    /// What agents said that were asked before, where that was required.
+    pub dry_run: Option<DryRunCounts>,
 }
 
 /// Why a rollout did not start.
@@ -90,6 +96,12 @@ pub enum StartRolloutError {
     /// What some agent would get has errors, and the caller did not force it.
     #[error(transparent)]
     Checks(Box<CheckErrors>),
+    /// The Collectors of agents refuse what these would get, and the caller did not force it.
+    #[error(transparent)]
+    Refused(Box<Refusals>),
+    /// Agents were not asked yet about what some would get, and were asked often enough.
+    #[error("what agents would get changed again and again while they were asked about it")]
+    Unasked,
     /// Revisions that some agent would get do not merge, or the database failed while looking.
     #[error(transparent)]
     Desire(#[from] DesireError),
@@ -121,8 +133,19 @@ impl StartRolloutError {
 pub(in crate::admin) struct Draft {
     pub started: Started,
     contents: Vec<desired::DesiredContent>,
-    /// How many errors of the checks did not matter.
-    overruled: usize,
+    /// What agents can be asked about before.
+    inquiries: Vec<Inquiry>,
+    /// How many errors did not matter.
+    overruled: Overruled,
+}
+
+/// Errors that a release was forced over.
+#[derive(Debug, Clone, Copy, Default)]
+struct Overruled {
+    /// Of the checks.
+    errors: usize,
+    /// Agents that refused in the dry run.
+    refusals: usize,
 }
 
 /// What a rollout is about.
@@ -155,14 +178,33 @@ impl Engine {
                 bytes: release.message.len(),
             });
         }
-        retry_contended!(self.try_start_rollout(caller, config, (release, strategy), creation, now))
+        let mut answers = release.require_dry_run.map(Answers::none);
+        loop {
+            let started = retry_contended!(self.try_start_rollout(
+                caller,
+                config,
+                (release, strategy, answers.as_mut()),
+                creation,
+                now
+            ));
+            // No lock is held while agents are asked.
+            let asks_again = match (&started, &mut answers) {
+                (Err(StartRolloutError::Unasked), Some(answers)) => {
+                    self.ask_all(caller, answers).await
+                }
+                _ => false,
+            };
+            if !asks_again {
+                return started;
+            }
+        }
     }
 
     async fn try_start_rollout(
         &self,
         caller: &Caller,
         config: &ConfigName,
-        (release, strategy): (&Release, Strategy),
+        (release, strategy, answers): (&Release, Strategy, Option<&mut Answers>),
         creation: &Creation,
         now: Timestamp,
     ) -> Result<Created<Started>, StartRolloutError> {
@@ -190,7 +232,10 @@ impl Engine {
             message: &release.message,
             on_errors: release.on_errors,
         };
-        let draft = self.draft(&mut change, caller, step, now).await?;
+        let mut draft = self.draft(&mut change, caller, step, now).await?;
+        if let Some(answers) = answers {
+            draft.heed(answers)?;
+        }
 
         let mut tx = self.db().begin().await?;
         lock_standing(&mut tx, caller, config, &release.precondition).await?;
@@ -237,8 +282,11 @@ impl Engine {
         // What was forced before is not this release's to answer for; what it forces itself is counted.
         let heeded = |alike: &&Alike| force || !change.is_forced(alike);
         let heeded: Vec<&Alike> = outcomes.iter().filter(heeded).collect();
-        let errors = change.errors(heeded.into_iter()).await?;
-        let overruled = errors.as_ref().map_or(0, CheckErrors::count);
+        let errors = change.errors(heeded.iter().copied()).await?;
+        let overruled = Overruled {
+            errors: errors.as_ref().map_or(0, CheckErrors::count),
+            refusals: 0,
+        };
         if let Some(errors) = errors.filter(|_| !force) {
             return Err(DraftError::Checks(Box::new(errors)));
         }
@@ -259,8 +307,10 @@ impl Engine {
             rollout: rollout.complete(now)?,
             affected,
             excluded,
+            dry_run: None,
         };
         Ok(Draft {
+            inquiries: change.inquiries(&heeded),
             started,
             contents,
             overruled,
@@ -298,6 +348,22 @@ impl From<DraftError> for StartRolloutError {
 }
 
 impl Draft {
+    /// Heeds what agents say of what they would get; what was forced is counted.
+    fn heed(&mut self, answers: &mut Answers) -> Result<(), StartRolloutError> {
+        if answers.want(&self.inquiries) {
+            return Err(StartRolloutError::Unasked);
+        }
+        self.started.dry_run = Some(answers.counts());
+        let Some(refusals) = answers.refusals(&self.inquiries) else {
+            return Ok(());
+        };
+        if !self.started.rollout.forced {
+            return Err(StartRolloutError::Refused(Box::new(refusals)));
+        }
+        self.overruled.refusals = refusals.count();
+        Ok(())
+    }
+
     /// Stores all of it, in the transaction that puts it in force.
     pub(in crate::admin) async fn store(
         self,
@@ -314,8 +380,7 @@ impl Draft {
             Some(revision) => configs::set_baseline(tx, &baseline(rollout, revision, now)).await?,
             None => drop(configs::clear_baseline(tx, &rollout.namespace, &rollout.config).await?),
         }
-        let excluded = self.started.excluded;
-        let event = note(tx, caller, rollout, (self.overruled, excluded), now).await?;
+        let event = note(tx, caller, &self.started, self.overruled, now).await?;
         Ok((self.started, event))
     }
 }
@@ -357,10 +422,11 @@ fn baseline(rollout: &Rollout, revision: RevisionNumber, now: Timestamp) -> Base
 async fn note(
     tx: &mut Tx,
     caller: &Caller,
-    rollout: &Rollout,
-    (overruled, excluded): (usize, u64),
+    started: &Started,
+    overruled: Overruled,
     now: Timestamp,
 ) -> Result<Option<EventId>, StoreError> {
+    let (rollout, excluded) = (&started.rollout, started.excluded);
     let mut detail = BTreeMap::from([
         ("rollout".to_owned(), rollout.id.to_string()),
         ("config".to_owned(), rollout.config.to_string()),
@@ -372,7 +438,13 @@ async fn note(
     );
     if rollout.forced {
         detail.insert("forced".to_owned(), "true".to_owned());
-        detail.insert("errors".to_owned(), overruled.to_string());
+        detail.insert("errors".to_owned(), overruled.errors.to_string());
+    }
+    if 0 < overruled.refusals {
+        detail.insert(
+            "refused_by_agents".to_owned(),
+            overruled.refusals.to_string(),
+        );
     }
     if 0 < excluded {
         detail.insert("excluded".to_owned(), excluded.to_string());
@@ -399,7 +471,10 @@ async fn note(
     });
     if rollout.forced {
         new["forced"] = true.into();
-        new["errors"] = overruled.into();
+        new["errors"] = overruled.errors.into();
+    }
+    if let Some(counts) = &started.dry_run {
+        new["dry_run"] = serde_json::json!({ "asked": counts.asked, "refused": counts.refused });
     }
     if 0 < excluded {
         new["excluded"] = excluded.into();
@@ -418,10 +493,14 @@ async fn note(
 
 /// What an idempotency key remembers of a rollout.
 fn reference(started: &Started) -> String {
-    format!(
+    let mut reference = format!(
         "{} {} {}",
         started.rollout.id, started.affected, started.excluded
-    )
+    );
+    for count in started.dry_run.into_iter().flat_map(DryRunCounts::to_array) {
+        reference.push_str(&format!(" {count}"));
+    }
+    reference
 }
 
 async fn earlier(
@@ -440,6 +519,7 @@ async fn earlier(
     let mut count = || parts.next().and_then(|count| count.parse().ok());
     let (id, affected) = (id.ok_or_else(corrupt)?, count().ok_or_else(corrupt)?);
     let excluded = count().unwrap_or_default();
+    let dry_run = DryRunCounts::from_array(std::array::from_fn(|_| count()));
     let rollout = rollouts::find(conn, &caller.namespace, id)
         .await?
         .ok_or_else(corrupt)?;
@@ -447,5 +527,6 @@ async fn earlier(
         rollout,
         affected,
         excluded,
+        dry_run,
     }))
 }

@@ -198,7 +198,8 @@ fn the_whole_of_an_offer_is_asked_for_and_passed_on_when_it_comes() {
     let ours = CustomCapabilities(vec![CustomCapabilities::DELTA.to_owned()]);
     session.set_custom_capabilities(&ours).unwrap();
     sent(&mut session, now);
-    let delta = Reply::to(UID, SERVER).remote_config(encode_remote_config_delta(&config, b"h"));
+    let delta =
+        Reply::to(UID, SERVER).remote_config(encode_remote_config_delta(&config, b"h", &deltas()));
     let events = give(&mut session, delta.clone(), now).events;
     assert!(
         events.contains(&Event::CustomCapabilities(ours)),
@@ -218,4 +219,8 @@ fn the_whole_of_an_offer_is_asked_for_and_passed_on_when_it_comes() {
     );
     let whole = Reply::to(UID, SERVER).remote_config(encode_remote_config(&config, b"h"));
     assert_eq!(give(&mut session, whole, now).events.len(), 1);
+}
+
+fn deltas() -> CustomCapabilities {
+    CustomCapabilities(vec![CustomCapabilities::DELTA.to_owned()])
 }
