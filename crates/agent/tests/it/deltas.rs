@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use opamp::delta;
-use opamp::model::{ConfigFile, ConfigMap, CustomCapabilities, CustomMessage};
+use opamp::model::{ConfigFile, ConfigMap, CustomCapabilities, CustomMessage, DRY_RUN};
 use opamp::server::{encode_remote_config, encode_remote_config_delta};
 
 use crate::harness::Machine;
@@ -69,7 +69,7 @@ async fn what_changed_is_taken_over_byte_for_byte() {
     let (machine, old) = started(&server, |machine| one(&padded(machine, "one"))).await;
     assert_eq!(
         server.seen().custom_capabilities,
-        [CustomCapabilities::DELTA]
+        [DRY_RUN, CustomCapabilities::DELTA]
     );
     let new = one(&padded(&machine, "two"));
     let delta = delta::encode(&old, &new).unwrap();
@@ -159,5 +159,5 @@ async fn an_agent_that_is_told_to_takes_no_deltas() {
     machine.capabilities = "accepts_remote_config: true, accepts_config_deltas: false".to_owned();
     machine.start();
     server.until("health", |seen| seen.is_healthy()).await;
-    assert!(server.seen().custom_capabilities.is_empty());
+    assert_eq!(server.seen().custom_capabilities, [DRY_RUN]);
 }

@@ -95,6 +95,27 @@ pub async fn a_collector_that_refuses_blocks_the_plan_and_nothing_is_applied(wor
     assert!(agent.pushed(world).is_none());
 }
 
+pub async fn an_agent_is_asked_with_the_values_of_secrets_and_told_without(world: &World<'_>) {
+    let secret = world.put(
+        "/api/v1/secrets/kafka",
+        json!({ "value": "s3cr3t-of-kafka" }),
+    );
+    assert_eq!(secret.await.status, StatusCode::CREATED);
+    let mut agent = world.connect_with(1, able(&[("env", "prod")])).await;
+    let body = BODY.replace("debug: {}", "debug: {verbosity: \"${secret:kafka}\"}");
+    put(world, "edge", "env=prod", 0, &body).await;
+    let (planned, ()) = tokio::join!(plan(world, json!({ "dry_run": true })), async {
+        let asked = soon(agent.asked(world)).await;
+        let offered = asked.content.offered()["config.yaml"].body.clone();
+        assert_eq!(asked.content.hash.as_bytes(), &engine::sha256(&offered));
+        let offered = String::from_utf8(offered).unwrap();
+        assert!(offered.contains("s3cr3t-of-kafka"), "{offered}");
+        agent.answer(world, refused(&asked, "no verbosity s3cr3t-of-kafka"));
+    });
+    let reason = only_group(&planned).dry_runs[0].reason.as_deref();
+    assert_eq!(reason, Some("no verbosity ${secret:kafka}"));
+}
+
 pub async fn only_the_agent_that_was_asked_answers_and_in_few_words(world: &World<'_>) {
     let mut agent = world.connect_with(1, able(&[("env", "prod")])).await;
     let mut other = world.connect_with(2, able(&[("env", "dev")])).await;

@@ -143,6 +143,7 @@ suite! {
     ],
     dry_runs: [
         a_collector_that_refuses_blocks_the_plan_and_nothing_is_applied,
+        an_agent_is_asked_with_the_values_of_secrets_and_told_without,
         only_the_agent_that_was_asked_answers_and_in_few_words,
         nobody_is_waited_for_for_good_and_releases_go_on_meanwhile,
         who_cannot_be_asked_is_told_and_counted,

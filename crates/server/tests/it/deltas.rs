@@ -230,6 +230,38 @@ async fn deltas_go_on_after_a_restart_and_a_lost_base_is_no_failure() {
 }
 
 #[tokio::test]
+async fn another_value_of_a_secret_travels_as_what_changed() {
+    let sections = "agents: { auth: none }\n";
+    let keys = tempfile::tempdir().expect("a directory");
+    let key = keys.path().join("key");
+    fs::write(&key, "5a".repeat(32)).expect("written");
+    let sections = format!("{sections}secrets: {{ key_file: '{}' }}\n", key.display());
+    let server = ServerProcess::start(PROGRAM, &sections).await;
+    let machine = Machine::start(&endpoint(&server, "ws"));
+    let give = async |value: &str| {
+        let body = serde_json::json!({ "value": value });
+        let path = "/api/v1/secrets/level";
+        server
+            .api()
+            .put(path, &body)
+            .await
+            .ok::<serde_json::Value>()
+    };
+    give("first-value").await;
+    let exporter = "exporters:\n  debug/team: { verbosity: \"${secret:level}\" }\n";
+    release_all(&server, "basic").await;
+    server.api().put_layer("secret", "", 30, exporter).await;
+    server.api().start_rollout("secret").await;
+    until_applied(&server, &machine, "\"first-value\"").await;
+    let sent = metric(&server, "sent_total").await;
+    assert_eq!(give("other-value").await["affected"], 1);
+    until_applied(&server, &machine, "\"other-value\"").await;
+    assert_eq!(metric(&server, "sent_total").await - sent, 1);
+    assert_eq!(metric(&server, "refused_total").await, 0);
+    machine.stop().await;
+}
+
+#[tokio::test]
 async fn switched_off_everything_travels_whole() {
     let sections = "agents: { auth: none, config_deltas: false }\n";
     let server = ServerProcess::start(PROGRAM, sections).await;
