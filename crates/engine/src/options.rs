@@ -86,6 +86,8 @@ pub struct EngineLimits {
     pub pending_bytes: usize,
     /// Commands and custom messages that wait for one agent.
     pub queue: usize,
+    /// Secrets of a namespace.
+    pub secrets: usize,
     /// Sizes of revisions and of what they merge to.
     pub desired: desired::Limits,
 }
@@ -97,6 +99,7 @@ impl Default for EngineLimits {
             pending_reports: 50_000,
             pending_bytes: 256 * 1024 * 1024,
             queue: 16,
+            secrets: 1_000,
             desired: desired::Limits::default(),
         }
     }

@@ -44,7 +44,7 @@ impl World {
 
     /// The server has taken a message that came over a connection. The first over an older connection may come after
     /// all others, when no connection is left that could tell, or the one that is does not answer when it is asked:
-    /// then nothing shows that it is old.
+    /// then nothing shows that it is old, nor that what comes over the same connection after it is.
     pub fn note_taken(&mut self, conn: ConnId, message: &[u8]) {
         let Ok(said) = proto::AgentToServer::decode(message) else {
             return;
@@ -63,7 +63,16 @@ impl World {
             let answers = link.probes.is_empty() && !self.network.is_broken(*other);
             *other != conn && link.spoke.contains(&uid) && answers
         });
-        if let Some(revision) = revision_of(said).filter(|_| is_first && !has_rival) {
+        let newest = self.truth.newest_spoke.entry(uid).or_insert(conn);
+        let is_outdated = conn < *newest;
+        *newest = conn.max(*newest);
+        let is_unopposed = is_first && !has_rival;
+        // What follows the first over an outdated connection has the number that is due.
+        if is_unopposed && is_outdated {
+            self.truth.outdated.insert((uid, conn));
+        }
+        let may_be_old = is_unopposed || self.truth.outdated.contains(&(uid, conn));
+        if let Some(revision) = revision_of(said).filter(|_| may_be_old) {
             self.truth.first_words.insert((uid, revision));
         }
     }

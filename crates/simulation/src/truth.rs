@@ -6,6 +6,7 @@ use domain::AgentId;
 use opamp::model::InstanceUid;
 
 use crate::operator::{Done, Intent, NewConfig};
+use crate::schedule::ConnId;
 
 /// The facts that the server's picture is compared with.
 #[derive(Default)]
@@ -28,6 +29,10 @@ pub(crate) struct Truth {
     pub polling: BTreeSet<InstanceUid>,
     /// What agents said first over a connection, when no other was left that could tell whether it is old.
     pub first_words: BTreeSet<(InstanceUid, u64)>,
+    /// The newest connection over which each agent has spoken.
+    pub newest_spoke: BTreeMap<InstanceUid, ConnId>,
+    /// Older connections whose first words were taken although a newer one had spoken.
+    pub outdated: BTreeSet<(InstanceUid, ConnId)>,
     /// Agents that were deleted, and may come again.
     pub deleted: u64,
 }

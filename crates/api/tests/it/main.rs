@@ -247,6 +247,7 @@ suite! {
         a_secret_in_use_is_not_deleted,
         secrets_are_listed_by_name_in_pages,
         values_that_cannot_be_are_refused,
+        a_namespace_has_so_many_secrets,
         without_their_key_secrets_stay_closed,
     ],
     tokens: [

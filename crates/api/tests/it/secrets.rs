@@ -337,3 +337,21 @@ pub async fn without_their_key_secrets_stay_closed(world: &World<'_>) {
         .problem(ProblemKind::Conflict);
     assert!(refusal.detail.unwrap().contains("secrets.key_file"));
 }
+
+pub async fn a_namespace_has_so_many_secrets(world: &World<'_>) {
+    let world = World::start_with(world.db, |options| options.limits.secrets = 2).await;
+    set(&world, "a", VALUE).await;
+    set(&world, "b", VALUE).await;
+    let refusal = try_set(&world, "c", VALUE).await;
+    let refusal = refusal.problem(ProblemKind::Conflict);
+    assert!(
+        refusal
+            .detail
+            .unwrap()
+            .contains("there are 2 secrets already")
+    );
+    assert_eq!(set(&world, "b", "another-value").await.secret.version, 2);
+    let gone = world.delete("/api/v1/secrets/a").await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    set(&world, "c", VALUE).await;
+}

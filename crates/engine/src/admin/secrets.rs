@@ -17,8 +17,6 @@ use crate::vault::{SHORTEST_HIDDEN, configs_that_refer, place};
 
 /// The longest value, in bytes.
 const VALUE_MAX_BYTES: usize = 32 << 10;
-/// The most secrets of a namespace.
-const SECRETS_MAX: usize = 1_000;
 
 /// A secret without its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,8 +67,11 @@ pub enum PutSecretError {
         character: char,
     },
     /// There are too many.
-    #[error("there are {SECRETS_MAX} secrets already: delete those that no config refers to")]
-    TooMany,
+    #[error("there are {limit} secrets already: delete those that no config refers to")]
+    TooMany {
+        /// The most that there can be.
+        limit: usize,
+    },
     /// What some agent would get cannot be made with it.
     #[error(transparent)]
     Desire(#[from] DesireError),
@@ -203,6 +204,7 @@ impl Engine {
         let mut tx = self.db().begin().await?;
         let before = stored::newest(&mut tx, namespace, name).await?;
         let current = vault.current(namespace);
+        let limit = self.options().limits.secrets;
         match (&before, current.get(name)) {
             (Some(before), Some(known))
                 if before.is_current
@@ -215,7 +217,7 @@ impl Engine {
                     affected: 0,
                 });
             }
-            (_, None) if SECRETS_MAX <= current.len() => return Err(PutSecretError::TooMany),
+            (_, None) if limit <= current.len() => return Err(PutSecretError::TooMany { limit }),
             _ => {}
         }
         let version = before.as_ref().map_or(1, |before| before.version + 1);

@@ -32,8 +32,11 @@ async fn wait_until_all_have(server: &TestServer, agents: usize, value: &str) {
     .await;
 }
 
+/// What is in the files of a directory; a server on PostgreSQL has none.
 fn files_below(directory: &Path) -> Vec<Vec<u8>> {
-    let entries = fs::read_dir(directory).expect("a directory");
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
     let entries = entries.map(|entry| entry.expect("an entry").path());
     entries
         .flat_map(|path| match path.is_dir() {

@@ -55,7 +55,7 @@ impl From<PutSecretError> for ApiError {
                     .field("value")
                     .detail(text)
             }
-            PutSecretError::NoKey | PutSecretError::TooMany => {
+            PutSecretError::NoKey | PutSecretError::TooMany { .. } => {
                 Self::new(ProblemKind::Conflict).detail(text)
             }
             PutSecretError::Desire(error) => error.into(),
