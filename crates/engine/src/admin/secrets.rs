@@ -201,8 +201,9 @@ impl Engine {
         let vault = Arc::clone(&self.inner.world.get().vault);
         let key = self.options().sealing_key.as_ref();
         let key = key.ok_or(PutSecretError::NoKey)?;
-        let mut tx = self.db().begin().await?;
-        let before = stored::newest(&mut tx, namespace, name).await?;
+        let mut conn = self.db().read().await?;
+        let before = stored::newest(&mut conn, namespace, name).await?;
+        drop(conn);
         let current = vault.current(namespace);
         let limit = self.options().limits.secrets;
         match (&before, current.get(name)) {
@@ -244,6 +245,8 @@ impl Engine {
             created_by: caller.actor.clone(),
             created_at: now,
         };
+        // Not before: making contents may take a while, and reports are committed meanwhile.
+        let mut tx = self.db().begin().await?;
         stored::add(&mut tx, &record).await?;
         for content in &contents {
             desired::put(&mut tx, content).await?;
