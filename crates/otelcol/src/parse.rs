@@ -7,6 +7,7 @@ use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Struc
 use crate::document::{Document, Limits};
 use crate::error::{Fault, ParseError, Position};
 use crate::map_builder::MapBuilder;
+use crate::obvious;
 use crate::resolve;
 use crate::scalar;
 use crate::sections;
@@ -16,6 +17,16 @@ use crate::tree::{Content, Key, Node, Origin, Scalar};
 
 pub(crate) fn document(bytes: &[u8], limits: &Limits) -> Result<Document, ParseError> {
     let source = syntax::text(bytes, limits.bytes)?;
+    if let Some(root) = obvious::read(source, limits) {
+        let root = sections::sections(root, limits.depth)?;
+        let ignored_from = None;
+        return Ok(Document { root, ignored_from });
+    }
+    by_parser(source, limits)
+}
+
+/// Reads a document in any forms.
+pub(crate) fn by_parser(source: &str, limits: &Limits) -> Result<Document, ParseError> {
     match read(source, source, limits) {
         // Inside of brackets the Collector takes tabs, ours does not: then they are blanks.
         Err(error) if syntax::is_about_tabs(&error) => match syntax::without_margin_tabs(source) {

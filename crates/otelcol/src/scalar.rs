@@ -16,6 +16,11 @@ pub(crate) fn read(text: &str, style: ScalarStyle, slice: &str, indentation: usi
     }
 }
 
+/// A text on one line that is written as it is.
+pub(crate) fn of_line(text: &str, style: Style) -> Scalar {
+    written(text, style, None)
+}
+
 /// Null that nobody wrote.
 pub(crate) fn null() -> Node {
     let scalar = written("", Style::Plain, None);
