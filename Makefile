@@ -43,6 +43,6 @@ soak: ## Run server and agents on a simulated clock and network, SEEDS=0..20000 
 mutants: ## Change the session's code one place at a time and list what no test notices (hours; installs cargo-mutants)
 	@scripts/mutants
 
-docs-commands: ## Run the commands that README.md and the pages quickstart, plans, templates, secrets, http, import, git and check-configs of docs/ show, and compare what they print
+docs-commands: ## Run the commands that README.md and the pages quickstart, plans, templates, secrets, delta, http, import, git and check-configs of docs/ show, and compare what they print
 	@test ! -e data/demo || { echo "remove data/demo first: the commands expect a new demo"; exit 1; }
 	@$(CARGO) xtask doc-commands

@@ -31,11 +31,11 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Runs the commands that README.md and pages of docs/ show (quickstart, plans, templates, http, import, git, check-configs), and
+    /// Runs the commands that README.md and pages of docs/ show (quickstart, plans, templates, secrets, delta, http, import, git, check-configs), and
     /// compares what they print.
     DocCommands {
         /// The files whose ```sh blocks are run, in this order.
-        #[arg(default_values = ["README.md", "docs/quickstart.md", "docs/plans.md", "docs/templates.md", "docs/secrets.md", "docs/http.md", "docs/import.md", "docs/git.md", "docs/check-configs.md"])]
+        #[arg(default_values = ["README.md", "docs/quickstart.md", "docs/plans.md", "docs/templates.md", "docs/secrets.md", "docs/delta.md", "docs/http.md", "docs/import.md", "docs/git.md", "docs/check-configs.md"])]
         files: Vec<PathBuf>,
         /// Only list the blocks and what is expected of them.
         #[arg(long)]
