@@ -217,8 +217,7 @@ impl Engine {
         let mut places = Vec::new();
         let mut inquiries = Vec::new();
         for (place, group) in groups.iter().enumerate() {
-            let is_given = group.is_moved && !group.is_left_out();
-            let (Fate::Changed(content), true) = (&group.fate, is_given) else {
+            let (Fate::Changed(content), true) = (&group.fate, group.is_asked()) else {
                 continue;
             };
             places.push(place);

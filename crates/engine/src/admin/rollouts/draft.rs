@@ -8,25 +8,37 @@ use domain::{
     RevisionNumber, Rollout, RolloutId, RolloutState, Strategy,
 };
 use jiff::Timestamp;
+use store::refusals::RefusalRecord;
 use store::rollouts::AddRolloutError;
-use store::{StoreError, Tx, configs, desired, events, rollouts};
+use store::{StoreError, Tx, configs, desired, events, refusals, rollouts};
 
-use super::{OnErrors, Started};
+use super::required::{Answers, Topic};
+use super::{OnErrors, Refusals, Started};
 use crate::admin::access::Caller;
 use crate::admin::audit::Act;
 use crate::admin::unix_ms;
-use crate::change::{Alike, Change};
+use crate::change::{Alike, Change, Judged};
 use crate::desire::DesireError;
-use crate::dry_run::Inquiry;
 use crate::engine::Engine;
 use crate::preview::CheckErrors;
+use crate::refused::MOST_REFUSED;
+
+/// How many refusals the audit log tells of those for which agents were left out, and how much of each, in bytes.
+const MOST_TOLD: usize = 5;
+const TOLD_MAX_BYTES: usize = 256;
 
 /// What a rollout comes to, before anything of it is stored.
 pub(in crate::admin) struct Draft {
     pub started: Started,
     contents: Vec<desired::DesiredContent>,
     /// What agents can be asked about before.
-    pub(super) inquiries: Vec<Inquiry>,
+    pub(super) topics: Vec<Topic>,
+    /// What agents are known to refuse of what they would get.
+    known: Option<Refusals>,
+    /// Who refuses what from now on.
+    judged: Vec<Judged>,
+    /// As many refusals are kept as can be.
+    pub(super) is_full: bool,
     /// How many errors did not matter.
     pub(super) overruled: Overruled,
 }
@@ -49,6 +61,8 @@ pub(in crate::admin) struct Move<'a> {
     pub strategy: Strategy,
     pub message: &'a str,
     pub on_errors: OnErrors,
+    /// What agents said that were asked before.
+    pub answers: Option<&'a Answers>,
 }
 
 impl Engine {
@@ -64,18 +78,26 @@ impl Engine {
         // The revision that is in force by force already stays so: releasing it again takes nothing back.
         let stays = |revision: &Arc<Revision>| change.is_forced_baseline(revision);
         let force = step.on_errors == OnErrors::Force || step.target.as_ref().is_some_and(stays);
-        match step.target {
+        match step.target.clone() {
             Some(revision) if force => change.force_baseline(revision),
             Some(revision) => change.set_baseline(revision),
             None => change.remove_config(&caller.namespace, step.config),
         }
-        let mut outcomes = change.outcomes();
+        if let Some(answers) = step.answers {
+            change.hear(answers, &step, (caller, now));
+        }
+        let outcomes = change.outcomes();
         let affected = outcomes.iter().map(|alike| alike.agents).sum();
         let all = step.on_errors == OnErrors::Exclude;
         let left_out = change.left_out(&outcomes, all, now).await?;
-        outcomes.retain(|alike| !left_out.contains(alike));
-        let excluded = left_out.agents;
-        let contents = change.make(&outcomes, now).await?;
+        let (kept, outcomes): (Vec<Alike>, Vec<Alike>) = outcomes
+            .into_iter()
+            .partition(|alike| left_out.contains(alike));
+        let refused = |alike: &Alike| change.is_kept_by_refusal(alike);
+        let refused: Vec<Alike> = kept.into_iter().filter(refused).collect();
+        let mut contents = change.make(&outcomes, now).await?;
+        // What is refused is looked up wherever an agent is pointed to it.
+        contents.extend(change.make(&refused, now).await?);
         // What was forced before is not this release's to answer for; what it forces itself is counted.
         let heeded = |alike: &&Alike| force || !change.is_forced(alike);
         let heeded: Vec<&Alike> = outcomes.iter().filter(heeded).collect();
@@ -103,11 +125,26 @@ impl Engine {
         let started = Started {
             rollout: rollout.complete(now)?,
             affected,
-            excluded,
+            excluded: left_out.agents,
+            refused: left_out.refused,
             dry_run: None,
         };
+        let known = change.known_refusals(heeded.iter().copied());
+        let topics = change.topics(&heeded, &refused, step.on_errors);
+        let looked_at = outcomes.iter().chain(&refused);
+        let looked_at = looked_at.filter_map(|alike| change.looked_at(alike));
+        let looked_at = looked_at.map(|content| content.hash).collect();
+        change.judge_only(&looked_at);
+        for alike in &outcomes {
+            if change.is_forced(alike) {
+                change.overrule(alike);
+            }
+        }
         Ok(Draft {
-            inquiries: change.inquiries(&heeded),
+            topics,
+            known,
+            judged: change.judged(),
+            is_full: MOST_REFUSED < change.count_refused(&caller.namespace),
             started,
             contents,
             overruled,
@@ -131,6 +168,14 @@ pub(in crate::admin) enum DraftError {
 }
 
 impl Draft {
+    /// Whether nobody refuses what is given, as far as that is known from before.
+    pub(in crate::admin) fn check_known(&self) -> Result<(), Box<Refusals>> {
+        match &self.known {
+            Some(refusals) => Err(Box::new(refusals.clone())),
+            None => Ok(()),
+        }
+    }
+
     /// Stores all of it, in the transaction that puts it in force.
     pub(in crate::admin) async fn store(
         self,
@@ -141,13 +186,19 @@ impl Draft {
         for content in &self.contents {
             desired::put(tx, content).await?;
         }
+        for judged in &self.judged {
+            refusals::replace(tx, &judged.namespace, &judged.hash, &judged.refusals).await?;
+        }
         let rollout = &self.started.rollout;
         rollouts::add(tx, rollout).await?;
         match rollout.target {
             Some(revision) => configs::set_baseline(tx, &baseline(rollout, revision, now)).await?,
             None => drop(configs::clear_baseline(tx, &rollout.namespace, &rollout.config).await?),
         }
-        let event = note(tx, caller, &self.started, self.overruled, now).await?;
+        let judged = self.judged.iter().flat_map(|judged| &judged.refusals);
+        let told: Vec<&RefusalRecord> = judged.filter(|refusal| refusal.at == now).collect();
+        let noted = (self.overruled, &told[..]);
+        let event = note(tx, caller, &self.started, noted, now).await?;
         Ok((self.started, event))
     }
 }
@@ -167,7 +218,7 @@ async fn note(
     tx: &mut Tx,
     caller: &Caller,
     started: &Started,
-    overruled: Overruled,
+    (overruled, told): (Overruled, &[&RefusalRecord]),
     now: Timestamp,
 ) -> Result<Option<EventId>, StoreError> {
     let (rollout, excluded) = (&started.rollout, started.excluded);
@@ -192,6 +243,10 @@ async fn note(
     }
     if 0 < excluded {
         detail.insert("excluded".to_owned(), excluded.to_string());
+    }
+    if 0 < started.refused {
+        let refused = started.refused.to_string();
+        detail.insert("excluded_by_dry_run".to_owned(), refused);
     }
     let event = |kind| NewEvent {
         namespace: caller.namespace.clone(),
@@ -222,6 +277,16 @@ async fn note(
     }
     if 0 < excluded {
         new["excluded"] = excluded.into();
+    }
+    if 0 < started.refused {
+        new["excluded_by_dry_run"] = started.refused.into();
+    }
+    if !told.is_empty() {
+        let told = told.iter().take(MOST_TOLD).map(|refusal| {
+            let end = refusal.reason.floor_char_boundary(TOLD_MAX_BYTES);
+            serde_json::json!({ "agent": refusal.agent.to_string(), "reason": &refusal.reason[..end] })
+        });
+        new["refused"] = told.collect::<Vec<_>>().into();
     }
     Act::new(
         "rollout.started",

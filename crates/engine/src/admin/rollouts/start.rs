@@ -60,6 +60,8 @@ pub struct Started {
     pub affected: u64,
     /// How many of them stay as they are, since what they would get is wrong.
     pub excluded: u64,
+    /// How many of these for nothing but what a Collector said in a dry run.
+    pub refused: u64,
     /// What agents said that were asked before, where that was required.
     pub dry_run: Option<DryRunCounts>,
 }
@@ -196,11 +198,13 @@ impl Engine {
             strategy,
             message: &release.message,
             on_errors: release.on_errors,
+            answers: answers.as_deref(),
         };
         let mut draft = self.draft(&mut change, caller, step, now).await?;
         if let Some(answers) = answers {
-            draft.heed(answers)?;
+            draft.heed(answers, release.on_errors)?;
         }
+        draft.check_known().map_err(StartRolloutError::Refused)?;
 
         let mut tx = self.db().begin().await?;
         lock_standing(&mut tx, caller, config, &release.precondition).await?;
@@ -237,19 +241,29 @@ impl From<DraftError> for StartRolloutError {
 
 impl Draft {
     /// Heeds what agents say of what they would get; what was forced is counted.
-    fn heed(&mut self, answers: &mut Answers) -> Result<(), StartRolloutError> {
-        if answers.want(&self.inquiries) {
+    fn heed(
+        &mut self,
+        answers: &mut Answers,
+        on_errors: OnErrors,
+    ) -> Result<(), StartRolloutError> {
+        if answers.want(&self.topics, on_errors) {
             return Err(StartRolloutError::Unasked);
         }
         self.started.dry_run = Some(answers.counts());
-        let Some(refusals) = answers.refusals(&self.inquiries) else {
-            return Ok(());
+        let refusals = answers.refusals(&self.topics);
+        let stopped_by = match on_errors {
+            _ if self.started.rollout.forced => {
+                self.overruled.refusals = refusals.as_ref().map_or(0, Refusals::count);
+                None
+            }
+            OnErrors::Exclude if self.is_full => answers.all_refusals(),
+            // Who refused is left out.
+            OnErrors::Exclude => answers.unheard(&self.topics),
+            OnErrors::Refuse | OnErrors::Force => refusals,
         };
-        if !self.started.rollout.forced {
-            return Err(StartRolloutError::Refused(Box::new(refusals)));
-        }
-        self.overruled.refusals = refusals.count();
-        Ok(())
+        stopped_by.map_or(Ok(()), |refusals| {
+            Err(StartRolloutError::Refused(Box::new(refusals)))
+        })
     }
 }
 
@@ -279,8 +293,8 @@ async fn lock_standing(
 /// What an idempotency key remembers of a rollout.
 fn reference(started: &Started) -> String {
     let mut reference = format!(
-        "{} {} {}",
-        started.rollout.id, started.affected, started.excluded
+        "{} {} {} {}",
+        started.rollout.id, started.affected, started.excluded, started.refused
     );
     for count in started.dry_run.into_iter().flat_map(DryRunCounts::to_array) {
         reference.push_str(&format!(" {count}"));
@@ -304,6 +318,7 @@ async fn earlier(
     let mut count = || parts.next().and_then(|count| count.parse().ok());
     let (id, affected) = (id.ok_or_else(corrupt)?, count().ok_or_else(corrupt)?);
     let excluded = count().unwrap_or_default();
+    let refused = count().unwrap_or_default();
     let dry_run = DryRunCounts::from_array(std::array::from_fn(|_| count()));
     let rollout = rollouts::find(conn, &caller.namespace, id)
         .await?
@@ -312,6 +327,7 @@ async fn earlier(
         rollout,
         affected,
         excluded,
+        refused,
         dry_run,
     }))
 }
