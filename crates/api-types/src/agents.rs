@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::StringMap;
 use crate::configs::SharedBy;
+use crate::dry_runs::KnownRefusal;
 
 /// Whether an unknown agent has been let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -327,6 +328,9 @@ pub struct AgentConfig {
     /// The components of what is released for it that its build lacks, such as `receiver kafka`: it keeps what it has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing_components: Vec<String>,
+    /// For what it keeps what it has: its Collector, or another of its build, refused in a dry run what is released for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<KnownRefusal>,
 }
 
 /// Where an agent runs otherwise than it should. What Collectors make of a configuration is none: defaults, references

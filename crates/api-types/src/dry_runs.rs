@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -115,6 +116,17 @@ impl<'de> Visitor<'de> for PlainOrOptions {
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<DryRunInput, A::Error> {
         DryRunOptions::deserialize(MapAccessDeserializer::new(entries)).map(DryRunInput::With)
     }
+}
+
+/// That a Collector refused a configuration in an earlier dry run, for which agents were left out of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KnownRefusal {
+    /// The agent that refused.
+    pub agent: String,
+    /// What its Collector says, without secrets.
+    pub reason: String,
+    /// When it was left out for it.
+    pub at: Timestamp,
 }
 
 #[cfg(test)]

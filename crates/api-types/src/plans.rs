@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::checks::Finding;
 use crate::configs::PutConfig;
 use crate::diffs::ConfigChanges;
-use crate::dry_runs::{DryRun, DryRunCounts, DryRunInput};
+use crate::dry_runs::{DryRun, DryRunCounts, DryRunInput, KnownRefusal};
 
 /// Asks what a change would do. One of `revision`, `edit` and `remove`, or none: the newest revision.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -23,6 +23,10 @@ pub struct PlanConfig {
     /// `true`: the config is deleted and taken away from its agents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remove: Option<bool>,
+    /// `true`: the release would be made with `exclude_incompatible`. Agents of different builds stand in groups of their
+    /// own, and nothing blocks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclude_incompatible: Option<bool>,
     /// `true`, or how: agents have their own Collector check what they would be given. They apply nothing of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<DryRunInput>,
@@ -49,6 +53,10 @@ pub struct Plan {
     /// How many of them would be given what a Collector refuses, or what cannot be made; of agents in whose group one
     /// refused it in a dry run: all.
     pub refused: u64,
+    /// How many of them would stay as they are, where `exclude_incompatible` is planned. (A release asks further agents of a
+    /// build before it leaves out all of it for what one refuses.)
+    #[serde(default, skip_serializing_if = "crate::is_zero")]
+    pub excluded: u64,
     /// The agents, alike ones together: those first that block the release, then the largest groups.
     pub groups: Vec<PlanGroup>,
     /// How many further groups there are, which are counted above and not shown.
@@ -100,7 +108,7 @@ pub enum PlanOutcome {
     CheckErrors,
     /// Its Collector was built without components of what it would be given.
     MissingComponents,
-    /// Its own Collector refused what it would be given, in a dry run.
+    /// Its own Collector, or another of its build, refused what it would be given, in a dry run.
     RefusedByAgent,
     /// A template of what it would be given fails, or makes no configuration.
     TemplateFailed,
@@ -140,6 +148,9 @@ pub struct PlanGroup {
     /// which line wants each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing_components: Vec<String>,
+    /// For what they are known from an earlier dry run to refuse it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_refusal: Option<KnownRefusal>,
     /// What agents said that were asked in the dry run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dry_runs: Vec<DryRun>,

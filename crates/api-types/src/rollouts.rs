@@ -25,11 +25,12 @@ pub struct StartRollout {
     /// `true`: also if checks find errors in what some agent would get. It is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
-    /// `true`: agents stay as they are that would get what checks find errors in, or for which nothing can be made.
+    /// `true`: agents stay as they are that would get what checks find errors in, or what their Collector refuses in a dry
+    /// run, or for which nothing can be made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exclude_incompatible: Option<bool>,
     /// `true`, or how: agents are asked first to have their own Collector check what they would get. The release is refused
-    /// where one of them refuses, unless it is forced.
+    /// where one of them refuses, unless it is forced or leaves out agents that do (`exclude_incompatible`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub require_dry_run: Option<DryRunInput>,
     /// The same fields, one level deeper.
@@ -53,11 +54,12 @@ pub struct RolloutSpec {
     /// `true`: also if checks find errors in what some agent would get. It is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
-    /// `true`: agents stay as they are that would get what checks find errors in, or for which nothing can be made.
+    /// `true`: agents stay as they are that would get what checks find errors in, or what their Collector refuses in a dry
+    /// run, or for which nothing can be made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exclude_incompatible: Option<bool>,
     /// `true`, or how: agents are asked first to have their own Collector check what they would get. The release is refused
-    /// where one of them refuses, unless it is forced.
+    /// where one of them refuses, unless it is forced or leaves out agents that do (`exclude_incompatible`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub require_dry_run: Option<DryRunInput>,
 }
@@ -120,6 +122,9 @@ pub struct StartedRollout {
     /// How many of them stay as they are, since what they would get is wrong (`exclude_incompatible`).
     #[serde(default, skip_serializing_if = "crate::is_zero")]
     pub excluded: u64,
+    /// How many of these for nothing but that their own Collector, or another of their build, refused it in the dry run.
+    #[serde(default, skip_serializing_if = "crate::is_zero")]
+    pub excluded_by_dry_run: u64,
     /// How many agents said what in the dry run, where one was required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<DryRunCounts>,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api_types::ProblemKind;
-use api_types::dry_runs::{DryRun, DryRunCounts, DryRunInput, DryRunOutcome};
+use api_types::dry_runs::{DryRun, DryRunCounts, DryRunInput, DryRunOutcome, KnownRefusal};
 use engine::admin::rollouts::Refusal;
 use engine::{DryRunOrder, MOST_ASKED_OF_A_GROUP, Verdict};
 
@@ -72,6 +72,14 @@ pub(crate) fn to_refusal(refusal: Refusal) -> DryRun {
         outcome: DryRunOutcome::Refused,
         reason: Some(refusal.reason),
         millis: to_millis(refusal.took),
+    }
+}
+
+pub(crate) fn to_known_refusal(refusal: &engine::KnownRefusal) -> KnownRefusal {
+    KnownRefusal {
+        agent: refusal.agent.to_string(),
+        reason: refusal.reason.clone(),
+        at: refusal.at,
     }
 }
 

@@ -20,6 +20,8 @@ const MOST_BUILDS: usize = 256;
 pub(crate) struct KnownBuild {
     /// Its number in this process; 0 is none's.
     id: u64,
+    /// Equal for builds with the same components, in all processes.
+    pub digest: ContentHash,
     pub build: Build,
 }
 
@@ -63,7 +65,11 @@ impl Builds {
         }
         self.told.store(false, Ordering::Relaxed);
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        let shared = Arc::new(KnownBuild { id, build });
+        let shared = Arc::new(KnownBuild {
+            id,
+            digest: ContentHash::from_bytes(digest),
+            build,
+        });
         known.insert(digest, Arc::downgrade(&shared));
         Some(shared)
     }

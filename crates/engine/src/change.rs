@@ -2,12 +2,15 @@
 //!
 //! One lock serialises changes, so a draft is never out of date when it is published. Readers and agents go on meanwhile.
 
+mod left_out;
+mod refusals;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
 
-use desired::{AgentFacts, Finding, InputsKey, Layer, inputs_key};
+use desired::{AgentFacts, InputsKey, Layer, inputs_key};
 use domain::{
     AgentId, Approval, ConfigName, ContentHash, Hold, HoldScope, Kind, LabelsBySource, Namespace,
     Revision, SecretName, SecretVersion, released::ReleasedConfig,
@@ -31,6 +34,8 @@ use crate::{
     world::World,
 };
 
+pub(crate) use refusals::Judged;
+
 /// A drafted change. Dropped without [`Change::publish`], nothing of it happens.
 pub struct Change {
     engine: Engine,
@@ -46,6 +51,8 @@ pub struct Change {
     prepared: Prepared,
     /// What checks say of what was made.
     pub(crate) findings: Findings,
+    /// Contents of which it may be said otherwise than before who refuses them.
+    judged: HashSet<(Namespace, ContentHash)>,
     serial: Option<OwnedMutexGuard<()>>,
 }
 
@@ -71,6 +78,8 @@ pub(crate) struct Alike {
     pub free: Vec<Arc<LiveAgent>>,
     /// What they are built of, where they say so.
     pub build: Option<Arc<KnownBuild>>,
+    /// The one agent, where it refused a content in a dry run for itself alone.
+    pub alone: Option<AgentId>,
     /// Those that can be asked for a dry run.
     pub candidates: Candidates,
 }
@@ -97,6 +106,7 @@ impl Alike {
             not_given: self.not_given.clone(),
             free: Vec::new(),
             build: self.build.clone(),
+            alone: self.alone,
             candidates,
         }
     }
@@ -110,22 +120,6 @@ impl Alike {
         self.takes_deltas |= other.takes_deltas;
         self.free.extend(other.free);
         self.candidates.join(other.candidates);
-    }
-}
-
-/// Outcomes that are not given to the agents that would get them: these stay as they are.
-#[derive(Default)]
-pub(crate) struct LeftOut {
-    keys: HashSet<(Place, u64)>,
-    /// How many agents they are.
-    pub agents: u64,
-}
-
-impl LeftOut {
-    pub fn contains(&self, alike: &Alike) -> bool {
-        let agent = alike.examples.first();
-        let build = id_of(alike.build.as_deref());
-        agent.is_some_and(|agent| self.keys.contains(&(place(agent, &alike.layers), build)))
     }
 }
 
@@ -160,6 +154,7 @@ impl Engine {
             made: HashMap::new(),
             prepared: Prepared::default(),
             findings: Findings::default(),
+            judged: HashSet::new(),
             serial: Some(serial),
         })
     }
@@ -373,18 +368,19 @@ impl Change {
 
     /// The components of what these agents would get that their build lacks: `receiver kafka`. It is prepared or made.
     pub(crate) fn lacking(&self, alike: &Alike) -> Vec<String> {
-        let Some(agent) = alike.examples.first() else {
-            return Vec::new();
-        };
-        let place = place(agent, &alike.layers);
+        self.looked_at(alike).map_or_else(Vec::new, |content| {
+            content.fitness.lacking(alike.build.as_deref())
+        })
+    }
+
+    /// What these agents would get, prepared or made.
+    pub(crate) fn looked_at(&self, alike: &Alike) -> Option<&Arc<DesiredContent>> {
+        let place = place(alike.examples.first()?, &alike.layers);
         let prepared = || match self.prepared.get(&place)? {
             Ok(made) => Some(&made.content),
             Err(_) => None,
         };
-        let content = self.made.get(&place).or_else(prepared);
-        content.map_or_else(Vec::new, |content| {
-            content.fitness.lacking(alike.build.as_deref())
-        })
+        self.made.get(&place).or_else(prepared)
     }
 
     /// What was prepared. What checks say of it is kept.
@@ -397,81 +393,11 @@ impl Change {
         Ok(made)
     }
 
-    /// The outcomes that are not given, of those that cannot be made or have errors that nobody forced: what agents are
-    /// refused by now already, which is not this change's, and with `all` the others, too.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub(crate) async fn left_out(
-        &mut self,
-        alike: &[Alike],
-        all: bool,
-        now: Timestamp,
-    ) -> Result<LeftOut, StoreError> {
-        self.prepare(alike, now).await?;
-        let mut left_out = LeftOut::default();
-        for one in alike {
-            let Some((agent, layers)) = distinct(std::slice::from_ref(one)).next() else {
-                continue;
-            };
-            let build = one.build.as_deref();
-            if !self.is_refused(agent, layers, build, now).await? {
-                continue;
-            }
-            let is_its_own = one.is_moved && !self.is_refused_already(one, now).await?;
-            if is_its_own && !all {
-                continue;
-            }
-            left_out.keys.insert((place(agent, layers), id_of(build)));
-            left_out.agents += if is_its_own { one.agents } else { 0 };
-        }
-        Ok(left_out)
-    }
-
-    /// Whether agents are refused what is released for them without the change.
-    pub(crate) async fn is_refused_already(
-        &mut self,
-        alike: &Alike,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        match alike.examples.first() {
-            Some(agent) if !alike.not_given.is_empty() => {
-                let agent = Arc::clone(agent);
-                let build = alike.build.as_deref();
-                self.is_refused(&agent, &alike.not_given, build, now).await
-            }
-            _ => Ok(false),
-        }
-    }
-
-    /// Whether these layers cannot be made, or have errors that nobody forced, or need what the build lacks. What was made
-    /// before is not refused for its errors: it may be in use.
-    async fn is_refused(
-        &mut self,
-        agent: &Arc<LiveAgent>,
-        layers: &[Layer],
-        build: Option<&KnownBuild>,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let place = place(agent, layers);
-        if self.made.contains_key(&place) {
-            return Ok(false);
-        }
-        let wanted = std::iter::once((agent, layers));
-        self.prepared.add(&self.engine, wanted, now).await?;
-        let Some(Ok(made)) = self.prepared.get(&place) else {
-            return Ok(true);
-        };
-        let is_wrong = |findings: &Arc<[Finding]>| findings.iter().any(Finding::is_error);
-        let is_forced = self.world.is_forced(&agent.namespace, layers);
-        let is_wrong = made.findings.as_ref().is_some_and(is_wrong);
-        let is_unfit = !made.content.fitness.fits(build);
-        Ok((is_wrong || is_unfit) && !is_forced)
-    }
-
     /// Puts the change in force. Call it when the transaction with its rows is committed.
     pub fn publish(self, now: Timestamp) {
         let engine = self.engine.clone();
+        // A content that agents refused may be what others get that have nothing to do with the released config.
+        let refusals_changed = !self.judged().is_empty();
         for ((namespace, key), content) in self.made {
             engine.inner.contents.put(namespace, key, content);
         }
@@ -484,7 +410,7 @@ impl Change {
             }
         }
         engine.inner.registry.for_each(|agent| {
-            if concerned.by_config(agent) {
+            if refusals_changed || concerned.by_config(agent) {
                 engine.redesire_and_wake(agent, now);
             } else if self.holds_changed {
                 engine.wake_if_due(agent, &agent.lock());
@@ -538,6 +464,8 @@ impl Change {
             let (before, disconnected) = (state.desired.clone(), state.link.is_none());
             let takes_deltas = state.flags.takes_deltas;
             let build = state.build().cloned();
+            let is_alone = old.refused.is_alone(agent.id) || world.refused.is_alone(agent.id);
+            let alone = is_alone.then_some(agent.id);
             let candidate = Candidate::of(agent, &state);
             drop(state);
             let after = (!layers.is_empty()).then(|| inputs_key(&layers));
@@ -552,6 +480,7 @@ impl Change {
                 after,
                 standing,
                 build: id_of(build.as_deref()),
+                alone,
             };
             let is_moved = outcome.is_moved;
             let place = *places.entry(outcome).or_insert_with(|| {
@@ -564,11 +493,14 @@ impl Change {
                     layers,
                     is_moved,
                     not_given: match standing {
-                        Some(key) if !engine.is_given(agent, key, build.as_deref()) => not_given,
+                        Some(key) if !engine.is_given(old, agent, key, build.as_deref()) => {
+                            not_given
+                        }
                         _ => Vec::new(),
                     },
                     free: Vec::new(),
                     build,
+                    alone,
                     candidates: Candidates::default(),
                 });
                 outcomes.len() - 1
@@ -601,6 +533,7 @@ struct Outcome {
     is_moved: bool,
     /// The number of the build.
     build: u64,
+    alone: Option<AgentId>,
 }
 
 /// One agent of each outcome that gives it something, and the layers of that; some may come twice.
@@ -613,9 +546,15 @@ pub(crate) fn distinct(alike: &[Alike]) -> impl Iterator<Item = (&Arc<LiveAgent>
 
 impl Engine {
     /// Whether agents of this build have what is made of these inputs.
-    fn is_given(&self, agent: &LiveAgent, key: InputsKey, build: Option<&KnownBuild>) -> bool {
+    fn is_given(
+        &self,
+        world: &World,
+        agent: &LiveAgent,
+        key: InputsKey,
+        build: Option<&KnownBuild>,
+    ) -> bool {
         let content = self.inner.contents.find(&agent.namespace, key);
-        content.is_some_and(|content| content.fitness.fits(build))
+        content.is_some_and(|content| world.suits(agent, build, &content))
     }
 
     fn edit(&self, agent: &Arc<LiveAgent>, edit: AgentEdit, now: Timestamp) {

@@ -30,7 +30,7 @@ pub(crate) enum Pointer {
     Unassigned,
     /// It is made and committed.
     Known(Arc<DesiredContent>),
-    /// It is committed, and the agent's build lacks components of it: the agent keeps what it has.
+    /// It is committed, and the agent's build lacks components of it, or it refused it in a dry run: it keeps what it has.
     Unfit(Arc<DesiredContent>),
     /// It was not made yet, or not read back yet.
     Missing(InputsKey),
@@ -94,8 +94,8 @@ impl Engine {
             return Pointer::Missing(key);
         };
         let runs_it = state.desired.as_ref().map(|content| content.hash) == Some(content.hash);
-        let fits = content.fitness.fits(state.build().map(Arc::as_ref));
-        if fits || runs_it || world.is_forced(&agent.namespace, &layers) {
+        let suits = world.suits(agent, state.build().map(Arc::as_ref), &content);
+        if suits || runs_it || world.is_forced(&agent.namespace, &layers) {
             Pointer::Known(content)
         } else {
             Pointer::Unfit(content)

@@ -1,23 +1,21 @@
 //! Dry runs: agents have their own Collector's program check what a plan would give them, and apply nothing of it.
-//!
-//! What is asked and not answered yet is kept here and nowhere else: an answer counts from the agent that was asked, of
-//! the content that it was asked about, once, and while somebody waits for it. Whatever else comes is dropped.
 
-use std::collections::BTreeMap;
+mod candidates;
+mod questions;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::model::{
-    DRY_RUN, DRY_RUN_CONFIG_BYTES, DryRunAnswer, DryRunId, DryRunOutcome, dry_run_bytes,
-};
-use domain::{AgentId, ContentHash, Namespace};
-use parking_lot::Mutex;
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use domain::model::{DRY_RUN, DRY_RUN_CONFIG_BYTES, DryRunId, DryRunOutcome, dry_run_bytes};
+use domain::{AgentId, Namespace};
+use tokio::time::Instant;
 
+pub use self::candidates::Askable;
+pub(crate) use self::candidates::{Candidate, Candidates};
+use self::questions::Asked;
+pub(crate) use self::questions::OpenQuestions;
 use crate::admin::access::Caller;
-use crate::agent::{LiveAgent, Queued, State};
-use crate::builds::id_of;
+use crate::agent::{Queued, State};
 use crate::content::DesiredContent;
 use crate::engine::{Engine, NotDelivered};
 use crate::exchange::clip;
@@ -28,8 +26,6 @@ use crate::preview::{Fate, Group};
 pub const MOST_ASKED: usize = 100;
 /// How many agents of a group can be asked.
 pub const MOST_ASKED_OF_A_GROUP: usize = 5;
-/// How many questions are open at a time, of all plans together.
-const MOST_OPEN: usize = 1_000;
 
 /// How agents are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,109 +107,6 @@ pub(crate) struct Inquiry {
     pub askable: Askable,
     /// One of the agents: it stands for them where none can be asked.
     pub example: Option<AgentId>,
-}
-
-/// All questions that wait for their answers.
-#[derive(Default)]
-pub(crate) struct OpenQuestions(Mutex<BTreeMap<QuestionKey, OpenQuestion>>);
-
-/// Who was asked, and what.
-type QuestionKey = (AgentId, DryRunId);
-
-struct OpenQuestion {
-    hash: ContentHash,
-    asked_at: Instant,
-    asker: oneshot::Sender<(Verdict, Duration)>,
-}
-
-/// A question that somebody waits for; dropped, it is closed.
-struct Asked<'e> {
-    questions: &'e OpenQuestions,
-    key: QuestionKey,
-    asked_at: Instant,
-    answer: oneshot::Receiver<(Verdict, Duration)>,
-}
-
-impl OpenQuestions {
-    /// Opens a question; nothing where too many are open.
-    fn open(&self, id: DryRunId, agent: AgentId, hash: ContentHash) -> Option<Asked<'_>> {
-        let (asker, answer) = oneshot::channel();
-        let asked_at = Instant::now();
-        let mut open = self.0.lock();
-        if MOST_OPEN <= open.len() {
-            return None;
-        }
-        let question = OpenQuestion {
-            hash,
-            asked_at,
-            asker,
-        };
-        open.insert((agent, id), question);
-        drop(open);
-        Some(Asked {
-            questions: self,
-            key: (agent, id),
-            asked_at,
-            answer,
-        })
-    }
-
-    /// Whether somebody waits for the answer still.
-    pub fn is_open(&self, agent: AgentId, id: DryRunId) -> bool {
-        self.0.lock().contains_key(&(agent, id))
-    }
-
-    /// Closes all questions to an agent whose connection is gone: nobody needs to wait for their deadline.
-    pub fn close(&self, agent: AgentId) {
-        let all = (agent, DryRunId::MIN)..=(agent, DryRunId::MAX);
-        let mut open = self.0.lock();
-        let keys: Vec<QuestionKey> = open.range(all).map(|(key, _)| *key).collect();
-        for key in keys {
-            open.remove(&key);
-        }
-    }
-
-    /// Takes an answer in, if it is one.
-    pub fn answer(&self, agent: AgentId, answer: DryRunAnswer) {
-        let mut open = self.0.lock();
-        let key = (agent, answer.id);
-        let is_asked = open
-            .get(&key)
-            .is_some_and(|question| question.hash.as_bytes()[..] == answer.hash[..]);
-        let question = is_asked.then(|| open.remove(&key)).flatten();
-        drop(open);
-        let Some(question) = question else {
-            tracing::debug!(event = "dry_run_answer_dropped", agent_id = %agent);
-            return;
-        };
-        // Who asked may have stopped waiting this moment.
-        question
-            .asker
-            .send((Verdict::of(answer.outcome), question.asked_at.elapsed()))
-            .ok();
-    }
-}
-
-impl Asked<'_> {
-    async fn until(mut self, deadline: Instant) -> DryRun {
-        let answer = timeout_at(deadline, &mut self.answer).await;
-        let (verdict, took) = match answer {
-            Ok(Ok(answered)) => answered,
-            Ok(Err(_)) => (Verdict::Disconnected, self.asked_at.elapsed()),
-            Err(_) => (Verdict::NoAnswer, self.asked_at.elapsed()),
-        };
-        DryRun {
-            agent: self.key.0,
-            verdict,
-            took,
-        }
-    }
-}
-
-impl Drop for Asked<'_> {
-    fn drop(&mut self) {
-        self.questions.0.lock().remove(&self.key);
-    }
 }
 
 impl Verdict {
@@ -324,8 +217,7 @@ impl Engine {
         let mut places = Vec::new();
         let mut inquiries = Vec::new();
         for (place, group) in groups.iter().enumerate() {
-            let is_given = group.is_moved && !group.is_left_out();
-            let (Fate::Changed(content), true) = (&group.fate, is_given) else {
+            let (Fate::Changed(content), true) = (&group.fate, group.is_asked()) else {
                 continue;
             };
             places.push(place);
@@ -427,161 +319,5 @@ impl Engine {
                 }
             })?;
         Ok(asked)
-    }
-}
-
-/// Agents that can be asked.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Askable {
-    /// The first few of them, and of different builds where there are such.
-    pub first: Vec<AgentId>,
-    /// How many they are.
-    pub agents: u64,
-}
-
-/// The agents of some that can be asked.
-#[derive(Clone, Default)]
-pub(crate) struct Candidates {
-    first: Vec<Candidate>,
-    agents: u64,
-}
-
-/// An agent that can be asked.
-#[derive(Clone, Copy)]
-pub(crate) struct Candidate {
-    agent: AgentId,
-    build: u64,
-    /// How many agents of its build come before it.
-    rank: usize,
-}
-
-impl Candidate {
-    /// The agent, if it can be asked.
-    pub fn of(agent: &LiveAgent, state: &State) -> Option<Self> {
-        state.is_askable().then(|| Self {
-            agent: agent.id,
-            build: id_of(state.build().map(|build| &**build)),
-            rank: 0,
-        })
-    }
-}
-
-impl Candidates {
-    /// Takes one more agent in.
-    pub fn add(&mut self, candidate: Candidate) {
-        self.agents += 1;
-        let is_alike = |known: &&Candidate| known.build == candidate.build;
-        let rank = self.first.iter().filter(is_alike).count();
-        self.put(Candidate { rank, ..candidate });
-    }
-
-    /// Takes in agents of other builds.
-    pub fn join(&mut self, other: Self) {
-        self.agents += other.agents;
-        for candidate in other.first {
-            self.put(candidate);
-        }
-    }
-
-    pub fn askable(&self) -> Askable {
-        Askable {
-            first: self.first.iter().map(|candidate| candidate.agent).collect(),
-            agents: self.agents,
-        }
-    }
-
-    fn put(&mut self, candidate: Candidate) {
-        let place = self
-            .first
-            .partition_point(|known| known.rank <= candidate.rank);
-        self.first.insert(place, candidate);
-        self.first.truncate(MOST_ASKED_OF_A_GROUP);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ID: DryRunId = DryRunId::new([1; 16]);
-
-    fn agent(n: u8) -> AgentId {
-        AgentId::from_bytes([n; 16])
-    }
-
-    fn hash(n: u8) -> ContentHash {
-        ContentHash::from_bytes([n; 32])
-    }
-
-    fn accepted(id: DryRunId, hash: ContentHash) -> DryRunAnswer {
-        DryRunAnswer {
-            id,
-            hash: hash.as_bytes().to_vec(),
-            outcome: DryRunOutcome::Accepted,
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_counts_from_the_agent_that_was_asked_and_once() {
-        let questions = OpenQuestions::default();
-        let asked = questions.open(ID, agent(1), hash(1)).unwrap();
-        questions.answer(agent(2), accepted(ID, hash(1)));
-        questions.answer(agent(1), accepted(ID, hash(2)));
-        questions.answer(agent(1), accepted(DryRunId::new([2; 16]), hash(1)));
-        assert!(questions.is_open(agent(1), ID));
-        tokio::time::advance(Duration::from_secs(2)).await;
-        questions.answer(agent(1), accepted(ID, hash(1)));
-        assert!(!questions.is_open(agent(1), ID));
-        let refused = DryRunOutcome::Refused("late".to_owned());
-        questions.answer(
-            agent(1),
-            DryRunAnswer {
-                outcome: refused,
-                ..accepted(ID, hash(1))
-            },
-        );
-        let answered = asked.until(Instant::now()).await;
-        assert_eq!(answered.verdict, Verdict::Accepted);
-        assert_eq!(answered.took, Duration::from_secs(2));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_question_that_is_not_answered_is_closed_at_its_deadline() {
-        let questions = OpenQuestions::default();
-        let asked = questions.open(ID, agent(1), hash(1)).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let silent = asked.until(deadline).await;
-        assert_eq!(
-            (silent.verdict, silent.took),
-            (Verdict::NoAnswer, Duration::from_secs(10))
-        );
-        assert!(!questions.is_open(agent(1), ID));
-        questions.answer(agent(1), accepted(ID, hash(1)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn questions_to_an_agent_that_is_gone_are_closed_and_those_to_others_are_not() {
-        let questions = OpenQuestions::default();
-        let gone = questions.open(ID, agent(1), hash(1)).unwrap();
-        let other = questions.open(ID, agent(2), hash(1)).unwrap();
-        questions.close(agent(1));
-        assert!(!questions.is_open(agent(1), ID) && questions.is_open(agent(2), ID));
-        let deadline = Instant::now() + Duration::from_secs(10);
-        assert_eq!(gone.until(deadline).await.verdict, Verdict::Disconnected);
-        questions.answer(agent(2), accepted(ID, hash(1)));
-        assert_eq!(other.until(deadline).await.verdict, Verdict::Accepted);
-        assert!(Instant::now() < deadline);
-    }
-
-    #[tokio::test]
-    async fn no_more_than_1000_questions_are_open() {
-        let questions = OpenQuestions::default();
-        let id = |n: usize| DryRunId::new((n as u128).to_be_bytes());
-        let open: Vec<_> = (0..MOST_OPEN)
-            .map(|n| questions.open(id(n), agent(1), hash(1)).unwrap())
-            .collect();
-        assert!(questions.open(id(MOST_OPEN), agent(1), hash(1)).is_none());
-        drop(open);
-        assert!(questions.open(id(MOST_OPEN), agent(1), hash(1)).is_some());
     }
 }

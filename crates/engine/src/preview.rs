@@ -1,5 +1,7 @@
 //! What a drafted change comes to for the agents that it concerns, before anything of it is stored.
 
+mod group;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
@@ -8,100 +10,23 @@ use std::sync::Arc;
 use desired::{Code, Finding, InputsKey, Layer, inputs_key};
 use domain::{AgentId, ConfigName, ContentHash, Namespace};
 use jiff::Timestamp;
+use store::refusals::RefusalRecord;
 use store::{StoreError, agents};
 
 use crate::agent::LiveAgent;
+use crate::builds::id_of;
 use crate::change::{Alike, Change, distinct};
 use crate::content::DesiredContent;
 use crate::desire::DesireError;
-use crate::dry_run::{Askable, DryRun, Verdict};
 use crate::engine::Engine;
 use crate::prepared::{Place, place};
+
+pub use group::{Apart, Fate, Group};
 
 /// How many different errors are told; the others are counted.
 const MOST_ERRORS: usize = 100;
 /// How many different things that agents run are compared with what they would be given.
 const MOST_COMPARED: usize = 1_000;
-
-/// Agents to which a change would do the same.
-#[derive(Debug, Clone)]
-pub struct Group {
-    /// What it would do.
-    pub fate: Fate,
-    /// How many agents they are.
-    pub agents: u64,
-    /// How many of them have no connection.
-    pub disconnected: u64,
-    /// The first few of them.
-    pub examples: Vec<AgentId>,
-    /// What they should run before the change.
-    pub before: Option<Arc<DesiredContent>>,
-    /// The revisions that they would be given, in the order in which these merge.
-    pub layers: Vec<Layer>,
-    /// What is to be said about what they would be given.
-    pub findings: Arc<[Finding]>,
-    /// The components of what they would be given that their build lacks: `receiver kafka`. Each is also a finding.
-    pub lacking: Vec<String>,
-    /// Those that can be asked for a dry run.
-    pub askable: Askable,
-    /// What agents said that were asked.
-    pub dry_runs: Vec<DryRun>,
-    /// Whether it is the change that gives them these revisions.
-    pub is_moved: bool,
-    /// Whether one of these revisions was forced: errors in it do not matter.
-    pub is_forced: bool,
-}
-
-/// What a change would do to an agent.
-#[derive(Debug, Clone)]
-pub enum Fate {
-    /// Nothing: what it should run stays byte for byte what it is.
-    Unchanged,
-    /// It would be given this, and reports to run just that although nobody gave it to it.
-    Running(Arc<DesiredContent>),
-    /// It would be given this.
-    Changed(Arc<DesiredContent>),
-    /// No config matches it any more: it is given nothing and runs on as it is.
-    Unassigned,
-    /// A template of what it would be given fails, and why.
-    Unrenderable(String),
-    /// What it would be given cannot be made, and why.
-    Unmergeable(String),
-}
-
-impl Group {
-    /// Whether a release should not be made for what these agents would get: it is refused, or one of them refuses it.
-    #[must_use]
-    pub fn is_blocked(&self) -> bool {
-        self.fails_checks() || self.is_refused_by_agent()
-    }
-
-    /// Whether the Collector of one of them refuses what they would get.
-    #[must_use]
-    pub fn is_refused_by_agent(&self) -> bool {
-        let is_refusal = |dry_run: &DryRun| matches!(dry_run.verdict, Verdict::Refused(_));
-        !self.is_forced && self.dry_runs.iter().any(is_refusal)
-    }
-
-    /// Whether a release is refused for what these agents would get.
-    #[must_use]
-    pub fn fails_checks(&self) -> bool {
-        match self.fate {
-            Fate::Unrenderable(_) | Fate::Unmergeable(_) => self.is_moved,
-            Fate::Changed(_) | Fate::Running(_) => {
-                let is_heeded = self.is_moved && !self.is_forced;
-                is_heeded && self.findings.iter().any(Finding::is_error)
-            }
-            Fate::Unchanged | Fate::Unassigned => false,
-        }
-    }
-
-    /// Whether these agents keep what they have, since their build lacks components of what is released for them.
-    #[must_use]
-    pub fn is_left_out(&self) -> bool {
-        matches!(self.fate, Fate::Changed(_)) && !self.lacking.is_empty() && !self.is_forced
-    }
-}
 
 /// An error in what agents would get.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,12 +84,24 @@ impl Change {
     /// # Errors
     /// [`StoreError`].
     pub async fn preview(&mut self, now: Timestamp) -> Result<Vec<Group>, StoreError> {
+        self.preview_apart(Apart::Contents, now).await
+    }
+
+    /// [`Change::preview`] with groups of agents of one build, or of any.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn preview_apart(
+        &mut self,
+        apart: Apart,
+        now: Timestamp,
+    ) -> Result<Vec<Group>, StoreError> {
         let mut fates: HashMap<Place, Result<Outlook, Fate>> = HashMap::new();
         let mut groups = Vec::new();
         let mut running = Running::default();
         let outcomes = self.outcomes();
         self.prepare(&outcomes, now).await?;
-        for (alike, lacking) in self.joined(outcomes) {
+        for (alike, lacking) in self.joined(outcomes, apart) {
             let Some(agent) = alike.examples.first() else {
                 continue;
             };
@@ -201,10 +138,11 @@ impl Change {
                 [] => findings,
                 _ => self.with_missing(&alike, &findings).await?,
             };
+            let refusal = self.known_refusal_of(&alike, &fate);
             // What agents are refused already is not this change's.
             let is_wrong = match &fate {
                 Fate::Unrenderable(_) | Fate::Unmergeable(_) => true,
-                _ => findings.iter().any(Finding::is_error),
+                _ => refusal.is_some() || findings.iter().any(Finding::is_error),
             };
             let is_moved =
                 alike.is_moved && !(is_wrong && self.is_refused_already(&alike, now).await?);
@@ -220,6 +158,8 @@ impl Change {
                     layers: alike.layers,
                     findings: Arc::clone(&findings),
                     lacking: lacking.clone(),
+                    refusal: refusal.clone(),
+                    is_of_build: apart == Apart::Builds && alike.build.is_some(),
                     askable: alike.candidates.askable(),
                     dry_runs: Vec::new(),
                 });
@@ -230,7 +170,7 @@ impl Change {
     }
 
     /// Outcomes with what the agents' builds lack; those of agents whose builds make no difference are one.
-    fn joined(&self, outcomes: Vec<Alike>) -> Vec<(Alike, Vec<String>)> {
+    fn joined(&self, outcomes: Vec<Alike>, apart: Apart) -> Vec<(Alike, Vec<String>)> {
         let mut places: HashMap<_, usize> = HashMap::new();
         let mut joined: Vec<(Alike, Vec<String>)> = Vec::new();
         for alike in outcomes {
@@ -241,7 +181,13 @@ impl Change {
             let before = alike.before.as_ref().map(|before| before.hash);
             let (after, not_given) = (inputs_key(&alike.layers), inputs_key(&alike.not_given));
             let namespace = agent.namespace.clone();
-            let keys = (namespace, before, after, not_given, alike.is_moved);
+            let build = match apart {
+                Apart::Contents => 0,
+                Apart::Builds => id_of(alike.build.as_deref()),
+            };
+            let refusal = self.refusal_of(&alike).map(|refusal| refusal.agent);
+            let kind = (build, refusal);
+            let keys = (namespace, before, after, not_given, alike.is_moved, kind);
             match places.entry((keys, lacking.clone())) {
                 Entry::Occupied(place) => joined[*place.get()].0.join(alike),
                 Entry::Vacant(place) => {
@@ -251,6 +197,14 @@ impl Change {
             }
         }
         joined
+    }
+
+    /// For what these agents are known to refuse what they would be given.
+    fn known_refusal_of(&self, alike: &Alike, fate: &Fate) -> Option<Arc<RefusalRecord>> {
+        match fate {
+            Fate::Changed(content) => self.refusal_in(alike, content).cloned(),
+            _ => None,
+        }
     }
 
     /// Findings and what the build of these agents lacks.

@@ -8,12 +8,15 @@ use std::{
 use desired::{AgentFacts, InputsKey, Layer};
 use domain::{AgentId, ContentHash, Hold, Labels, Namespace, ReleasedSet, Revision};
 use parking_lot::RwLock;
+use store::refusals::RefusalRecord;
 use store::{Conn, StoreError};
 use trust::SealingKey;
 
 use crate::agent::{LiveAgent, State};
+use crate::builds::KnownBuild;
 use crate::content::DesiredContent;
 use crate::desire::of_row;
+use crate::refused::{Refused, Who};
 use crate::vault::Vault;
 
 /// The released configs of every namespace and the holds that are on.
@@ -22,6 +25,8 @@ pub(crate) struct World {
     pub released: HashMap<Namespace, ReleasedSet>,
     pub holds: Vec<Hold>,
     pub vault: Arc<Vault>,
+    /// What agents refused in dry runs.
+    pub refused: Arc<Refused>,
 }
 
 /// The snapshot in force. Writers are serialised by the engine's change lock.
@@ -45,10 +50,12 @@ impl World {
         let released = store::released::load_all(conn).await?.into_iter().collect();
         let holds = store::holds::load_all(conn).await?;
         let secrets = store::secrets::load_all(conn).await?;
+        let refused = store::refusals::load_all(conn).await?;
         Ok(Self {
             released,
             holds,
             vault: Arc::new(Vault::open(&secrets, key)),
+            refused: Arc::new(Refused::of(refused)),
         })
     }
 
@@ -118,6 +125,31 @@ impl World {
         layers.iter().any(|layer| {
             is_forced(&layer.revision) || layer.shared().any(|(_, given)| is_forced(given))
         })
+    }
+
+    /// For what an agent refused a content, if it did, or another agent for all of its build.
+    pub fn refusal(
+        &self,
+        agent: &LiveAgent,
+        build: Option<&KnownBuild>,
+        content: &DesiredContent,
+    ) -> Option<&Arc<RefusalRecord>> {
+        let who = Who {
+            agent: agent.id,
+            build: build.map(|build| build.digest),
+        };
+        self.refused.find(&agent.namespace, &content.hash, who)
+    }
+
+    /// Whether an agent with this build can be given a content, as far as that is known: it lacks nothing of it, and its
+    /// Collector did not refuse it.
+    pub fn suits(
+        &self,
+        agent: &LiveAgent,
+        build: Option<&KnownBuild>,
+        content: &DesiredContent,
+    ) -> bool {
+        content.fitness.fits(build) && self.refusal(agent, build, content).is_none()
     }
 
     pub fn is_held(&self, namespace: &Namespace, labels: &Labels) -> bool {

@@ -239,6 +239,20 @@ CREATE TABLE desired_contents (
 ){table};
 CREATE INDEX desired_contents_hash ON desired_contents (namespace, kind, hash);
 
+-- Contents that agents refused in a dry run, where a release left them out for it.
+CREATE TABLE dry_run_refusals (
+    namespace {name} NOT NULL,
+    hash      {bytes} NOT NULL,  -- the hash agents know the content by
+    agent_id  {bytes} NOT NULL,  -- who refused
+    build     {bytes},           -- digest of what it was built of; null: that was not known
+    for_build {int} NOT NULL,    -- 1: it spoke for all agents of its build; 0: for itself
+    reason    TEXT NOT NULL,     -- what its Collector says, without secrets
+    at        {int} NOT NULL,
+    config    {name} NOT NULL,   -- whose release left it out
+    revision  {int} NOT NULL,    -- that was released
+    PRIMARY KEY (namespace, hash, agent_id)
+){table};
+
 -- Secrets that configs refer to by name. Values are sealed with a key that is not in the database.
 CREATE TABLE secrets (
     namespace  {name} NOT NULL,

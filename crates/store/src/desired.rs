@@ -121,6 +121,26 @@ pub async fn find_by_hash(
     with_files(conn, found).await
 }
 
+/// The hash of the desired content of certain inputs.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn find_hash(
+    conn: &mut Conn,
+    ns: &Namespace,
+    kind: &str,
+    inputs_key: &[u8],
+) -> Result<Option<ContentHash>, StoreError> {
+    let text =
+        "SELECT hash FROM desired_contents WHERE namespace = $1 AND kind = $2 AND inputs_key = $3";
+    query("looking for a desired content", text)
+        .bind(ns)
+        .bind(kind)
+        .bind(inputs_key)
+        .read_one(conn, |row| row.hash())
+        .await
+}
+
 fn read_content(row: &mut Columns<'_>) -> Result<(DesiredContent, ContentHash), StoreError> {
     let (namespace, kind, inputs_key) = (
         row.namespace()?,

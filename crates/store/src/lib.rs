@@ -21,6 +21,7 @@ mod failpoint;
 pub mod holds;
 pub mod idempotency;
 pub mod meta;
+pub mod refusals;
 pub mod released;
 pub mod retention;
 pub mod rollouts;

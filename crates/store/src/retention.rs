@@ -276,7 +276,8 @@ async fn trim_agent(
 async fn drop_desired(db: &Db, cutoff: Timestamp) -> Result<u64, StoreError> {
     const UNREFERENCED: &str = "created_at < $1 AND hash NOT IN
          (SELECT desired_hash FROM agent_status WHERE desired_hash IS NOT NULL
-          UNION SELECT offered_hash FROM agent_status WHERE offered_hash IS NOT NULL)";
+          UNION SELECT offered_hash FROM agent_status WHERE offered_hash IS NOT NULL
+          UNION SELECT hash FROM dry_run_refusals)";
     let any = format!("SELECT 1 FROM desired_contents WHERE {UNREFERENCED} LIMIT 1");
     let any = query_built("looking for unused desired contents", any).bind(cutoff);
     if any.row(&mut *db.read().await?).await?.is_none() {

@@ -111,6 +111,8 @@ impl From<AgentActionError> for ApiError {
             }),
             AgentActionError::Checks(errors) => Self::from(*errors)
                 .hint("the agent would get what its Collector refuses; correct the config, or force its release"),
+            AgentActionError::Refused(refusals) => Self::from(*refusals)
+                .hint("the agent would get what its Collector refused in a dry run; correct the config, or release it with \"require_dry_run\": true or \"force\": true"),
             AgentActionError::Desire(error) => error.into(),
             AgentActionError::Raced => Self::new(ProblemKind::Conflict).detail(text),
             AgentActionError::Store(error) => error.into(),

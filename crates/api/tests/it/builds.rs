@@ -23,7 +23,7 @@ const KAFKA: &str = "exporters: {debug: {}}\nreceivers: {otlp: {}, kafka/logs: {
     service: {pipelines: {logs: {receivers: [otlp, kafka/logs], exporters: [debug]}}}\n";
 
 /// A report of a build with these receivers, and with the exporter `debug`.
-fn built_with(receivers: &[&str]) -> Changes {
+pub(crate) fn built_with(receivers: &[&str]) -> Changes {
     let details = |name: &&str| {
         let module = format!("example.com/receiver/{name}receiver v1.0.0");
         let metadata = vec![Attribute::new("code.namespace", module.as_str())];

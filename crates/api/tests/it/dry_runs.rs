@@ -34,7 +34,7 @@ pub(crate) fn able(labels: &[(&str, &str)]) -> Changes {
     }
 }
 
-fn answer(asked: &AskedContent, outcome: DryRunOutcome) -> DryRunAnswer {
+pub(crate) fn answer(asked: &AskedContent, outcome: DryRunOutcome) -> DryRunAnswer {
     DryRunAnswer {
         id: asked.id,
         hash: asked.content.hash.as_bytes().to_vec(),
@@ -306,7 +306,7 @@ pub async fn a_release_is_refused_that_an_agent_refuses(world: &World<'_>) {
     let refuses = || DryRunOutcome::Refused("no receiver".to_owned());
     for request in [
         json!({ "require_dry_run": true }),
-        json!({ "rollout": { "require_dry_run": {}, "exclude_incompatible": true } }),
+        json!({ "rollout": { "require_dry_run": {} } }),
     ] {
         let refusal = start(world, &mut agent, request, refuses())
             .await

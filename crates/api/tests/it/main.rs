@@ -20,6 +20,7 @@ mod limits;
 mod namespaces;
 mod openapi;
 mod plans;
+mod refused_dry_runs;
 mod rollouts;
 mod secrets;
 mod system;
@@ -155,6 +156,21 @@ suite! {
         what_is_too_large_is_not_sent,
         a_plan_asks_100_agents,
         impossible_dry_runs_are_refused,
+    ],
+    refused_dry_runs: [
+        agents_whose_build_refuses_are_left_as_they_are,
+        a_plan_counts_who_would_be_left_out,
+        a_machine_that_refuses_is_left_out_alone,
+        further_agents_of_a_build_are_asked_before_all_of_it_is_left_out,
+        who_says_nothing_of_its_build_speaks_for_itself,
+        who_accepts_later_is_given_it,
+        a_forced_release_overrules_what_was_refused,
+        what_was_refused_is_given_by_no_other_way,
+        nothing_is_kept_of_a_release_that_was_refused,
+        what_is_kept_has_no_secrets,
+        each_content_is_refused_for_itself,
+        no_more_than_2000_refusals_are_kept,
+        a_refusal_is_forgotten_when_its_release_is_out_of_force,
     ],
     events: [
         the_stream_resumes_after_an_id,

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use desired::difference::Drift;
 use desired::{
-    Explanation, Layer, MaterialiseError, Values, content_hash, inputs_key, redacted, redacted_pair,
+    Explanation, InputsKey, Layer, MaterialiseError, Values, content_hash, inputs_key, redacted,
+    redacted_pair,
 };
 use domain::model::{ConfigFile, ConfigMap, InstanceUid};
-use domain::{AgentId, ConfigState, ContentHash};
+use domain::{AgentId, ConfigState, ContentHash, Namespace};
 use jiff::Timestamp;
 use store::desired::CONFIG;
+use store::refusals::RefusalRecord;
 use store::{Conn, StoreError, agents, configs, desired as stored};
 
 pub use store::agents::{AgentChange, AgentDetail, AgentSummary, ListAgents};
@@ -23,6 +25,8 @@ use super::access::Caller;
 use super::audit::Act;
 use super::{PageOf, Paged};
 use crate::engine::{AgentStanding, Engine};
+use crate::refused::Who;
+use crate::world::World;
 
 /// An agent as lists show it, with what memory knows better.
 #[derive(Debug, Clone)]
@@ -44,6 +48,8 @@ pub struct AgentView {
     pub desired: Option<DesiredView>,
     /// The components of what is released for it that its build lacks, such as `receiver kafka`: it is not given that.
     pub missing_components: Vec<String>,
+    /// For what it is not given what is released for it: a Collector refused that in a dry run.
+    pub refusal: Option<Arc<RefusalRecord>>,
 }
 
 /// What an agent should run.
@@ -158,7 +164,15 @@ impl Engine {
             }
             None => None,
         };
+        let refusal = match &live {
+            Some(live) => {
+                let agent = (stored.summary.id, live.desired);
+                self.refusal(&mut conn, caller, agent).await?
+            }
+            None => None,
+        };
         Ok(Some(AgentView {
+            refusal,
             stored,
             missing_components: live
                 .as_ref()
@@ -167,6 +181,49 @@ impl Engine {
             live,
             desired,
         }))
+    }
+
+    /// For what an agent is not given what is released for it.
+    async fn refusal(
+        &self,
+        conn: &mut Conn,
+        caller: &Caller,
+        (id, should_run): (AgentId, Option<ContentHash>),
+    ) -> Result<Option<Arc<RefusalRecord>>, StoreError> {
+        let world = self.inner.world.get();
+        let namespace = &caller.namespace;
+        let Some((key, who)) = self.released_to(&world, namespace, id) else {
+            return Ok(None);
+        };
+        let hash = match self.inner.contents.find(namespace, key) {
+            Some(content) => Some(content.hash),
+            // Memory keeps what agents run.
+            None => stored::find_hash(conn, namespace, CONFIG, key.as_bytes()).await?,
+        };
+        // What it runs already is not taken from it.
+        let hash = hash.filter(|hash| should_run != Some(*hash));
+        let refusal = hash.and_then(|hash| world.refused.find(namespace, &hash, who));
+        Ok(refusal.cloned())
+    }
+
+    /// The inputs of what is released for an agent and not forced, and who it is.
+    fn released_to(
+        &self,
+        world: &World,
+        namespace: &Namespace,
+        id: AgentId,
+    ) -> Option<(InputsKey, Who)> {
+        let agent = self.inner.registry.get(id)?;
+        let state = agent.lock();
+        let layers = world.layers_of(&agent, &state);
+        if agent.namespace != *namespace || world.is_forced(namespace, &layers) {
+            return None;
+        }
+        let who = Who {
+            agent: id,
+            build: state.build().map(|build| build.digest),
+        };
+        Some((inputs_key(&layers), who))
     }
 
     /// What memory says of an agent, unless another node serves it: that node's memory is then ahead of ours.

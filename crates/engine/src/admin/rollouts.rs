@@ -1,5 +1,6 @@
 //! Rollouts: putting a revision in force. The one strategy there is, `all_at_once`, is complete when it is committed.
 
+mod draft;
 mod required;
 mod start;
 
@@ -16,8 +17,8 @@ use super::access::Caller;
 use super::{PageOf, Paged};
 use crate::engine::{AgentStanding, Engine};
 
+pub(super) use draft::{DraftError, Move};
 pub use required::{Refusal, Refusals};
-pub(super) use start::{DraftError, Move};
 pub use start::{OnErrors, Release, StartRolloutError, Started};
 
 /// A rollout and how its agents stand.

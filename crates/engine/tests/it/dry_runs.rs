@@ -7,7 +7,7 @@ use domain::{
     model::{AvailableComponents, Changes, ComponentDetails, CustomCapabilities, DRY_RUN},
 };
 use engine::{
-    ApprovalMode, DryRunOrder, Verdict,
+    Apart, ApprovalMode, DryRunOrder, Verdict,
     admin::{
         Caller,
         configs::{Plan, Proposal},
@@ -61,7 +61,7 @@ async fn ask(world: &World, agents_per_group: usize) -> (Plan, Vec<AgentId>) {
     let newest = Proposal::Release(None);
     let planned = world
         .engine
-        .plan_config(&caller, &config, &newest, world.now);
+        .plan_config(&caller, &config, (&newest, Apart::Contents), world.now);
     let mut planned = planned.await.unwrap();
     let order = DryRunOrder {
         agents_per_group,

@@ -76,6 +76,10 @@ pub(crate) async fn a_desired_content_is_found_by_its_hash(t: &TestDb) {
         desired::put(&mut tx, &first).await.unwrap();
     });
     let mut conn = t.db.read().await.unwrap();
+    for (key, hash) in [(&first.inputs_key, Some(first.hash)), (&vec![9], None)] {
+        let found = desired::find_hash(&mut conn, &ns(), CONFIG, key).await;
+        assert_eq!(found.unwrap(), hash);
+    }
     let found = desired::find_by_hash(&mut conn, &ns(), CONFIG, &first.hash)
         .await
         .unwrap();

@@ -25,6 +25,7 @@ mod inventory;
 mod liveness;
 mod meta;
 mod opening;
+mod refusals;
 mod released;
 mod retention;
 mod rollouts;
@@ -120,6 +121,10 @@ contract! {
         revisions_are_paged_from_the_newest,
         baselines_are_set_moved_and_cleared,
         exceptions_are_set_replaced_and_cleared,
+    ],
+    refusals: [
+        refusals_of_a_content_are_replaced_together,
+        refusals_stay_while_they_are_of_use_and_so_do_their_contents,
     ],
     sources: [
         a_source_keeps_what_was_taken_of_it,

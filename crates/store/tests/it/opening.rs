@@ -94,6 +94,7 @@ pub(crate) async fn two_nodes_may_open_at_once(t: &TestDb) {
         "exceptions",
         "rollouts",
         "desired_contents",
+        "dry_run_refusals",
     ] {
         t.execute(&format!("DROP TABLE {table}")).await;
     }

@@ -61,6 +61,9 @@ impl From<DeleteConfigError> for ApiError {
             DeleteConfigError::Checks(errors) => Self::from(*errors).hint(
                 "what is left is broken; &exclude_incompatible=true leaves these agents as they are, &force=true gives them what is left, which is recorded",
             ),
+            DeleteConfigError::Refused(refusals) => Self::from(*refusals).hint(
+                "what is left was refused in a dry run; &exclude_incompatible=true leaves these agents as they are, &force=true gives them what is left, which is recorded",
+            ),
             DeleteConfigError::Desire(error) => error.into(),
             DeleteConfigError::Store(error) => error.into(),
             DeleteConfigError::State(error) => Self::internal(&error),

@@ -11,13 +11,13 @@ use engine::admin::agents::redacted_for_diff;
 use engine::admin::configs::{Plan as Planned, PlanError, Proposal};
 use engine::domain::RevisionNumber;
 use engine::domain::model::ConfigFile;
-use engine::{DesiredContent, DryRunOrder, Engine, Fate, Finding, Group};
+use engine::{Apart, DesiredContent, DryRunOrder, Engine, Fate, Finding, Group};
 
 use super::ConfigPath;
 use super::put;
 use crate::access::Acting;
 use crate::diffs::{to_changes, unified};
-use crate::dry_runs::{to_counts, to_dry_run, to_order};
+use crate::dry_runs::{to_counts, to_dry_run, to_known_refusal, to_order};
 use crate::extract::{ConfigJson as Body, Path};
 use crate::findings::to_finding;
 use crate::problem::{ApiError, ApiResult, shortened};
@@ -50,10 +50,16 @@ pub(crate) async fn plan_config(
     Body(body): Body<PlanConfig>,
 ) -> ApiResult<Json<Plan>> {
     let name = path.name()?;
+    let excludes = body.exclude_incompatible.unwrap_or_default();
     let (proposal, dry_run) = read(body)?;
+    let apart = if excludes {
+        Apart::Builds
+    } else {
+        Apart::Contents
+    };
     let mut planned = state
         .engine
-        .plan_config(&caller, &name, &proposal, state.now())
+        .plan_config(&caller, &name, (&proposal, apart), state.now())
         .await?;
     let dry_run = match dry_run {
         // Releases go on meanwhile.
@@ -65,7 +71,8 @@ pub(crate) async fn plan_config(
     };
     // Diffs take a while.
     let engine = state.engine.clone();
-    let shown = tokio::task::spawn_blocking(move || to_plan(&engine, path.config, planned)).await;
+    let shown =
+        tokio::task::spawn_blocking(move || to_plan(&engine, path.config, (planned, apart))).await;
     let shown = shown.map_err(|error| ApiError::internal(&error))?;
     Ok(Json(Plan { dry_run, ..shown }))
 }
@@ -75,6 +82,7 @@ fn read(body: PlanConfig) -> ApiResult<(Proposal, Option<DryRunOrder>)> {
         revision,
         edit,
         remove,
+        exclude_incompatible: _,
         dry_run,
     } = body;
     let dry_run = to_order("dry_run", dry_run)?;
@@ -92,22 +100,36 @@ fn read(body: PlanConfig) -> ApiResult<(Proposal, Option<DryRunOrder>)> {
     Ok((proposal?, dry_run))
 }
 
-fn to_plan(engine: &Engine, config: String, planned: Planned) -> Plan {
+fn to_plan(engine: &Engine, config: String, (planned, apart): (Planned, Apart)) -> Plan {
     let mut groups = planned.groups;
     // The largest come first already.
     groups.sort_by_key(|group| !group.is_blocked());
+    // Of those that block, a release that leaves out what is incompatible gives it to some at most.
+    let excluded = |group: &Group| match apart {
+        Apart::Contents => 0,
+        Apart::Builds => group.excluded(),
+    };
     let count = |which: fn(&Group) -> bool| {
         let counted = groups.iter().filter(|group| which(group));
-        counted.map(|group| group.agents).sum()
+        counted.map(|group| group.agents).sum::<u64>()
     };
+    let excluded_of = |which: fn(&Group) -> bool| {
+        let counted = groups.iter().filter(|group| which(group));
+        counted.map(excluded).sum::<u64>()
+    };
+    let is_changed = |group: &Group| matches!(group.fate, Fate::Changed(_)) && !group.is_left_out();
     Plan {
         config,
         revision: planned.revision.map(|number| number.0),
         previous_revision: planned.previous.map(|number| number.0),
-        blocked: groups.iter().any(Group::is_blocked),
+        blocked: apart == Apart::Contents && groups.iter().any(Group::is_blocked),
         agents: count(|_| true),
-        changed: count(|group| matches!(group.fate, Fate::Changed(_)) && !group.is_left_out()),
-        refused: count(Group::is_blocked),
+        changed: count(is_changed) - excluded_of(is_changed),
+        refused: match apart {
+            Apart::Contents => count(Group::is_blocked),
+            Apart::Builds => 0,
+        },
+        excluded: excluded_of(|_| true),
         more_groups: groups.len().saturating_sub(MOST_GROUPS) as u64,
         dry_run: None,
         groups: groups
@@ -131,9 +153,9 @@ pub(crate) fn to_group(engine: &Engine, group: Group, with_diff: bool) -> PlanGr
     let outcome = match &group.fate {
         Fate::Unrenderable(_) => PlanOutcome::TemplateFailed,
         Fate::Unmergeable(_) => PlanOutcome::MergeFailed,
-        _ if group.is_left_out() => PlanOutcome::MissingComponents,
+        _ if group.lacks_components() => PlanOutcome::MissingComponents,
         _ if fails_checks => PlanOutcome::CheckErrors,
-        _ if group.is_refused_by_agent() => PlanOutcome::RefusedByAgent,
+        _ if group.is_left_out() || group.is_refused_by_agent() => PlanOutcome::RefusedByAgent,
         Fate::Unchanged | Fate::Running(_) => PlanOutcome::NoChange,
         Fate::Changed(_) => PlanOutcome::Change,
         Fate::Unassigned => PlanOutcome::Unassigned,
@@ -167,6 +189,7 @@ pub(crate) fn to_group(engine: &Engine, group: Group, with_diff: bool) -> PlanGr
         changes,
         error,
         missing_components: group.lacking,
+        known_refusal: group.refusal.as_deref().map(to_known_refusal),
         dry_runs: group.dry_runs.into_iter().map(to_dry_run).collect(),
         more_findings: findings.len().saturating_sub(MOST_FINDINGS) as u64,
         findings: findings

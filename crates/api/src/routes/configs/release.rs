@@ -132,7 +132,7 @@ impl From<StartRolloutError> for ApiError {
             StartRolloutError::Checks(errors) => ApiError::from(*errors)
                 .hint("correct it, or release it with \"exclude_incompatible\": true, or \"force\": true, which is recorded"),
             StartRolloutError::Refused(refusals) => ApiError::from(*refusals)
-                .hint("correct it, or release it with \"force\": true, which is recorded; \"exclude_incompatible\" does not leave these agents out"),
+                .hint("correct it, or release it with \"exclude_incompatible\": true, or \"force\": true, which is recorded; what was refused earlier is asked again with \"require_dry_run\": true"),
             StartRolloutError::Unasked => refuse(ProblemKind::Conflict).hint("release it again"),
             StartRolloutError::Desire(error) => error.into(),
             StartRolloutError::Key(error) => error.into(),

@@ -35,6 +35,7 @@ pub(crate) fn to_started(started: Started) -> StartedRollout {
         rollout: to_rollout(started.rollout),
         affected: started.affected,
         excluded: started.excluded,
+        excluded_by_dry_run: started.refused,
         dry_run: started.dry_run.map(to_counts),
     }
 }

@@ -13,6 +13,7 @@ use store::{StoreError, Tx, Versioned, agents, desired, events};
 use crate::admin::access::Caller;
 use crate::admin::audit::Act;
 use crate::admin::retry_contended;
+use crate::admin::rollouts::Refusals;
 use crate::agent::Command;
 use crate::desire::DesireError;
 use crate::engine::{Engine, NotDelivered};
@@ -39,6 +40,9 @@ pub enum AgentActionError {
     /// What the agent would get has errors.
     #[error(transparent)]
     Checks(Box<CheckErrors>),
+    /// The agent's Collector, or that of another agent of its build, refused in a dry run what it would get.
+    #[error(transparent)]
+    Refused(Box<Refusals>),
     /// A label cannot be.
     #[error("label {key:?}: {source}")]
     Label {
@@ -165,8 +169,11 @@ impl Engine {
         let contents = change.make(&outcomes, now).await?;
         let unforced = outcomes.iter().filter(|alike| !change.is_forced(alike));
         let unforced: Vec<_> = unforced.collect();
-        if let Some(errors) = change.errors(unforced.into_iter()).await? {
+        if let Some(errors) = change.errors(unforced.iter().copied()).await? {
             return Err(AgentActionError::Checks(Box::new(errors)));
+        }
+        if let Some(refusals) = change.known_refusals(unforced.into_iter()) {
+            return Err(AgentActionError::Refused(Box::new(refusals)));
         }
 
         let mut tx = self.db().begin().await?;

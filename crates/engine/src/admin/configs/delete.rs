@@ -14,7 +14,7 @@ use super::{OwnedBySource, Precondition, PreconditionFailed, standing};
 use crate::admin::access::Caller;
 use crate::admin::audit::Act;
 use crate::admin::retry_contended;
-use crate::admin::rollouts::{DraftError, Move, OnErrors, Started};
+use crate::admin::rollouts::{DraftError, Move, OnErrors, Refusals, Started};
 use crate::desire::DesireError;
 use crate::engine::Engine;
 use crate::preview::CheckErrors;
@@ -67,6 +67,9 @@ pub enum DeleteConfigError {
     /// What remains for some agent has errors, and the caller did not force it.
     #[error(transparent)]
     Checks(Box<CheckErrors>),
+    /// Collectors of agents refused in a dry run what would remain for them, and the caller did not force it.
+    #[error(transparent)]
+    Refused(Box<Refusals>),
     /// What remains for some agent does not merge, or the database failed while looking.
     #[error(transparent)]
     Desire(#[from] DesireError),
@@ -145,8 +148,11 @@ impl Engine {
                     strategy: Strategy::AllAtOnce,
                     message: "the config is deleted",
                     on_errors,
+                    answers: None,
                 };
-                Some(self.draft(&mut change, caller, step, now).await?)
+                let draft = self.draft(&mut change, caller, step, now).await?;
+                draft.check_known().map_err(DeleteConfigError::Refused)?;
+                Some(draft)
             }
         };
 

@@ -11,7 +11,7 @@ use super::put::{ReadBody, check_kind, revision_of};
 use super::{NewRevision, NoSuch, PutConfigError, find_config, find_revision, standing};
 use crate::admin::access::Caller;
 use crate::engine::Engine;
-use crate::preview::Group;
+use crate::preview::{Apart, Group};
 
 /// What somebody thinks of doing to a config.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,8 @@ pub enum PlanError {
 }
 
 impl Engine {
-    /// What a proposal would do, as of when it is asked. Nothing happens and nothing is stored.
+    /// What a proposal would do, as of when it is asked, agents of one build apart where that is wanted. Nothing happens and
+    /// nothing is stored.
     ///
     /// # Errors
     /// [`PlanError`].
@@ -60,7 +61,7 @@ impl Engine {
         &self,
         caller: &Caller,
         config: &ConfigName,
-        proposal: &Proposal,
+        (proposal, apart): (&Proposal, Apart),
         now: Timestamp,
     ) -> Result<Plan, PlanError> {
         let read = match proposal {
@@ -90,7 +91,7 @@ impl Engine {
             None => change.remove_config(&caller.namespace, config),
         }
         change.stay_a_draft();
-        let groups = change.preview(now).await?;
+        let groups = change.preview_apart(apart, now).await?;
         drop(change);
         let alone = match &target {
             Some(revision)

@@ -20,6 +20,7 @@ use engine::domain::model::ConfigMap;
 
 use super::hex;
 use super::report::to_apply_status;
+use crate::dry_runs::to_known_refusal;
 use crate::routes::configs::{redacted_values, to_shared};
 
 /// How long a comparison may take before it settles for a coarser one.
@@ -71,6 +72,7 @@ pub(super) fn to_config(agent: &AgentView, state: ConfigState, secrets: Secrets)
         diff,
         drift,
         missing_components: agent.missing_components.clone(),
+        refused: agent.refusal.as_deref().map(to_known_refusal),
     }
 }
 
