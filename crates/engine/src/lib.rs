@@ -44,7 +44,10 @@ pub use content::DesiredContent;
 pub use delta::{Delta, EncodeDelta};
 pub use desire::DesireError;
 pub use desired::Limits as ContentLimits;
-pub use desired::{Code, Finding, Layer, MaterialiseError, Renderer, Severity, difference};
+pub use desired::{
+    Build, Code, Finding, Layer, MaterialiseError, ReadBuildError, Released, Renderer, Severity,
+    difference,
+};
 pub use domain;
 pub use dry_run::{
     Askable, AskedContent, DryRun, DryRunCounts, DryRunOrder, MOST_ASKED, MOST_ASKED_OF_A_GROUP,
