@@ -59,7 +59,7 @@ pub use exchange::{ExchangeError, Heard};
 pub use mailbox::{CloseReason, Mailbox, Probe, Wakes};
 pub use options::{AgentsAuth, ApprovalMode, EngineLimits, EngineOptions};
 pub use outgoing::Outgoing;
-pub use preview::{Apart, CheckErrors, Fate, Found, Group};
+pub use preview::{Apart, CheckErrors, Fate, Found, Group, Presumed};
 pub use principal::{AuthMethod, AuthenticationError, Principal};
 pub use store::refusals::RefusalRecord as KnownRefusal;
 pub use trust::{HmacSha256, SealingKey, Secret, hex, parse_hex, sha256};
