@@ -57,6 +57,10 @@ pub struct Plan {
     /// build before it leaves out all of it for what one refuses.)
     #[serde(default, skip_serializing_if = "crate::is_zero")]
     pub excluded: u64,
+    /// How many of those that would be given something else do not report what they are built of, and name a released build
+    /// that lacks components of it. They are given it all the same.
+    #[serde(default, skip_serializing_if = "crate::is_zero")]
+    pub presumably_incompatible: u64,
     /// The agents, alike ones together: those first that block the release, then the largest groups.
     pub groups: Vec<PlanGroup>,
     /// How many further groups there are, which are counted above and not shown.
@@ -151,6 +155,13 @@ pub struct PlanGroup {
     /// For what they are known from an earlier dry run to refuse it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_refusal: Option<KnownRefusal>,
+    /// The released build that they name without reporting what they are built of, such as `otelcol@0.149.0`, where it lacks
+    /// components of what they would be given. They are given it all the same: their build may be another of that name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presumed_build: Option<String>,
+    /// The components that the presumed build lacks, such as `receiver kafka`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub presumably_missing: Vec<String>,
     /// What agents said that were asked in the dry run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dry_runs: Vec<DryRun>,

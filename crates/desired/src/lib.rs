@@ -15,6 +15,7 @@ mod compare;
 mod display;
 mod explain;
 mod hash;
+mod known;
 mod layer;
 mod materialise;
 mod needs;
@@ -35,6 +36,7 @@ pub use compare::difference_of;
 pub use display::{redacted, redacted_pair, redacted_variables, redacted_variables_pair};
 pub use explain::{Explained, Explanation};
 pub use hash::content_hash;
+pub use known::{ReadBuildError, Released};
 pub use layer::{InputsKey, Layer, inputs_key};
 pub use otelcol::{Code, Severity};
 

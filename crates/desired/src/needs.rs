@@ -96,6 +96,10 @@ impl Build {
         (!inventory.is_empty()).then_some(Self(inventory))
     }
 
+    pub(crate) const fn inventory(&self) -> &Inventory {
+        &self.0
+    }
+
     /// Equal for builds with the same components.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
@@ -118,7 +122,27 @@ fn module(details: &ComponentDetails) -> Option<&str> {
     named.and_then(|attribute| attribute.value.as_str())
 }
 
+impl From<Inventory> for Build {
+    fn from(inventory: Inventory) -> Self {
+        Self(inventory)
+    }
+}
+
 impl Combined {
+    /// What is wrong with what these layers make for this build alone: components that it lacks, and those that it cannot use
+    /// as they are used.
+    #[must_use]
+    pub fn unfit_for(&self, build: &Build) -> Vec<Finding> {
+        let around = Surroundings {
+            inventory: Some(&build.0),
+            ..Surroundings::default()
+        };
+        let mut findings = self.findings_in(&around);
+        let anyway = self.findings();
+        findings.retain(|finding| !anyway.contains(finding));
+        findings
+    }
+
     /// The components of what these layers make that a build lacks, with the revisions and places that define them.
     #[must_use]
     pub fn missing_from(&self, build: &Build) -> Vec<Finding> {

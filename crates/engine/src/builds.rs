@@ -4,16 +4,22 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use desired::{Build, Needs};
+use desired::{Build, Needs, Released};
+use domain::model::AgentCapabilities;
 use domain::{ContentHash, Namespace};
 use parking_lot::{Mutex, RwLock};
 use store::StoreError;
 use store::agents::{self, StoredAgent};
 
+use crate::agent::State;
 use crate::engine::Engine;
 
 /// How many different builds are held at a time. A fleet has a few; agents that each say something else fill no memory.
 const MOST_BUILDS: usize = 256;
+
+/// What an agent says that it runs, and in which version.
+const NAME: &str = "service.name";
+const VERSION: &str = "service.version";
 
 /// A build that agents have.
 #[derive(Debug)]
@@ -104,6 +110,18 @@ impl Loading {
     }
 }
 
+/// The released distribution that an agent names as what it runs, where it does not report what it is built of.
+///
+/// It is a guess: who builds a Collector of their own often keeps the name and the version. So nothing is refused for it.
+pub(crate) fn presumed(state: &State) -> Option<Released> {
+    let takes_configs = AgentCapabilities::ACCEPTS_REMOTE_CONFIG;
+    if state.reported_build.is_some() || !state.wire.capabilities.contains(takes_configs) {
+        return None;
+    }
+    let said = &state.labels.reported;
+    Released::find(said.get(NAME)?, said.get(VERSION)?)
+}
+
 /// The number of a build.
 pub(crate) fn id_of(build: Option<&KnownBuild>) -> u64 {
     build.map_or(0, |build| build.id)
@@ -135,6 +153,11 @@ impl Fitness {
         }
         known.insert(build.id, fits);
         fits
+    }
+
+    /// The components that a release lacks.
+    pub fn lacking_of(&self, release: Released) -> Vec<String> {
+        self.needs.lacking(&release.build())
     }
 
     /// The components that the build lacks: `receiver kafka`.

@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use desired::{AgentFacts, InputsKey, Layer, inputs_key};
+use desired::{AgentFacts, InputsKey, Layer, Released, inputs_key};
 use domain::{
     AgentId, Approval, ConfigName, ContentHash, Hold, HoldScope, Kind, LabelsBySource, Namespace,
     Revision, SecretName, SecretVersion, released::ReleasedConfig,
@@ -22,7 +22,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::{
     agent::{LiveAgent, State},
     attach::DisconnectReason,
-    builds::{KnownBuild, id_of},
+    builds::{KnownBuild, id_of, presumed},
     content::DesiredContent,
     desire::{DesireError, Made},
     dry_run::{Candidate, Candidates},
@@ -80,6 +80,8 @@ pub(crate) struct Alike {
     pub build: Option<Arc<KnownBuild>>,
     /// The one agent, where it refused a content in a dry run for itself alone.
     pub alone: Option<AgentId>,
+    /// The release that they name, where they do not say.
+    pub presumed: Option<Released>,
     /// Those that can be asked for a dry run.
     pub candidates: Candidates,
 }
@@ -107,6 +109,7 @@ impl Alike {
             free: Vec::new(),
             build: self.build.clone(),
             alone: self.alone,
+            presumed: self.presumed,
             candidates,
         }
     }
@@ -373,6 +376,14 @@ impl Change {
         })
     }
 
+    /// The same of the release that they name, where they do not say what they are built of.
+    pub(crate) fn presumably_lacking(&self, alike: &Alike) -> Vec<String> {
+        match (alike.presumed, self.looked_at(alike)) {
+            (Some(release), Some(content)) => content.fitness.lacking_of(release),
+            _ => Vec::new(),
+        }
+    }
+
     /// What these agents would get, prepared or made.
     pub(crate) fn looked_at(&self, alike: &Alike) -> Option<&Arc<DesiredContent>> {
         let place = place(alike.examples.first()?, &alike.layers);
@@ -466,6 +477,7 @@ impl Change {
             let build = state.build().cloned();
             let is_alone = old.refused.is_alone(agent.id) || world.refused.is_alone(agent.id);
             let alone = is_alone.then_some(agent.id);
+            let presumed = presumed(&state);
             let candidate = Candidate::of(agent, &state);
             drop(state);
             let after = (!layers.is_empty()).then(|| inputs_key(&layers));
@@ -481,6 +493,7 @@ impl Change {
                 standing,
                 build: id_of(build.as_deref()),
                 alone,
+                presumed: presumed.map_or(0, Released::number),
             };
             let is_moved = outcome.is_moved;
             let place = *places.entry(outcome).or_insert_with(|| {
@@ -501,6 +514,7 @@ impl Change {
                     free: Vec::new(),
                     build,
                     alone,
+                    presumed,
                     candidates: Candidates::default(),
                 });
                 outcomes.len() - 1
@@ -534,6 +548,8 @@ struct Outcome {
     /// The number of the build.
     build: u64,
     alone: Option<AgentId>,
+    /// The number of the release that is presumed to be it.
+    presumed: u64,
 }
 
 /// One agent of each outcome that gives it something, and the layers of that; some may come twice.

@@ -44,7 +44,10 @@ pub use content::DesiredContent;
 pub use delta::{Delta, EncodeDelta};
 pub use desire::DesireError;
 pub use desired::Limits as ContentLimits;
-pub use desired::{Code, Finding, Layer, MaterialiseError, Renderer, Severity, difference};
+pub use desired::{
+    Build, Code, Finding, Layer, MaterialiseError, ReadBuildError, Released, Renderer, Severity,
+    difference,
+};
 pub use domain;
 pub use dry_run::{
     Askable, AskedContent, DryRun, DryRunCounts, DryRunOrder, MOST_ASKED, MOST_ASKED_OF_A_GROUP,
@@ -56,7 +59,7 @@ pub use exchange::{ExchangeError, Heard};
 pub use mailbox::{CloseReason, Mailbox, Probe, Wakes};
 pub use options::{AgentsAuth, ApprovalMode, EngineLimits, EngineOptions};
 pub use outgoing::Outgoing;
-pub use preview::{Apart, CheckErrors, Fate, Found, Group};
+pub use preview::{Apart, CheckErrors, Fate, Found, Group, Presumed};
 pub use principal::{AuthMethod, AuthenticationError, Principal};
 pub use store::refusals::RefusalRecord as KnownRefusal;
 pub use trust::{HmacSha256, SealingKey, Secret, hex, parse_hex, sha256};

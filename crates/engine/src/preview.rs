@@ -21,7 +21,7 @@ use crate::desire::DesireError;
 use crate::engine::Engine;
 use crate::prepared::{Place, place};
 
-pub use group::{Apart, Fate, Group};
+pub use group::{Apart, Fate, Group, Presumed};
 
 /// How many different errors are told; the others are counted.
 const MOST_ERRORS: usize = 100;
@@ -101,7 +101,7 @@ impl Change {
         let mut running = Running::default();
         let outcomes = self.outcomes();
         self.prepare(&outcomes, now).await?;
-        for (alike, lacking) in self.joined(outcomes, apart) {
+        for (alike, lacking, presumed) in self.joined(outcomes, apart) {
             let Some(agent) = alike.examples.first() else {
                 continue;
             };
@@ -160,6 +160,7 @@ impl Change {
                     lacking: lacking.clone(),
                     refusal: refusal.clone(),
                     is_of_build: apart == Apart::Builds && alike.build.is_some(),
+                    presumed: presumed.clone(),
                     askable: alike.candidates.askable(),
                     dry_runs: Vec::new(),
                 });
@@ -169,10 +170,15 @@ impl Change {
         Ok(groups)
     }
 
-    /// Outcomes with what the agents' builds lack; those of agents whose builds make no difference are one.
-    fn joined(&self, outcomes: Vec<Alike>, apart: Apart) -> Vec<(Alike, Vec<String>)> {
+    /// Outcomes with what the agents' builds lack, and the releases that they name; those of agents whose builds make no
+    /// difference are one.
+    fn joined(
+        &self,
+        outcomes: Vec<Alike>,
+        apart: Apart,
+    ) -> Vec<(Alike, Vec<String>, Option<Presumed>)> {
         let mut places: HashMap<_, usize> = HashMap::new();
-        let mut joined: Vec<(Alike, Vec<String>)> = Vec::new();
+        let mut joined: Vec<(Alike, Vec<String>, Option<Presumed>)> = Vec::new();
         for alike in outcomes {
             let Some(agent) = alike.examples.first() else {
                 continue;
@@ -186,13 +192,15 @@ impl Change {
                 Apart::Builds => id_of(alike.build.as_deref()),
             };
             let refusal = self.refusal_of(&alike).map(|refusal| refusal.agent);
-            let kind = (build, refusal);
+            let presumed = self.presumed(&alike);
+            let doubt = presumed.as_ref().map(|presumed| presumed.release.number());
+            let kind = (build, refusal, doubt);
             let keys = (namespace, before, after, not_given, alike.is_moved, kind);
             match places.entry((keys, lacking.clone())) {
                 Entry::Occupied(place) => joined[*place.get()].0.join(alike),
                 Entry::Vacant(place) => {
                     place.insert(joined.len());
-                    joined.push((alike, lacking));
+                    joined.push((alike, lacking, presumed));
                 }
             }
         }
@@ -205,6 +213,11 @@ impl Change {
             Fate::Changed(content) => self.refusal_in(alike, content).cloned(),
             _ => None,
         }
+    }
+
+    fn presumed(&self, alike: &Alike) -> Option<Presumed> {
+        let (release, lacking) = (alike.presumed?, self.presumably_lacking(alike));
+        (!lacking.is_empty()).then_some(Presumed { release, lacking })
     }
 
     /// Findings and what the build of these agents lacks.

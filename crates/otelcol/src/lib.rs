@@ -5,7 +5,7 @@
 //! beyond its limits, so it is fit for texts that strangers wrote. [`merge`] joins several
 //! documents as several `--config` are joined and remembers where every value came from.
 //! [`Service::of`] is what it makes of components and pipelines, [`check`] what is wrong with it.
-//! [`Difference`] compares two as an operator would, [`Drift`] what runs with what should. [`redact`] takes the secrets out of a text for display. [`Value`] is what remains for comparing.
+//! [`known`] has what released builds have. [`Difference`] compares two as an operator would, [`Drift`] what runs with what should. [`redact`] takes the secrets out of a text for display. [`Value`] is what remains for comparing.
 //!
 //! Left out: `${env:…}` and its kin stay as they are, since only the Collector can resolve them;
 //! comments and anchors do not survive a merge.
@@ -21,6 +21,7 @@ mod error;
 mod extensions;
 mod flat_keys;
 mod inventory;
+pub mod known;
 mod map_builder;
 mod merge;
 mod obvious;

@@ -2,6 +2,7 @@
 //!
 //! Everything is decided by [`check_source`]; here files are read and findings written.
 
+mod builds;
 mod json;
 mod labels;
 mod pages;
@@ -14,11 +15,12 @@ use std::path::{Path, PathBuf};
 use backends::SourceLimits;
 use backends::directory::{self, DirectoryError};
 use clap::{Args, ValueEnum};
-use engine::admin::source::{CheckFinding, CheckOptions, SourceCheck, check_source};
+use engine::admin::source::{CheckFinding, CheckOptions, CheckedBuild, SourceCheck, check_source};
 use engine::domain::Labels;
 use engine::{EngineLimits, Severity};
 use thiserror::Error;
 
+use builds::{BuildError, Given};
 use pages::Pages;
 
 /// What to check, and how to tell it.
@@ -30,6 +32,11 @@ pub struct Arguments {
     /// for one without labels
     #[arg(long, value_parser = labels::parse)]
     labels: Vec<Labels>,
+    /// Check for this build, too: a release such as otelcol@0.149.0, or a file with what `otelcol components` prints; behind a
+    /// comma a file with what `otelcol validate` says where it refuses components that do not exist. May be given several
+    /// times
+    #[arg(long = "build", value_name = "BUILD", value_parser = builds::parse)]
+    builds: Vec<Given>,
     /// How to write the findings
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -68,6 +75,13 @@ pub enum CheckConfigsError {
     /// The directory cannot be read.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// A build cannot be read.
+    #[error("--build {name}")]
+    Build {
+        name: String,
+        #[source]
+        source: BuildError,
+    },
     /// The findings cannot be written.
     #[error("writing the findings")]
     Write(#[from] io::Error),
@@ -77,6 +91,7 @@ pub enum CheckConfigsError {
 struct Report<'a> {
     directory: &'a Path,
     labels: &'a [Labels],
+    builds: &'a [CheckedBuild],
     pages: &'a Pages,
     check: &'a SourceCheck,
 }
@@ -95,14 +110,17 @@ pub fn run(
         Err(DirectoryError::TooLarge(broken)) => Err(broken),
         Err(error) => return Err(error.into()),
     };
+    let builds = arguments.builds.iter().map(Given::read);
     let options = CheckOptions {
         limits: limits.desired,
         agents: arguments.labels.clone(),
+        builds: builds.collect::<Result<_, _>>()?,
     };
     let check = check_source(files, &options);
     let report = Report {
         directory: &arguments.directory,
         labels: &arguments.labels,
+        builds: &options.builds,
         pages: &arguments.docs_url.clone().unwrap_or_default(),
         check: &check,
     };
@@ -123,7 +141,7 @@ pub fn run(
     })
 }
 
-impl Report<'_> {
+impl<'a> Report<'a> {
     /// The labels whose agents would get what a finding is about.
     fn labels_of(&self, found: &CheckFinding) -> impl Iterator<Item = String> {
         let known = found.agents.iter();
@@ -131,16 +149,27 @@ impl Report<'_> {
         known.map(labels::text)
     }
 
-    /// The same to be read behind a sentence; empty where it is about a document alone.
+    /// The builds that a finding is about; none: any.
+    fn builds_of(&self, found: &CheckFinding) -> impl Iterator<Item = &'a str> {
+        let (all, known) = (self.builds, found.builds.iter());
+        known.filter_map(|build| Some(&*all.get(*build)?.name))
+    }
+
+    /// Whom it is about, to be read behind a sentence; empty where it is about a document alone.
     fn audience(&self, found: &CheckFinding) -> String {
         let named = |labels: String| match &*labels {
             "" => "no labels".to_owned(),
             _ => labels,
         };
         let labels: Vec<String> = self.labels_of(found).map(named).collect();
-        match &labels[..] {
-            [] => String::new(),
-            labels => format!(" (for {})", labels.join("; ")),
+        let builds: Vec<&str> = self.builds_of(found).collect();
+        match (&labels[..], &builds[..]) {
+            ([], []) => String::new(),
+            (labels, []) => format!(" (for {})", labels.join("; ")),
+            ([], builds) => format!(" (in {})", builds.join(", ")),
+            (labels, builds) => {
+                format!(" (for {}; in {})", labels.join("; "), builds.join(", "))
+            }
         }
     }
 }

@@ -120,6 +120,52 @@ pub async fn a_plan_names_what_builds_lack_and_the_release_is_refused(world: &Wo
     );
 }
 
+pub async fn what_a_released_build_lacks_is_told_and_refuses_nothing(world: &World<'_>) {
+    let core = [
+        ("env", "prod"),
+        ("service.name", "otelcol"),
+        ("service.version", "0.149.0"),
+    ];
+    let another = [
+        ("env", "prod"),
+        ("service.name", "otelcol"),
+        ("service.version", "0.149.1"),
+    ];
+    let mut named = world.connect(1, &core).await;
+    // Who reports what it is built of is believed, whatever its name.
+    let reporting = Changes {
+        available_components: built_with(&["otlp", "filelog"]).available_components,
+        ..described(&core)
+    };
+    let mut reporting = world.connect_with(2, reporting).await;
+    let mut unknown = world.connect(3, &another).await;
+    let tail = KAFKA.replace("kafka/logs", "filelog");
+    put(world, "edge", "env=prod", 0, &tail).await;
+
+    let plan: Plan = world.post(PLAN, json!({})).await.json(StatusCode::OK);
+    let counts = (plan.blocked, plan.refused, plan.presumably_incompatible);
+    assert_eq!((counts, plan.changed), ((false, 0, 1), 3), "{plan:?}");
+    let [others, presumed] = &*plan.groups else {
+        panic!("two groups: {plan:?}")
+    };
+    assert_eq!((others.agents, &others.presumed_build), (2, &None));
+    assert_eq!(presumed.outcome, PlanOutcome::Change);
+    assert_eq!(presumed.examples, [named.id()]);
+    assert_eq!(presumed.presumed_build.as_deref(), Some("otelcol@0.149.0"));
+    assert_eq!(presumed.presumably_missing, ["receiver filelog"]);
+    assert!(presumed.missing_components.is_empty() && presumed.findings.is_empty());
+
+    let started = start(world, json!({ "exclude_incompatible": true })).await;
+    assert_eq!((started.affected, started.excluded), (3, 0));
+    for agent in [&mut named, &mut reporting, &mut unknown] {
+        let taken = agent.takes_config(world, ApplyState::Applied, "").await;
+        assert_eq!(taken, tail);
+    }
+    assert!(missing(world, &named).await.is_empty());
+    let plan: Plan = world.post(PLAN, json!({})).await.json(StatusCode::OK);
+    assert_eq!(plan.presumably_incompatible, 0, "{plan:?}");
+}
+
 pub async fn agents_whose_build_lacks_something_are_left_as_they_are(world: &World<'_>) {
     let [mut without, mut with, mut silent] = three(world).await;
     let started = start(world, json!({ "exclude_incompatible": true })).await;

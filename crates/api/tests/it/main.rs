@@ -103,6 +103,7 @@ suite! {
     ],
     builds: [
         a_plan_names_what_builds_lack_and_the_release_is_refused,
+        what_a_released_build_lacks_is_told_and_refuses_nothing,
         agents_whose_build_lacks_something_are_left_as_they_are,
         a_forced_release_reaches_builds_that_lack_something,
         labels_that_would_give_an_agent_what_its_build_lacks_are_refused,

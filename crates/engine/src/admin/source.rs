@@ -29,7 +29,9 @@ pub use store::sources::{
 };
 
 pub use apply::Taken;
-pub use check::{CheckCode, CheckFinding, CheckOptions, SourceCheck, all_codes, check_source};
+pub use check::{
+    CheckCode, CheckFinding, CheckOptions, CheckedBuild, SourceCheck, all_codes, check_source,
+};
 pub use commit::NewCommit;
 pub use desk::{Asked, FetchOutcome, FetchReport, SourceDesk};
 pub use read::read_documents;

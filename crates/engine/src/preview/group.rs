@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use desired::{Finding, Layer};
+use desired::{Finding, Layer, Released};
 use domain::AgentId;
 use store::refusals::RefusalRecord;
 
@@ -30,6 +30,8 @@ pub struct Group {
     pub lacking: Vec<String>,
     /// For what a Collector of their build, or their own, is known to refuse it.
     pub refusal: Option<Arc<RefusalRecord>>,
+    /// The release that they name without reporting what they are built of, where it lacks components of it.
+    pub presumed: Option<Presumed>,
     /// Those that can be asked for a dry run.
     pub askable: Askable,
     /// What agents said that were asked.
@@ -40,6 +42,15 @@ pub struct Group {
     pub is_forced: bool,
     /// Whether all of them have one build that is known.
     pub is_of_build: bool,
+}
+
+/// A released build that agents are presumed to be, and what it lacks. It is a guess, for which nothing is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presumed {
+    /// The release.
+    pub release: Released,
+    /// The components that it lacks, at least one: `receiver kafka`.
+    pub lacking: Vec<String>,
 }
 
 /// Which agents stand in one group to which a change would do the same.
@@ -137,5 +148,12 @@ impl Group {
     pub fn is_left_out(&self) -> bool {
         let is_refused = matches!(self.fate, Fate::Changed(_)) && self.is_known_refused();
         self.lacks_components() || is_refused
+    }
+
+    /// What the release lacks that these agents name, where they are given what needs it all the same.
+    #[must_use]
+    pub fn doubt(&self) -> Option<&Presumed> {
+        let is_given = matches!(self.fate, Fate::Changed(_)) && !self.is_left_out();
+        self.presumed.as_ref().filter(|_| is_given)
     }
 }

@@ -13,6 +13,7 @@ mod examples;
 mod faults;
 mod generate;
 mod hostile;
+mod known;
 mod merging;
 mod pages;
 mod properties;

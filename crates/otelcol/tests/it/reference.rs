@@ -62,10 +62,15 @@ impl Reference {
         self.run(&arguments, documents)
     }
 
+    /// What `components` prints.
+    pub(crate) fn components(&self) -> String {
+        let output = Command::new(&self.binary).arg("components").output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    }
+
     /// What it has: what `components` prints, and what it adds when it refuses what it does not have.
     pub(crate) fn inventory(&self) -> Inventory {
-        let output = Command::new(&self.binary).arg("components").output();
-        let mut inventory = Inventory::parse(&output.unwrap().stdout).unwrap();
+        let mut inventory = Inventory::parse(self.components().as_bytes()).unwrap();
         inventory.complete(&self.validate(NO_SUCH_TYPES).unwrap_err());
         inventory
     }

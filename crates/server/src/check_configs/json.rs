@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use engine::Severity;
-use engine::admin::source::CheckFinding;
+use engine::admin::source::{CheckFinding, CheckedBuild};
 use serde::Serialize;
 
 use super::{Report, labels};
@@ -24,6 +24,7 @@ struct Told<'a> {
     /// How many findings are counted and not listed.
     left_out: usize,
     agents: Vec<Agent<'a>>,
+    builds: Vec<Build<'a>>,
     findings: Vec<Finding<'a>>,
 }
 
@@ -32,6 +33,15 @@ struct Agent<'a> {
     labels: String,
     /// In the order in which they merge.
     configs: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Build<'a> {
+    name: &'a str,
+    /// How many names of components are known of it.
+    components: usize,
+    /// The kinds of which not all are known.
+    in_part: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -47,6 +57,8 @@ struct Finding<'a> {
     refuses: bool,
     /// The labels whose agents would get it.
     labels: Vec<String>,
+    /// The builds that it is about.
+    builds: Vec<&'a str>,
 }
 
 pub(super) fn write(report: &Report<'_>, out: &mut impl Write) -> io::Result<()> {
@@ -72,6 +84,7 @@ pub(super) fn write(report: &Report<'_>, out: &mut impl Write) -> io::Result<()>
                     .collect(),
             })
             .collect(),
+        builds: report.builds.iter().map(build).collect(),
         findings: check
             .findings
             .iter()
@@ -82,7 +95,15 @@ pub(super) fn write(report: &Report<'_>, out: &mut impl Write) -> io::Result<()>
     writeln!(out)
 }
 
-fn finding<'a>(report: &Report<'_>, found: &'a CheckFinding) -> Finding<'a> {
+fn build(checked: &CheckedBuild) -> Build<'_> {
+    Build {
+        name: &checked.name,
+        components: checked.build.components(),
+        in_part: checked.build.sections_in_part().collect(),
+    }
+}
+
+fn finding<'a>(report: &Report<'a>, found: &'a CheckFinding) -> Finding<'a> {
     Finding {
         code: found.code.name,
         severity: found.severity.name(),
@@ -93,5 +114,6 @@ fn finding<'a>(report: &Report<'_>, found: &'a CheckFinding) -> Finding<'a> {
         page: report.pages.of(&found.code),
         refuses: found.refuses,
         labels: report.labels_of(found).collect(),
+        builds: report.builds_of(found).collect(),
     }
 }

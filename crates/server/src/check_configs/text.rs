@@ -30,8 +30,12 @@ fn line(report: &Report<'_>, found: &CheckFinding) -> String {
 
 fn summary(report: &Report<'_>) -> String {
     let check = report.check;
+    let builds = match report.builds.len() {
+        0 => String::new(),
+        builds => format!(", {}", counted(builds, "build", "builds")),
+    };
     let mut summary = format!(
-        "{}, {}: {}, {}, {} advice",
+        "{}, {}{builds}: {}, {}, {} advice",
         counted(check.documents, "document", "documents"),
         counted(report.labels.len(), "set of labels", "sets of labels"),
         counted(check.count(Severity::Error), "error", "errors"),

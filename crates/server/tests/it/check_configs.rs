@@ -1,6 +1,7 @@
 //! `opamp-server check-configs`: what it says, in each format, and that the Git source says the same.
 
 mod agrees;
+mod builds;
 mod formats;
 mod sarif;
 

@@ -130,6 +130,7 @@ fn to_plan(engine: &Engine, config: String, (planned, apart): (Planned, Apart)) 
             Apart::Builds => 0,
         },
         excluded: excluded_of(|_| true),
+        presumably_incompatible: count(|group| group.doubt().is_some()),
         more_groups: groups.len().saturating_sub(MOST_GROUPS) as u64,
         dry_run: None,
         groups: groups
@@ -168,6 +169,7 @@ pub(crate) fn to_group(engine: &Engine, group: Group, with_diff: bool) -> PlanGr
         Fate::Changed(content) if with_diff => changes(engine, group.before.as_deref(), content),
         _ => None,
     };
+    let doubt = group.doubt().cloned();
     let mut findings: Vec<Finding> = group.findings.to_vec();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
     PlanGroup {
@@ -190,6 +192,8 @@ pub(crate) fn to_group(engine: &Engine, group: Group, with_diff: bool) -> PlanGr
         error,
         missing_components: group.lacking,
         known_refusal: group.refusal.as_deref().map(to_known_refusal),
+        presumed_build: doubt.as_ref().map(|doubt| doubt.release.to_string()),
+        presumably_missing: doubt.map_or_else(Vec::new, |doubt| doubt.lacking),
         dry_runs: group.dry_runs.into_iter().map(to_dry_run).collect(),
         more_findings: findings.len().saturating_sub(MOST_FINDINGS) as u64,
         findings: findings

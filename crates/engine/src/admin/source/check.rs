@@ -5,6 +5,7 @@
 
 mod agents;
 mod alone;
+mod builds;
 mod code;
 mod report;
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use backends::documents::SourceConfig;
 use backends::{LimitBroken, SourceFile};
-use desired::Renderer;
+use desired::{Build, Renderer};
 use domain::{ConfigName, Kind, Labels, Namespace, Revision};
 use jiff::Timestamp;
 use store::sources::SourceFinding;
@@ -36,6 +37,17 @@ pub struct CheckOptions {
     pub limits: desired::Limits,
     /// The labels of agents that nobody has: what each would get is checked.
     pub agents: Vec<Labels>,
+    /// The builds that are to run it all.
+    pub builds: Vec<CheckedBuild>,
+}
+
+/// A build that configurations are checked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedBuild {
+    /// Its name for people: `otelcol@0.149.0`.
+    pub name: String,
+    /// What it has.
+    pub build: Build,
 }
 
 /// A document as the first revision of its config.
@@ -48,6 +60,7 @@ struct Written<'a> {
 struct Documents<'a> {
     written: Vec<Written<'a>>,
     renderer: Renderer,
+    builds: &'a [CheckedBuild],
 }
 
 /// Checks a source's files, or why there are none.
@@ -71,7 +84,9 @@ pub fn check_source(
     let documents = Documents {
         written,
         renderer: Renderer::new(options.limits),
+        builds: &options.builds,
     };
+    builds::tell_parts(&options.builds, &mut report);
     // What is merged without the documents at fault is not what an agent would get.
     let agents = match report.is_refused() {
         false => agents::check(&documents, &options.agents, &mut report),

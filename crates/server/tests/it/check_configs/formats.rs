@@ -25,7 +25,7 @@ fn json_has_the_shape_that_is_documented() {
             "code": "undefined-component", "severity": "error", "message": message,
             "file": "extra.config.yaml", "line": 7, "column": 35,
             "page": "docs/findings/undefined-component.md",
-            "refuses": false, "labels": ["env=prod,team=a"],
+            "refuses": false, "labels": ["env=prod,team=a"], "builds": [],
         }))
     );
     let mut rest = told.clone();
@@ -39,6 +39,7 @@ fn json_has_the_shape_that_is_documented() {
                 { "labels": "env=prod,team=a", "configs": ["edge", "extra"] },
                 { "labels": "", "configs": ["edge"] },
             ],
+            "builds": [],
             "findings": [],
         })
     );

@@ -8,6 +8,7 @@ use desired::{AgentFacts, Layer, MaterialiseError};
 use domain::model::InstanceUid;
 use domain::{ConfigName, Labels};
 
+use super::builds::{self, Found};
 use super::code::{CheckCode, NOT_MERGED, TEMPLATE, UNASSIGNED};
 use super::report::Report;
 use super::{Documents, Written};
@@ -35,8 +36,9 @@ pub(super) fn check(
                 return Vec::new();
             }
             match findings(documents, (&matching, &sets), labels) {
-                Ok(findings) => findings.iter().for_each(|found| {
-                    report.tell_of(by_name[&found.source.config], found, Some(agent));
+                Ok(findings) => findings.iter().for_each(|(found, build)| {
+                    let audience = (Some(agent), *build);
+                    report.tell_of(by_name[&found.source.config], found, audience);
                 }),
                 Err(error) => {
                     let (code, place, message) = failure(&error, &by_name);
@@ -63,7 +65,7 @@ fn findings(
     documents: &Documents<'_>,
     (matching, sets): (&[&Written<'_>], &[&Written<'_>]),
     labels: &Labels,
-) -> Result<Vec<desired::Finding>, MaterialiseError> {
+) -> Result<Vec<Found>, MaterialiseError> {
     let facts = AgentFacts {
         uid: NOBODY,
         labels,
@@ -76,7 +78,7 @@ fn findings(
         .collect();
     let combined = documents.renderer.combine(&layers)?;
     combined.content()?;
-    Ok(combined.findings())
+    Ok(builds::findings(&combined, documents.builds))
 }
 
 /// Why layers make nothing, in terms of their documents.

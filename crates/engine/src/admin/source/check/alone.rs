@@ -7,6 +7,7 @@ use desired::{AgentFacts, Finding, Layer, MaterialiseError, Severity};
 use domain::{ConfigName, Labels, Template};
 
 use super::agents::{NOBODY, failure};
+use super::builds::{self, Found};
 use super::code::{NOT_RENDERED, of_body};
 use super::report::{CheckFinding, Report, place_of};
 use super::{Documents, Written};
@@ -61,7 +62,7 @@ fn body(documents: &Documents<'_>, written: &Written<'_>, others: Others, report
     match findings(documents, written) {
         Ok(findings) => findings
             .iter()
-            .for_each(|found| tell(written, found, others, report)),
+            .for_each(|(found, build)| tell(written, (found, *build), others, report)),
         Err(error) => {
             let by_name = BTreeMap::from([(&written.config.name, written.config)]);
             let (code, place, message) = failure(&error, &by_name);
@@ -73,21 +74,27 @@ fn body(documents: &Documents<'_>, written: &Written<'_>, others: Others, report
 fn findings(
     documents: &Documents<'_>,
     written: &Written<'_>,
-) -> Result<Vec<Finding>, MaterialiseError> {
+) -> Result<Vec<Found>, MaterialiseError> {
     let facts = AgentFacts {
         uid: NOBODY,
         labels: &Labels::default(),
     };
     let layer = Layer::of(Arc::clone(&written.revision), facts, &Arc::default());
-    Ok(documents.renderer.combine(&[layer])?.findings())
+    let combined = documents.renderer.combine(&[layer])?;
+    Ok(builds::findings(&combined, documents.builds))
 }
 
 /// Tells a finding; what only the whole of an agent's configs shows is no more than advice where others may mend it.
-fn tell(written: &Written<'_>, found: &Finding, others: Others, report: &mut Report) {
+fn tell(
+    written: &Written<'_>,
+    (found, build): (&Finding, Option<usize>),
+    others: Others,
+    report: &mut Report,
+) {
     match others {
         Others::Checked if found.code.is_of_the_whole() => {}
         Others::Possible if found.code.is_of_the_whole() => report.add(lack(written, found)),
-        _ => report.tell_of(written.config, found, None),
+        _ => report.tell_of(written.config, found, (None, build)),
     }
 }
 
@@ -103,5 +110,6 @@ fn lack(written: &Written<'_>, found: &Finding) -> CheckFinding {
         ),
         refuses: false,
         agents: BTreeSet::new(),
+        builds: BTreeSet::new(),
     }
 }

@@ -32,6 +32,13 @@ pub(super) const NOT_RENDERED: CheckCode = CheckCode {
     severity: Severity::Advice,
     has_page: false,
 };
+/// A build that is known in part.
+pub(super) const BUILD_IN_PART: CheckCode = CheckCode {
+    name: "build-known-in-part",
+    summary: "Not all components of a build are known, so that not all that it lacks is found.",
+    severity: Severity::Advice,
+    has_page: false,
+};
 /// Layers that make no configuration together.
 pub(super) const NOT_MERGED: CheckCode = CheckCode {
     name: "configs-not-merged",
@@ -59,7 +66,7 @@ pub fn all() -> impl Iterator<Item = CheckCode> {
     let bodies = Code::ALL.iter().copied().map(of_body);
     documents
         .chain(source)
-        .chain([UNASSIGNED, NOT_RENDERED, NOT_MERGED])
+        .chain([UNASSIGNED, NOT_RENDERED, BUILD_IN_PART, NOT_MERGED])
         .chain(bodies)
 }
 

@@ -44,6 +44,8 @@ pub struct CheckFinding {
     pub refuses: bool,
     /// The sets of labels whose agents would get it, by their place; none: it was found in the document alone.
     pub agents: BTreeSet<usize>,
+    /// The builds that it is about, by their place; none: it is so for any Collector.
+    pub builds: BTreeSet<usize>,
 }
 
 impl SourceCheck {
@@ -59,6 +61,9 @@ impl SourceCheck {
         self.counts.values().sum::<usize>() - self.findings.len()
     }
 }
+
+/// Whom a finding is about: an agent by its place, and a build by its.
+pub(super) type Audience = (Option<usize>, Option<usize>);
 
 /// Findings while they are collected: the same of several agents is one.
 #[derive(Default)]
@@ -82,6 +87,7 @@ impl Report {
             message: found.problem,
             refuses: true,
             agents: BTreeSet::new(),
+            builds: BTreeSet::new(),
         });
     }
 
@@ -97,6 +103,22 @@ impl Report {
         message: String,
         agent: Option<usize>,
     ) {
+        self.tell_to(code, (place, message), (agent, None));
+    }
+
+    /// Takes a finding of the static checks that a document's body is at fault for.
+    pub(super) fn tell_of(&mut self, config: &SourceConfig, found: &Finding, audience: Audience) {
+        let message = format!("{}: {}", found.message, found.advice);
+        let said = (place_of(config, found), message);
+        self.tell_to(of_body(found.code), said, audience);
+    }
+
+    fn tell_to(
+        &mut self,
+        code: CheckCode,
+        (place, message): (Place, String),
+        (agent, build): Audience,
+    ) {
         self.add(CheckFinding {
             severity: code.severity,
             code,
@@ -104,22 +126,19 @@ impl Report {
             message,
             refuses: false,
             agents: agent.into_iter().collect(),
+            builds: build.into_iter().collect(),
         });
-    }
-
-    /// Takes a finding of the static checks that a document's body is at fault for.
-    pub(super) fn tell_of(&mut self, config: &SourceConfig, found: &Finding, agent: Option<usize>) {
-        let message = format!("{}: {}", found.message, found.advice);
-        self.tell(of_body(found.code), place_of(config, found), message, agent);
     }
 
     pub(super) fn add(&mut self, found: CheckFinding) {
         let key = (found.place.clone(), found.code.name, found.message.clone());
         let known = self.findings.entry(key).or_insert_with(|| CheckFinding {
             agents: BTreeSet::new(),
+            builds: BTreeSet::new(),
             ..found.clone()
         });
         known.agents.extend(found.agents);
+        known.builds.extend(found.builds);
     }
 
     pub(super) fn finish(self, documents: usize, agents: Vec<Vec<ConfigName>>) -> SourceCheck {
