@@ -264,8 +264,10 @@ impl State {
     /// The build by which it is decided what this agent can be given; none for one that takes no configs.
     pub fn build(&self) -> Option<&Arc<KnownBuild>> {
         let takes_configs = AgentCapabilities::ACCEPTS_REMOTE_CONFIG;
-        let build = self.reported_build.as_ref();
-        build.filter(|_| self.wire.capabilities.contains(takes_configs))
+        let can = self.wire.capabilities;
+        // It says what it can with its next report where that is not known.
+        let is_for_it = can.is_empty() || can.contains(takes_configs);
+        self.reported_build.as_ref().filter(|_| is_for_it)
     }
 
     /// The labels that selectors match. Most agents have only reported ones, which are then not copied.

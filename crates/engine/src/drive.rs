@@ -27,8 +27,6 @@ use crate::{
     mailbox::CloseReason,
     preview::CheckErrors,
     principal::AuthMethod,
-    refused::Refused,
-    world::World,
 };
 
 /// Agents whose reports one group commit writes at most.
@@ -446,18 +444,6 @@ impl Engine {
         }
         Ok(!swept.agents.is_empty()
             || 0 < swept.events + swept.desired + swept.contents + swept.answers + revisions)
-    }
-
-    /// Forgets what agents refused that nobody can be given any more. The caller holds the change lock.
-    async fn drop_refusals(&self) -> Result<(), StoreError> {
-        if store::refusals::sweep(&self.inner.db).await? == 0 {
-            return Ok(());
-        }
-        let left = store::refusals::load_all(&mut *self.inner.db.read().await?).await?;
-        let mut world = World::clone(&self.inner.world.get());
-        world.refused = Arc::new(Refused::of(left));
-        self.inner.world.replace(world);
-        Ok(())
     }
 
     /// Writes everything that is only in memory: the last step of an orderly stop.

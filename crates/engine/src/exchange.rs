@@ -101,6 +101,7 @@ impl Engine {
             .custom_message
             .as_ref()
             .is_some_and(|message| note_delta_refused(agent, &mut state, message));
+        let is_described = heard.changes.description.is_some();
         if heard.changes.is_only_liveness() {
             state.wire = wire;
             self.note_times(agent, &mut state, heard.changes.health, now);
@@ -128,7 +129,9 @@ impl Engine {
             }
             self.inner.questions.answer(agent.id, answer);
         }
-        if state.flags.fresh && !heard.full_state_needed {
+        // What it is built of decides what it can be given. It is asked for with this answer, and not waited for longer.
+        let is_known = is_described || !heard.full_state_needed;
+        if state.flags.fresh && is_known && !heard.components_wanted {
             self.redesire(agent, &mut state, now);
         }
         state.flags.full_state_wanted |= heard.full_state_needed;
@@ -228,7 +231,9 @@ impl Engine {
         if labels_changed {
             report.reported_labels = Some(labels.clone());
             state.labels.reported = labels;
-            self.redesire(agent, state, now);
+            if !state.flags.fresh {
+                self.redesire(agent, state, now);
+            }
         }
     }
 

@@ -4,7 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use domain::{AgentId, ContentHash, Namespace};
+use store::StoreError;
+use store::desired::{self as stored, CONFIG};
 use store::refusals::RefusalRecord;
+
+use crate::desire::Pointer;
+use crate::engine::Engine;
+use crate::world::World;
 
 /// How many refusals are kept of a namespace. Releases that would make it more are refused.
 pub(crate) const MOST_REFUSED: usize = 2_000;
@@ -145,10 +151,58 @@ impl Refused {
     }
 }
 
+impl Engine {
+    /// Forgets what agents refused that nobody would be given any more. The caller holds the change lock.
+    pub(crate) async fn drop_refusals(&self) -> Result<(), StoreError> {
+        let mut conn = self.inner.db.read().await?;
+        let unused = store::refusals::unused(&mut conn).await?;
+        let mut unused: HashSet<(Namespace, ContentHash)> = unused.into_iter().collect();
+        if unused.is_empty() {
+            return Ok(());
+        }
+        // Another revision may make the same content, and who is left out of it is not pointed to it.
+        let world = self.inner.world.get();
+        let (mut released, mut elsewhere) = (HashSet::new(), HashSet::new());
+        self.inner.registry.for_each(|agent| {
+            let pointer = self.pointer(&world, agent, &agent.lock());
+            let namespace = agent.namespace.clone();
+            match pointer {
+                Pointer::Known(content) | Pointer::Unfit(content) => {
+                    released.insert((namespace, content.hash));
+                }
+                Pointer::Missing(key) => {
+                    elsewhere.insert((namespace, key));
+                }
+                Pointer::Unassigned => {}
+            }
+        });
+        for (namespace, key) in elsewhere {
+            let hash = stored::find_hash(&mut conn, &namespace, CONFIG, key.as_bytes()).await?;
+            released.extend(hash.map(|hash| (namespace, hash)));
+        }
+        drop(conn);
+        unused.retain(|content| !released.contains(content));
+        let mut tx = self.inner.db.begin().await?;
+        for (namespace, hash) in &unused {
+            store::refusals::replace(&mut tx, namespace, hash, &[]).await?;
+        }
+        tx.commit().await?;
+        let mut world = World::clone(&world);
+        let refused = Arc::make_mut(&mut world.refused);
+        for (namespace, hash) in &unused {
+            refused.overrule(namespace, hash);
+        }
+        self.inner.world.replace(world);
+        Ok(())
+    }
+}
+
 /// Whether a refusal concerns an agent.
 fn concerns(refusal: &RefusalRecord, who: Who) -> bool {
-    let is_of_build = refusal.for_build && refusal.build.is_some();
-    refusal.build == who.build && (is_of_build || refusal.agent == who.agent)
+    let is_of_build = refusal.for_build && refusal.build.is_some() && refusal.build == who.build;
+    // A build that is not known for now is no other one.
+    let is_same = refusal.build == who.build || who.build.is_none();
+    is_of_build || (is_same && refusal.agent == who.agent)
 }
 
 #[cfg(test)]
@@ -190,7 +244,8 @@ mod tests {
     fn a_refusal_concerns_the_build_for_which_an_agent_spoke() {
         let refused = Refused::of(vec![refusal(who(1, X), true)]);
         assert!(is_refused(&refused, who(1, X)) && is_refused(&refused, who(2, X)));
-        for other in [who(1, Y), who(2, Y), who(1, None), who(2, None)] {
+        assert!(is_refused(&refused, who(1, None)));
+        for other in [who(1, Y), who(2, Y), who(2, None)] {
             assert!(!is_refused(&refused, other), "{other:?}");
         }
         let (other, hash) = (
@@ -208,8 +263,9 @@ mod tests {
         let refused = Refused::of(alone.to_vec());
         assert!(is_refused(&refused, who(1, X)) && is_refused(&refused, who(3, None)));
         assert!(refused.is_alone(who(1, X).agent) && !refused.is_alone(who(2, X).agent));
+        assert!(is_refused(&refused, who(1, None)));
         // Built anew, or saying for the first time what it is built of, it is another.
-        for other in [who(1, Y), who(1, None), who(2, X), who(3, X), who(4, None)] {
+        for other in [who(1, Y), who(2, X), who(3, X), who(4, None)] {
             assert!(!is_refused(&refused, other), "{other:?}");
         }
     }

@@ -125,6 +125,24 @@ impl Inventory {
         self.components.len()
     }
 
+    /// Whether the build says of a component that it does not support a signal. Of signals that it says of no component, such as
+    /// profiles before they are stable, it says nothing.
+    pub(crate) fn denies(&self, kind: Kind, component_type: &str, signal: Signal) -> bool {
+        let support = self.support(kind, component_type);
+        support.is_some_and(|support| !support.has(signal)) && self.names(signal)
+    }
+
+    fn names(&self, signal: Signal) -> bool {
+        let is_named = |support: &Support| match support {
+            Support::Unknown => false,
+            Support::Signals(signals) => signals.contains(&signal),
+            Support::Pairs(pairs) => pairs
+                .iter()
+                .any(|(from, to)| *from == signal || *to == signal),
+        };
+        self.components.values().any(is_named)
+    }
+
     /// What a type of component supports; none where the build does not have it.
     pub fn support(&self, kind: Kind, component_type: &str) -> Option<&Support> {
         self.components.get(&(kind, component_type.into()))

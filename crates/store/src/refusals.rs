@@ -4,7 +4,7 @@ use domain::{AgentId, ConfigName, ContentHash, Namespace, RevisionNumber};
 use jiff::Timestamp;
 
 use crate::sql::{Columns, query, query_built};
-use crate::{Conn, Db, StoreError, Tx};
+use crate::{Conn, StoreError, Tx};
 
 /// That an agent's Collector refused a content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,24 +91,15 @@ const UNUSED: &str = "NOT EXISTS (SELECT 1 FROM baselines b
              (SELECT desired_hash FROM agent_status WHERE desired_hash IS NOT NULL
               UNION SELECT offered_hash FROM agent_status WHERE offered_hash IS NOT NULL)";
 
-/// Drops refusals of contents that nobody runs and that are not in force any more; says how many. Until then the contents
-/// are kept, too.
+/// Contents of which refusals are kept that nothing stored needs any more. Until they are dropped the contents are kept, too.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn sweep(db: &Db) -> Result<u64, StoreError> {
-    let any = format!("SELECT 1 FROM dry_run_refusals WHERE {UNUSED} LIMIT 1");
-    let any = query_built("looking for refusals that nothing needs", any);
-    if any.row(&mut *db.read().await?).await?.is_none() {
-        return Ok(0);
-    }
-    let mut tx = db.begin().await?;
-    let text = format!("DELETE FROM dry_run_refusals WHERE {UNUSED}");
-    let dropped = query_built("dropping refusals that nothing needs", text)
-        .run(&mut tx)
-        .await?;
-    tx.commit().await?;
-    Ok(dropped)
+pub async fn unused(conn: &mut Conn) -> Result<Vec<(Namespace, ContentHash)>, StoreError> {
+    let text = format!("SELECT DISTINCT namespace, hash FROM dry_run_refusals WHERE {UNUSED}");
+    query_built("looking for refusals that nothing needs", text)
+        .read(conn, |row| Ok((row.namespace()?, row.hash()?)))
+        .await
 }
 
 fn read_refusal(row: &mut Columns<'_>) -> Result<RefusalRecord, StoreError> {

@@ -303,10 +303,13 @@ impl Agent {
     /// Sends a message with these changes.
     pub fn say(&mut self, world: &World<'_>, changes: Changes) -> Outgoing {
         let carried_status = changes.remote_config_status.is_some();
+        let components = changes.available_components.as_ref();
+        let components_wanted = components.is_some_and(|said| said.components.is_none());
         self.send(
             world,
             Heard {
                 carried_status,
+                components_wanted,
                 changes,
                 ..Heard::default()
             },

@@ -172,6 +172,10 @@ suite! {
         each_content_is_refused_for_itself,
         no_more_than_2000_refusals_are_kept,
         a_refusal_is_forgotten_when_its_release_is_out_of_force,
+        a_refusal_stays_while_another_revision_makes_the_same,
+        a_newcomer_is_given_nothing_before_it_says_what_it_is_built_of,
+        who_refuses_again_keeps_it_from_nobody_else,
+        one_that_refuses_speaks_not_for_those_that_cannot_be_asked,
     ],
     events: [
         the_stream_resumes_after_an_id,

@@ -539,3 +539,71 @@ pub async fn no_more_than_2000_refusals_are_kept(world: &World<'_>) {
     assert_eq!(started.excluded, 1);
     assert_eq!(kept(world).await.len(), 2_000);
 }
+
+/// As the handshake of OpAMP has it, an agent says the hash of its components first.
+pub async fn a_newcomer_is_given_nothing_before_it_says_what_it_is_built_of(world: &World<'_>) {
+    let [mut one, mut other] = fleet(world, [X, Y]).await;
+    start(world, &mut [(&mut one, NO), (&mut other, YES)], excluding()).await;
+    let hash_alone = |build| {
+        let mut first = Changes {
+            available_components: built_with(build).available_components,
+            ..able(&[("env", "prod")])
+        };
+        if let Some(said) = &mut first.available_components {
+            said.components = None;
+        }
+        first
+    };
+    let mut late = world.connect_with(7, hash_alone(X)).await;
+    assert!(late.pushed(world).is_none());
+    late.say(world, built_with(X));
+    world.commit().await;
+    assert!(late.pushed(world).is_none());
+    let config = shown(world, &late).await.config;
+    assert_eq!(config.refused.map(|refused| refused.reason), left(1).0);
+    assert!(config.desired.is_none());
+    let mut fit = world.connect_with(8, hash_alone(Y)).await;
+    assert!(fit.pushed(world).is_none());
+    fit.say(world, built_with(Y));
+    gets(world, &mut fit, &next(2)).await;
+    // Who never says it is not kept waiting for long.
+    let mut silent = world.connect_with(9, hash_alone(Y)).await;
+    silent.say(world, Changes::default());
+    gets(world, &mut silent, &next(2)).await;
+}
+
+pub async fn who_refuses_again_keeps_it_from_nobody_else(world: &World<'_>) {
+    let [mut one, mut two] = fleet(world, [X, X]).await;
+    let mut asked = [(&mut one, NO), (&mut two, NO)];
+    start(world, &mut asked, excluding_of(2)).await;
+    assert_eq!(standing(world, &one).await, left(1));
+    let again = json!({ "require_dry_run": { "agents_per_group": 2 } });
+    let mut asked = [(&mut one, YES), (&mut two, NO)];
+    let (answer, _) = asking(world, &mut asked, (RELEASE, again)).await;
+    answer.json::<StartedRollout>(StatusCode::CREATED);
+    gets(world, &mut one, &next(2)).await;
+    assert!(two.pushed(world).is_none());
+}
+
+pub async fn one_that_refuses_speaks_not_for_those_that_cannot_be_asked(world: &World<'_>) {
+    let [mut one] = fleet(world, [&[]]).await;
+    let mut plain = world.connect_with(9, described(&[("env", "prod")])).await;
+    plain.takes_config(world, ApplyState::Applied, "").await;
+    let (answer, _) = asking(world, &mut [(&mut one, NO)], excluding()).await;
+    answer.problem(ProblemKind::RefusedByAgent);
+    assert!(plain.pushed(world).is_none());
+}
+
+pub async fn a_refusal_stays_while_another_revision_makes_the_same(world: &World<'_>) {
+    let [mut one, mut other] = fleet(world, [X, Y]).await;
+    start(world, &mut [(&mut one, NO), (&mut other, YES)], excluding()).await;
+    gets(world, &mut other, &next(2)).await;
+    put(world, "edge", "env=prod", 5, &next(2)).await;
+    release(world, "edge").await;
+    put(world, "edge", "env=prod,region!=nowhere", 5, &next(2)).await;
+    release(world, "edge").await;
+    world.pass(7 * 3600);
+    while world.engine.sweep(world.now()).await.unwrap() {}
+    assert_eq!(kept(world).await.len(), 1);
+    assert!(one.pushed(world).is_none());
+}

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use domain::{ContentHash, Namespace};
+use domain::{AgentId, ContentHash, Namespace};
 use store::refusals::RefusalRecord;
 
 use super::{Alike, Change};
@@ -85,6 +85,20 @@ impl Change {
             let before = self.before.refused.of_content(&namespace, &hash);
             Arc::make_mut(&mut self.world.refused).restore(&namespace, &hash, before);
         }
+    }
+
+    /// Who refuses which of these contents.
+    pub(crate) fn who_refuses(
+        &self,
+        namespace: &Namespace,
+        contents: &HashSet<ContentHash>,
+    ) -> HashSet<(ContentHash, AgentId)> {
+        let refused = &self.world.refused;
+        let of = |hash: &ContentHash| refused.of_content(namespace, hash);
+        let refusals = contents.iter().flat_map(of);
+        refusals
+            .map(|refusal| (refusal.hash, refusal.agent))
+            .collect()
     }
 
     /// How many refusals would stand in a namespace.

@@ -188,8 +188,7 @@ fn fit(
             if !service.defines(kind, &used.id) {
                 continue;
             }
-            let support = inventory.support(kind, used.id.component_type());
-            if support.is_some_and(|support| !support.has(id.signal())) {
+            if inventory.denies(kind, used.id.component_type(), id.signal()) {
                 let message = format!("{kind} {} does not support {}", used.id, id.signal());
                 let advice = "move it to a pipeline of a signal that it supports";
                 findings.add(Code::UnsupportedSignal, &used.place, message, advice);

@@ -1,11 +1,11 @@
 //! What a rollout comes to: drafted beside the world, looked at, and stored in the transaction that puts it in force.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use domain::{
-    BaselineRecord, ConfigName, EventId, EventKind, InvalidTransition, NewEvent, Revision,
-    RevisionNumber, Rollout, RolloutId, RolloutState, Strategy,
+    AgentId, BaselineRecord, ConfigName, ContentHash, EventId, EventKind, InvalidTransition,
+    NewEvent, Revision, RevisionNumber, Rollout, RolloutId, RolloutState, Strategy,
 };
 use jiff::Timestamp;
 use store::refusals::RefusalRecord;
@@ -35,6 +35,8 @@ pub(in crate::admin) struct Draft {
     pub(super) topics: Vec<Topic>,
     /// What agents are known to refuse of what they would get.
     known: Option<Refusals>,
+    /// Who refuses which content, and is not given it.
+    pub(super) kept: HashSet<(ContentHash, AgentId)>,
     /// Who refuses what from now on.
     judged: Vec<Judged>,
     /// As many refusals are kept as can be.
@@ -141,6 +143,7 @@ impl Engine {
             }
         }
         Ok(Draft {
+            kept: change.who_refuses(&caller.namespace, &looked_at),
             topics,
             known,
             judged: change.judged(),

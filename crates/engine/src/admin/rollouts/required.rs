@@ -196,13 +196,22 @@ impl Answers {
         })
     }
 
-    /// Who refused of those that were asked about what is given now. Who is left as it is from before does not count.
-    pub(super) fn refusals(&self, topics: &[Topic]) -> Option<Refusals> {
+    /// Who refused of those that were asked about what is given now. Who is left as it is does not count: of such agents
+    /// these are kept, with the contents that they refused.
+    pub(super) fn refusals(
+        &self,
+        topics: &[Topic],
+        kept: &HashSet<(ContentHash, AgentId)>,
+    ) -> Option<Refusals> {
         let told = topics
             .iter()
             .filter(|topic| topic.is_given)
-            .filter_map(|topic| self.told.get(&topic.about));
-        Refusals::of(told.flat_map(Told::refusals))
+            .filter_map(|topic| Some((topic.about.hash, self.told.get(&topic.about)?)));
+        let refusals = told.flat_map(|(hash, told)| {
+            let is_given = move |refusal: &Refusal| !kept.contains(&(hash, refusal.agent));
+            told.refusals().filter(is_given)
+        });
+        Refusals::of(refusals)
     }
 
     /// Who refused of all that were asked.
@@ -210,14 +219,14 @@ impl Answers {
         Refusals::of(self.told.values().flat_map(Told::refusals))
     }
 
-    /// Who refused of agents that do not say what they are built of, where none that was asked accepts and not all could
-    /// be asked: of the others nobody knows.
+    /// Who refused of agents that do not say what they are built of, where none that was asked accepts and not all were asked
+    /// or can be: of the others nobody knows.
     pub(super) fn unheard(&self, topics: &[Topic]) -> Option<Refusals> {
         let unheard = topics.iter().filter_map(|topic| {
             let told = self.told.get(&topic.about)?;
             let is_refused = told.accepted().next().is_none() && told.refused().next().is_some();
             let asked = told.dry_runs.len() as u64;
-            let is_heard = topic.inquiry.askable.agents <= asked;
+            let is_heard = topic.inquiry.agents <= asked;
             let is_of_none = topic.about.speaks_for == SpeaksFor::Build(0);
             (is_of_none && is_refused && !is_heard).then_some(told)
         });

@@ -250,7 +250,7 @@ impl Draft {
             return Err(StartRolloutError::Unasked);
         }
         self.started.dry_run = Some(answers.counts());
-        let refusals = answers.refusals(&self.topics);
+        let refusals = answers.refusals(&self.topics, &self.kept);
         let stopped_by = match on_errors {
             _ if self.started.rollout.forced => {
                 self.overruled.refusals = refusals.as_ref().map_or(0, Refusals::count);
