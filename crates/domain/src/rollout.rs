@@ -1,5 +1,20 @@
 //! Rollouts: the act that moves a set of agents from one revision to another.
 
+pub mod control;
+pub mod member;
+pub mod order;
+pub mod plan;
+pub mod progress;
+pub mod run;
+pub mod schedule;
+pub mod text;
+
+#[cfg(test)]
+mod exploration;
+#[cfg(test)]
+#[path = "rollout/tests.rs"]
+mod machine_tests;
+
 use jiff::Timestamp;
 
 use crate::ids::{Actor, ConfigName, Namespace, RevisionNumber, RolloutId};
