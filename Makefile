@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO
 
-.PHONY: help demo test lint bench interop fuzz mutants soak corpus docs-commands attacks bench-growth
+.PHONY: help demo test lint bench interop fuzz mutants soak corpus exploration docs-commands attacks bench-growth
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -39,6 +39,9 @@ corpus: ## Put every kind of fault into every configuration of the corpus, the r
 
 soak: ## Run server and agents on a simulated clock and network, SEEDS=0..20000 (a range of seeds, about 25 minutes)
 	@SEEDS=$${SEEDS:-0..20000} scripts/simulation
+
+exploration: ## Visit every state of a rollout over 5 agents and 3 stages with MISHAPS=2 mishaps (about 5 minutes); `scripts/exploration bugs` puts bugs in
+	@scripts/exploration
 
 mutants: ## Change the session's code one place at a time and list what no test notices (hours; installs cargo-mutants)
 	@scripts/mutants

@@ -558,20 +558,8 @@ impl World {
             let age = now().duration_since(at).as_secs();
             now() - Duration::from_secs(u64::try_from((age + 1).min(CAP)).unwrap())
         };
-        let moved = |run: &Run| {
-            let members = run
-                .members()
-                .map(|(id, member, _)| (id, member.with_times(older)));
-            let members: Vec<_> = members.collect();
-            Run::new(
-                run.plan().clone(),
-                aged(run.progress(), older),
-                members,
-                now(),
-            )
-        };
-        self.leader = moved(&self.leader);
-        self.old_leader = self.old_leader.as_ref().map(moved);
+        self.leader = moved(&self.leader, older);
+        self.old_leader = self.old_leader.as_ref().map(|run| moved(run, older));
         self.stored = Stored {
             progress: aged(&self.stored.progress, older),
             members: self
@@ -721,6 +709,15 @@ fn plain_phase(phase: &Phase) -> Phase {
         },
         other => other.clone(),
     }
+}
+
+/// A leader at a later time.
+fn moved(run: &Run, older: impl Fn(Timestamp) -> Timestamp) -> Run {
+    let members = run.members();
+    let members = members.map(|(id, member, _)| (id, member.with_times(&older)));
+    let members: Vec<_> = members.collect();
+    let progress = aged(run.progress(), &older);
+    Run::new(run.plan().clone(), progress, members, now())
 }
 
 fn aged(progress: &Progress, older: impl Fn(Timestamp) -> Timestamp) -> Progress {

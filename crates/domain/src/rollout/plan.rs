@@ -312,10 +312,10 @@ impl Plan {
             ("freezes", self.schedule.freezes.len()),
             ("gates", self.gates.signals.len()),
         ];
-        for (field, _) in counted
+        let too_many = counted
             .into_iter()
-            .filter(|(_, number)| MOST_OF_OTHERS < *number)
-        {
+            .find(|(_, number)| MOST_OF_OTHERS < *number);
+        if let Some((field, _)) = too_many {
             return fault(field.to_owned(), "at most 20 are allowed");
         }
         if let Some(number) = self
