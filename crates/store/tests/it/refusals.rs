@@ -66,7 +66,7 @@ pub(crate) async fn refusals_stay_while_they_are_of_use_and_so_do_their_contents
     commit!(t, |tx| desired::put(&mut tx, &row).await.unwrap());
     put(t, b'1', &[refusal(b'1', 1)]).await;
     let dropped = async |seconds: i64| {
-        let unused = refusals::unused(&mut *t.db.read().await.unwrap()).await;
+        let unused = refusals::unused(&mut t.db.read().await.unwrap()).await;
         let unused = unused.unwrap();
         for (ns, hash) in &unused {
             commit!(t, |tx| refusals::replace(&mut tx, ns, hash, &[])
