@@ -231,6 +231,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn of_a_signal_that_no_component_names_nothing_is_denied() {
+        let printed = b"receivers:\n  - name: otlp\n    stability: {logs: Stable, traces: Undefined}\n  - name: jaeger\n    stability: {traces: Stable}\n";
+        let inventory = Inventory::parse(printed).unwrap();
+        assert!(inventory.denies(Kind::Receiver, "otlp", Signal::Traces));
+        assert!(!inventory.denies(Kind::Receiver, "otlp", Signal::Logs));
+        assert!(!inventory.denies(Kind::Receiver, "otlp", Signal::Profiles));
+    }
+
+    #[test]
     fn what_the_collector_prints_is_read() {
         let printed = b"buildinfo: {command: otelcol, version: 0.149.0}
 receivers:
